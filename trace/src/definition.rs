@@ -1,0 +1,260 @@
+//! Definitions: what gives names to the numbers in records. Variable length, written seldom.
+//!
+//! ```text
+//! kind (u8) | at (varint) | fields in the order of the variant: numbers as varints, strings as varint length + UTF-8, flags as one byte
+//! ```
+//! `at` is a time on the clock of the stream that the definition stands in (ticks in a JVM's, CLOCK_MONOTONIC ns in the host's).
+//! A reader skips kinds that it does not know: each definition is framed with its length by its carrier.
+
+use crate::varint;
+
+/// Longest string that is accepted or written, bytes; longer ones are cut at a character's border.
+pub const STRING_MAX: usize = 16 << 10;
+
+/// A definition with its time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dated {
+    /// When, on the clock of its stream.
+    pub at: u64,
+    /// What.
+    pub definition: Definition,
+}
+
+macro_rules! definitions {
+    ($($(#[$doc:meta])* $name:ident = $number:literal { $($(#[$field_doc:meta])* $field:ident : $type:ty),* $(,)? })*) => {
+        /// What is defined.
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub enum Definition {
+            $($(#[$doc])* $name { $($(#[$field_doc])* $field: $type),* },)*
+        }
+
+        impl Dated {
+            /// Appends the definition's bytes.
+            pub fn encode(&self, out: &mut Vec<u8>) {
+                match &self.definition {
+                    $(Definition::$name { $($field),* } => {
+                        out.push($number);
+                        varint::put(out, self.at);
+                        $($field.encode(out);)*
+                    })*
+                }
+            }
+
+            /// Reads one definition from exactly these bytes: `Ok(None)` where the kind is not known to this version.
+            ///
+            /// # Errors
+            /// [`Malformed`] where a field is cut short, out of range or followed by more bytes.
+            pub fn decode(mut bytes: &[u8]) -> Result<Option<Dated>, Malformed> {
+                let (&kind, rest) = bytes.split_first().ok_or(Malformed)?;
+                bytes = rest;
+                let at = varint::take(&mut bytes).ok_or(Malformed)?;
+                let definition = match kind {
+                    $($number => Definition::$name { $($field: <$type as Field>::decode(&mut bytes).ok_or(Malformed)?),* },)*
+                    _ => return Ok(None),
+                };
+                if bytes.is_empty() { Ok(Some(Dated { at, definition })) } else { Err(Malformed) }
+            }
+        }
+    };
+}
+
+definitions! {
+    /// A method with a probe: gives a name to a probe id. Written by the agent.
+    Method = 1 {
+        /// Probe id.
+        id: u32,
+        /// Class, with dots.
+        class: String,
+        /// Method name.
+        name: String,
+        /// Descriptor, as in the class file.
+        descriptor: String,
+        /// The unit that each call is, or empty.
+        unit: String,
+    }
+    /// A class: gives a name to a class number. Written by the agent.
+    Class = 2 {
+        /// Class number.
+        id: u32,
+        /// Name with dots.
+        name: String,
+    }
+    /// A Java thread, at its start or when first seen. Written by the agent.
+    JavaThread = 3 {
+        /// Linux thread id as the JVM sees it, 0 where unknown.
+        tid: u32,
+        /// The number that Thread.threadId() gives, 0 where unknown.
+        java_id: u64,
+        /// Full name.
+        name: String,
+        /// Thread group, or empty.
+        group: String,
+        /// Daemon.
+        daemon: bool,
+        /// Java priority.
+        priority: u32,
+        /// True when it started just now, false when it was there before.
+        started: bool,
+    }
+    /// A Java thread has another name from now on. Written by the agent.
+    JavaThreadName = 4 {
+        /// Linux thread id as the JVM sees it.
+        tid: u32,
+        /// Full name.
+        name: String,
+    }
+    /// A Java thread ends. Written by the agent.
+    JavaThreadEnd = 5 {
+        /// Linux thread id as the JVM sees it.
+        tid: u32,
+    }
+    /// The JVM itself. Written by the agent.
+    Jvm = 6 {
+        /// `java.vm.name`
+        vm_name: String,
+        /// `java.vm.version`
+        vm_version: String,
+        /// The agent's version.
+        agent_version: String,
+    }
+    /// A class or method was left alone. Written by the agent.
+    LeftAlone = 7 {
+        /// Class, with dots.
+        class: String,
+        /// Method and descriptor, or empty for the whole class.
+        method: String,
+        /// Why.
+        reason: String,
+    }
+    /// A process, at the start or when first seen. Written by the recorder.
+    Process = 20 {
+        /// Process id in the initial namespace.
+        pid: u32,
+        /// Process id in its own namespace.
+        ns_pid: u32,
+        /// Start time, clock ticks since boot (field 22 of /proc/PID/stat): with pid, the instance.
+        start_ticks: u64,
+        /// Parent.
+        ppid: u32,
+        /// Effective user id.
+        uid: u32,
+        /// comm
+        comm: String,
+        /// Command line, blanks between arguments.
+        cmdline: String,
+        /// cgroup path, or empty.
+        cgroup: String,
+    }
+    /// A thread that was there when the recording began (or when it was first seen). Written by the recorder.
+    Thread = 21 {
+        /// Thread id in the initial namespace.
+        tid: u32,
+        /// Its process.
+        pid: u32,
+        /// Thread id in its own namespace.
+        ns_tid: u32,
+        /// Start time, ns after boot (coarse).
+        start_ns: u64,
+        /// comm
+        comm: String,
+        /// State letter of /proc/PID/task/TID/stat, as a number.
+        state: u32,
+        /// A kernel thread.
+        kthread: bool,
+    }
+    /// A cgroup or scope boundary: the process is part of what is traced. Written by the recorder.
+    Traced = 22 {
+        /// Process id in the initial namespace.
+        pid: u32,
+        /// Start time, clock ticks since boot.
+        start_ticks: u64,
+    }
+}
+
+/// The bytes are no definition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Malformed;
+
+trait Field: Sized {
+    fn encode(&self, out: &mut Vec<u8>);
+    fn decode(bytes: &mut &[u8]) -> Option<Self>;
+}
+
+impl Field for u64 {
+    fn encode(&self, out: &mut Vec<u8>) {
+        varint::put(out, *self);
+    }
+    fn decode(bytes: &mut &[u8]) -> Option<u64> {
+        varint::take(bytes)
+    }
+}
+
+impl Field for u32 {
+    fn encode(&self, out: &mut Vec<u8>) {
+        varint::put(out, u64::from(*self));
+    }
+    fn decode(bytes: &mut &[u8]) -> Option<u32> {
+        varint::take(bytes)?.try_into().ok()
+    }
+}
+
+impl Field for bool {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.push(u8::from(*self));
+    }
+    fn decode(bytes: &mut &[u8]) -> Option<bool> {
+        let (&byte, rest) = bytes.split_first()?;
+        *bytes = rest;
+        (byte < 2).then_some(byte == 1)
+    }
+}
+
+impl Field for String {
+    fn encode(&self, out: &mut Vec<u8>) {
+        let text = &self[..self.floor_char_boundary(STRING_MAX)];
+        varint::put(out, text.len() as u64);
+        out.extend_from_slice(text.as_bytes());
+    }
+    fn decode(bytes: &mut &[u8]) -> Option<String> {
+        let length = usize::try_from(varint::take(bytes)?).ok()?;
+        if length > STRING_MAX {
+            return None;
+        }
+        let (text, rest) = bytes.split_at_checked(length)?;
+        *bytes = rest;
+        Some(String::from_utf8_lossy(text).into_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn method() -> Dated {
+        let definition = Definition::Method {
+            id: 7,
+            class: "com.shop.Cart".into(),
+            name: "add".into(),
+            descriptor: "(J)V".into(),
+            unit: String::new(),
+        };
+        Dated { at: 1 << 40, definition }
+    }
+
+    #[test]
+    fn bytes_and_back() {
+        let mut bytes = Vec::new();
+        method().encode(&mut bytes);
+        assert_eq!(Dated::decode(&bytes), Ok(Some(method())));
+    }
+
+    #[test]
+    fn every_cut_is_malformed_and_unknown_kinds_are_skipped() {
+        let mut bytes = Vec::new();
+        method().encode(&mut bytes);
+        for length in 0..bytes.len() {
+            assert_eq!(Dated::decode(&bytes[..length]), Err(Malformed), "{length}");
+        }
+        assert_eq!(Dated::decode(&[200, 0, 1, 2]), Ok(None));
+    }
+}

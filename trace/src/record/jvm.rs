@@ -1,0 +1,141 @@
+//! The JVM's record: 16 bytes, written by probes and callbacks inside the JVM into the chunk of their carrier thread (see [`crate::arena`]).
+//!
+//! ```text
+//! bit   0      64     72        96       128
+//!       ticks  kind   detail    value
+//! word  0      1 (low 8, next 24, high 32)
+//! ```
+//!
+//! | kind           | detail (24 bits) | value (32 bits) |
+//! | --- | --- | --- |
+//! | enter          | 0                | probe id: the method's number, see [`crate::definition::Definition::Method`] |
+//! | exit           | 0                | probe id |
+//! | thrown         | 0                | probe id: the call was left by an exception |
+//! | monitor_enter  | class number     | identity hash of the object: a contended enter begins |
+//! | monitor_entered| class number     | identity hash: the monitor is had |
+//! | wait           | class number     | identity hash: Object.wait begins |
+//! | waited         | 1: timed out     | identity hash |
+//! | gc_start       | 0                | 0: a pause of the JVM begins (written by the VM thread) |
+//! | gc_finish      | 0                | 0 |
+//! | armed          | 0                | 0: from here on this thread is recorded (first record of a stream) |
+//!
+//! `ticks` are the TSC's, or CLOCK_MONOTONIC ns where the TSC cannot be used: the stream's segments say which.
+
+/// Bytes of one record.
+pub const JVM_RECORD_BYTES: usize = 16;
+
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+#[expect(missing_docs, reason = "the module's table says it")]
+pub enum JvmKind {
+    Enter = 1,
+    Exit = 2,
+    Thrown = 3,
+    MonitorEnter = 4,
+    MonitorEntered = 5,
+    Wait = 6,
+    Waited = 7,
+    GcStart = 8,
+    GcFinish = 9,
+    Armed = 10,
+}
+
+impl JvmKind {
+    /// The kind with this number.
+    #[must_use]
+    pub fn from_u8(number: u8) -> Option<JvmKind> {
+        Some(match number {
+            1 => JvmKind::Enter,
+            2 => JvmKind::Exit,
+            3 => JvmKind::Thrown,
+            4 => JvmKind::MonitorEnter,
+            5 => JvmKind::MonitorEntered,
+            6 => JvmKind::Wait,
+            7 => JvmKind::Waited,
+            8 => JvmKind::GcStart,
+            9 => JvmKind::GcFinish,
+            10 => JvmKind::Armed,
+            _ => return None,
+        })
+    }
+}
+
+/// One record of the JVM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct JvmRecord {
+    /// TSC, or CLOCK_MONOTONIC ns.
+    pub ticks: u64,
+    /// Kind, detail and value, packed.
+    pub word: u64,
+}
+
+const _: () = assert!(size_of::<JvmRecord>() == JVM_RECORD_BYTES);
+
+impl JvmRecord {
+    /// Largest class number: what does not fit is class 0, "not named".
+    pub const DETAIL_MAX: u32 = (1 << 24) - 1;
+
+    /// The second word of a record.
+    #[must_use]
+    pub const fn pack(kind: JvmKind, detail: u32, value: u32) -> u64 {
+        kind as u64 | ((detail & Self::DETAIL_MAX) as u64) << 8 | (value as u64) << 32
+    }
+
+    /// A record of its parts.
+    #[must_use]
+    pub const fn new(ticks: u64, kind: JvmKind, detail: u32, value: u32) -> JvmRecord {
+        JvmRecord { ticks, word: Self::pack(kind, detail, value) }
+    }
+
+    /// The kind, or `None` where the number means nothing to this version.
+    #[must_use]
+    pub fn kind(&self) -> Option<JvmKind> {
+        JvmKind::from_u8(self.word as u8)
+    }
+
+    /// The detail: a class number or a flag.
+    #[must_use]
+    pub const fn detail(&self) -> u32 {
+        (self.word >> 8) as u32 & Self::DETAIL_MAX
+    }
+
+    /// The value: a probe id or an identity hash.
+    #[must_use]
+    pub const fn value(&self) -> u32 {
+        (self.word >> 32) as u32
+    }
+
+    /// Reads a record from its bytes (little endian).
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8; JVM_RECORD_BYTES]) -> JvmRecord {
+        let word = |at: usize| {
+            let mut eight = [0; 8];
+            eight.copy_from_slice(&bytes[at..at + 8]);
+            u64::from_le_bytes(eight)
+        };
+        JvmRecord { ticks: word(0), word: word(8) }
+    }
+
+    /// The bytes of the record (little endian).
+    #[must_use]
+    pub fn to_bytes(&self) -> [u8; JVM_RECORD_BYTES] {
+        let mut bytes = [0; JVM_RECORD_BYTES];
+        bytes[..8].copy_from_slice(&self.ticks.to_le_bytes());
+        bytes[8..].copy_from_slice(&self.word.to_le_bytes());
+        bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packs_and_unpacks() {
+        let record = JvmRecord::new(7, JvmKind::MonitorEnter, 0x00ab_cdef, 0xdead_beef);
+        assert_eq!((record.kind(), record.detail(), record.value()), (Some(JvmKind::MonitorEnter), 0xab_cdef, 0xdead_beef));
+        assert_eq!(JvmRecord::from_bytes(&record.to_bytes()), record);
+    }
+}

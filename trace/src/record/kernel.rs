@@ -1,0 +1,249 @@
+//! The kernel's record: 64 bytes, one cache line, written by `collector/bpf/sched.bpf.c` into the ring of its CPU.
+//!
+//! ```text
+//! byte  0        8    9     10   12   16   20         24         28     32          40                48       50        51    52  56     60
+//!       time_ns  kind flags cpu  tid  pid  other_tid  other_pid  value  charged_ns  other_charged_ns  syscall  fd_kind   prio  fd  nvcsw  nivcsw
+//! ```
+//! Records with a name (fork, exec, exit, rename) hold 16 bytes of comm at byte 32 in place of the two charged times.
+//!
+//! Meaning by kind (`tid`/`pid` are thread and process (tgid) ids of the initial namespace):
+//!
+//! | kind    | tid, pid       | other_tid, other_pid | value               | more |
+//! | --- | --- | --- | --- | --- |
+//! | switch  | who leaves     | who comes            | prev_state, masked  | charged: `sum_exec_runtime` of both; syscall, fd_kind, fd: where the leaver blocks; nvcsw, nivcsw: of the leaver, low 32 bits; prio: of the comer |
+//! | waking  | who is woken   | the waker            | target CPU          | flag INTERRUPT: the waker only happened to be running |
+//! | wakeup  | who is queued  | 0                    | target CPU          | |
+//! | fork    | the child      | the parent           | 0                   | comm of the child; flag KTHREAD |
+//! | exec    | who            | old tid              | 0                   | comm after exec |
+//! | exit    | who            | 0                    | 0                   | comm |
+//! | rename  | who            | who renames          | 0                   | new comm |
+
+/// Bytes of one record.
+pub const KERNEL_RECORD_BYTES: usize = 64;
+
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum KernelKind {
+    /// sched_switch
+    Switch = 1,
+    /// sched_waking: the waker is known.
+    Waking = 2,
+    /// sched_wakeup: queued, waits for a CPU from here on.
+    Wakeup = 3,
+    /// sched_process_fork, also of threads (and sched_wakeup_new is a `Wakeup`).
+    Fork = 4,
+    /// sched_process_exec
+    Exec = 5,
+    /// sched_process_exit
+    Exit = 6,
+    /// task_rename
+    Rename = 7,
+}
+
+impl KernelKind {
+    /// The kind with this number.
+    #[must_use]
+    pub fn from_u8(number: u8) -> Option<KernelKind> {
+        Some(match number {
+            1 => KernelKind::Switch,
+            2 => KernelKind::Waking,
+            3 => KernelKind::Wakeup,
+            4 => KernelKind::Fork,
+            5 => KernelKind::Exec,
+            6 => KernelKind::Exit,
+            7 => KernelKind::Rename,
+            _ => return None,
+        })
+    }
+}
+
+/// Bits of [`KernelRecord::flags`].
+pub mod flags {
+    /// switch: the leaver was preempted.
+    pub const PREEMPT: u8 = 1;
+    /// switch, fork: `tid` is a kernel thread.
+    pub const KTHREAD: u8 = 2;
+    /// waking: from interrupt context, so that the waker is not the cause.
+    pub const INTERRUPT: u8 = 4;
+    /// switch: the leaver's cgroup is throttled.
+    pub const THROTTLED: u8 = 8;
+    /// switch: `syscall`, `fd_kind` and `fd` were read.
+    pub const SYSCALL: u8 = 16;
+    /// switch: the leaver sleeps on I/O (`in_iowait`).
+    pub const IOWAIT: u8 = 32;
+    /// switch: the comer is a kernel thread.
+    pub const OTHER_KTHREAD: u8 = 64;
+}
+
+/// Values of [`KernelRecord::fd_kind`]: the kind of file behind the descriptor of a blocking call.
+pub mod fd_kind {
+    /// The call is not on one descriptor, or it was not read.
+    pub const NONE: u8 = 0;
+    /// Socket.
+    pub const SOCKET: u8 = 1;
+    /// Regular file.
+    pub const REGULAR: u8 = 2;
+    /// Pipe or FIFO.
+    pub const PIPE: u8 = 3;
+    /// Anonymous inode: epoll, eventfd, timerfd, signalfd.
+    pub const ANON: u8 = 4;
+    /// Block device.
+    pub const BLOCK: u8 = 5;
+    /// Character device (a terminal).
+    pub const CHAR: u8 = 6;
+    /// Anything else.
+    pub const OTHER: u8 = 7;
+}
+
+/// One record of the kernel. See the module's table for what the fields mean by kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct KernelRecord {
+    /// CLOCK_MONOTONIC, ns.
+    pub time_ns: u64,
+    /// A [`KernelKind`].
+    pub kind: u8,
+    /// [`flags`].
+    pub flags: u8,
+    /// CPU that wrote the record.
+    pub cpu: u16,
+    /// Thread id.
+    pub tid: u32,
+    /// Process id.
+    pub pid: u32,
+    /// Thread id of the other side.
+    pub other_tid: u32,
+    /// Process id of the other side.
+    pub other_pid: u32,
+    /// prev_state or target CPU.
+    pub value: u32,
+    /// `sum_exec_runtime` of `tid`, ns since it was born.
+    pub charged_ns: u64,
+    /// `sum_exec_runtime` of `other_tid`, ns.
+    pub other_charged_ns: u64,
+    /// System call number, -1 outside one.
+    pub syscall: i16,
+    /// [`fd_kind`]
+    pub fd_kind: u8,
+    /// Kernel priority (0..=139) of the thread that comes.
+    pub prio: u8,
+    /// Descriptor of the call.
+    pub fd: i32,
+    /// Voluntary switches of `tid` so far, low 32 bits.
+    pub nvcsw: u32,
+    /// Involuntary switches of `tid` so far, low 32 bits.
+    pub nivcsw: u32,
+}
+
+const _: () = assert!(size_of::<KernelRecord>() == KERNEL_RECORD_BYTES);
+
+impl KernelRecord {
+    /// Reads a record from its bytes (little endian).
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8; KERNEL_RECORD_BYTES]) -> KernelRecord {
+        let u16_at = |at: usize| u16::from_le_bytes([bytes[at], bytes[at + 1]]);
+        let u32_at = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+        let u64_at = |at: usize| u64::from(u32_at(at)) | u64::from(u32_at(at + 4)) << 32;
+        KernelRecord {
+            time_ns: u64_at(0),
+            kind: bytes[8],
+            flags: bytes[9],
+            cpu: u16_at(10),
+            tid: u32_at(12),
+            pid: u32_at(16),
+            other_tid: u32_at(20),
+            other_pid: u32_at(24),
+            value: u32_at(28),
+            charged_ns: u64_at(32),
+            other_charged_ns: u64_at(40),
+            syscall: u16_at(48) as i16,
+            fd_kind: bytes[50],
+            prio: bytes[51],
+            fd: u32_at(52) as i32,
+            nvcsw: u32_at(56),
+            nivcsw: u32_at(60),
+        }
+    }
+
+    /// The bytes of the record (little endian).
+    #[must_use]
+    pub fn to_bytes(&self) -> [u8; KERNEL_RECORD_BYTES] {
+        let Self {
+            time_ns,
+            kind,
+            flags,
+            cpu,
+            tid,
+            pid,
+            other_tid,
+            other_pid,
+            value,
+            charged_ns,
+            other_charged_ns,
+            syscall,
+            fd_kind,
+            prio,
+            fd,
+            nvcsw,
+            nivcsw,
+        } = *self;
+        let mut bytes = [0; KERNEL_RECORD_BYTES];
+        bytes[0..8].copy_from_slice(&time_ns.to_le_bytes());
+        bytes[8] = kind;
+        bytes[9] = flags;
+        bytes[10..12].copy_from_slice(&cpu.to_le_bytes());
+        bytes[12..16].copy_from_slice(&tid.to_le_bytes());
+        bytes[16..20].copy_from_slice(&pid.to_le_bytes());
+        bytes[20..24].copy_from_slice(&other_tid.to_le_bytes());
+        bytes[24..28].copy_from_slice(&other_pid.to_le_bytes());
+        bytes[28..32].copy_from_slice(&value.to_le_bytes());
+        bytes[32..40].copy_from_slice(&charged_ns.to_le_bytes());
+        bytes[40..48].copy_from_slice(&other_charged_ns.to_le_bytes());
+        bytes[48..50].copy_from_slice(&syscall.to_le_bytes());
+        bytes[50] = fd_kind;
+        bytes[51] = prio;
+        bytes[52..56].copy_from_slice(&fd.to_le_bytes());
+        bytes[56..60].copy_from_slice(&nvcsw.to_le_bytes());
+        bytes[60..64].copy_from_slice(&nivcsw.to_le_bytes());
+        bytes
+    }
+
+    /// The comm of fork, exec, exit and rename, up to its first NUL; what is not UTF-8 is replaced.
+    #[must_use]
+    pub fn comm(&self) -> String {
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(&self.charged_ns.to_le_bytes());
+        bytes[8..].copy_from_slice(&self.other_charged_ns.to_le_bytes());
+        let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
+        String::from_utf8_lossy(&bytes[..end]).into_owned()
+    }
+
+    /// Puts a comm (cut to 15 bytes) where [`Self::comm`] finds it.
+    pub fn set_comm(&mut self, comm: &str) {
+        let mut bytes = [0; 16];
+        let length = comm.len().min(15);
+        bytes[..length].copy_from_slice(&comm.as_bytes()[..length]);
+        let (low, high) = bytes.split_at(8);
+        self.charged_ns = u64::from_le_bytes(low.try_into().unwrap_or_default());
+        self.other_charged_ns = u64::from_le_bytes(high.try_into().unwrap_or_default());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_and_back() {
+        let bytes: [u8; 64] = std::array::from_fn(|index| index as u8 ^ 0xa5);
+        assert_eq!(KernelRecord::from_bytes(&bytes).to_bytes(), bytes);
+    }
+
+    #[test]
+    fn comm_is_cut_to_fifteen_bytes() {
+        let mut record = KernelRecord::default();
+        record.set_comm("http-nio-8080-exec-1");
+        assert_eq!(record.comm(), "http-nio-8080-e");
+    }
+}

@@ -1,0 +1,7 @@
+//! Records: what probes write into rings. Fixed size, plain data, the same on both sides.
+
+mod jvm;
+mod kernel;
+
+pub use jvm::{JVM_RECORD_BYTES, JvmKind, JvmRecord};
+pub use kernel::{KERNEL_RECORD_BYTES, KernelKind, KernelRecord, flags, fd_kind};

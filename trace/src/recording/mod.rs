@@ -1,0 +1,21 @@
+//! A recording: a directory of what the recorder wrote.
+//!
+//! ```text
+//! DIR/manifest.json            Manifest: host, boot, clocks, rules; written first, rewritten (by rename) when the recording ends
+//! DIR/clock.seg                stream of clock pairs
+//! DIR/host.seg                 definitions of processes and threads
+//! DIR/cpu-N.seg                records of CPU N
+//! DIR/jvm-PID-START.seg        records and definitions of one JVM: a stream for each of its threads, stream 0 for its definitions
+//! ```
+//! A segment file is a sequence of [`segment`]s, each complete in itself and checksummed, appended in whole: whatever process is killed at whatever point, all segments
+//! but the torn last one can be read.
+
+mod manifest;
+mod reader;
+pub mod segment;
+mod writer;
+
+pub use manifest::{Group, Host, Jvm, MANIFEST_VERSION, Manifest, RuleSource};
+pub use reader::{Recording, RecordingError, SegmentIter, StreamFile};
+pub use segment::{ClockPair, Content, Payload, Segment};
+pub use writer::{SegmentWriter, create_directory};
