@@ -1,2 +1,60 @@
-//! Development tasks.
-fn main() {}
+//! `cargo xtask TASK`: what a newcomer, a developer and CI run. Every task installs what it needs and says so.
+//!
+//! Design constraints: works on a fresh Debian 12 with Rust, gcc and root, no network but package registries; few
+//! dependencies, because this crate is built before anything else; no task leaves a process behind.
+
+mod bench;
+mod demo;
+mod jdk;
+mod packages;
+mod process;
+mod test;
+mod workspace;
+
+use anyhow::Result;
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+cargo xtask demo [--healthy] [--jdk 17|25]   a real server, overloaded in two ways (or in none), recorded, reported, drawn
+cargo xtask test                             rustfmt, clippy, every test of the workspace
+cargo xtask bench kernel|agent               what one scheduler switch, one recorded method call costs, beside perf and JFR
+
+Missing Debian packages are installed (as root). Everything else is made under target/.";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match run(&arguments.iter().map(String::as_str).collect::<Vec<_>>()) {
+        Ok(Done::Yes) => ExitCode::SUCCESS,
+        Ok(Done::WrongUsage) => {
+            eprintln!(
+                "error: no such task: {}\nremedy: one of these\n\n{USAGE}",
+                arguments.join(" ")
+            );
+            ExitCode::from(2)
+        }
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+enum Done {
+    Yes,
+    WrongUsage,
+}
+
+fn run(arguments: &[&str]) -> Result<Done> {
+    match arguments {
+        ["demo", options @ ..] => match demo::Options::parse(options) {
+            Some(options) => demo::run(&options)?,
+            None => return Ok(Done::WrongUsage),
+        },
+        ["test"] => test::run()?,
+        ["bench", "kernel"] => bench::kernel::run()?,
+        ["bench", "agent"] => bench::agent::run()?,
+        [] | ["help" | "--help" | "-h"] => println!("{USAGE}"),
+        _ => return Ok(Done::WrongUsage),
+    }
+    Ok(Done::Yes)
+}
