@@ -1,1 +1,4 @@
 //! plumb-agent
+
+pub mod classfile;
+pub mod rewrite;

@@ -1,0 +1,37 @@
+//! The class whose natives the probes call, made from nothing.
+
+use super::Probes;
+use crate::classfile::access;
+use crate::classfile::pool::{Additions, PoolFull};
+
+/// Java 8: every JVM that plumb attaches to takes it, and a class without code needs no newer one.
+const VERSION: [u8; 4] = [0, 0, 0, 52];
+
+/// Bytes of the class that `probes` names: final, with three `public static native` methods `(I)V`, nothing else.
+/// None if a name is longer than a class file can hold (65,535 bytes).
+pub fn helper_class(probes: &Probes<'_>) -> Option<Vec<u8>> {
+    build(probes).ok()
+}
+
+fn build(probes: &Probes<'_>) -> Result<Vec<u8>, PoolFull> {
+    const METHOD_FLAGS: u16 = access::PUBLIC | access::STATIC | access::NATIVE;
+    const CLASS_FLAGS: u16 = access::PUBLIC | access::FINAL | access::SUPER | access::SYNTHETIC;
+    let mut pool = Additions::after(1);
+    let this = pool.class(probes.class)?;
+    let object = pool.class("java/lang/Object")?;
+    let descriptor = pool.utf8("(I)V")?;
+    let mut methods = Vec::new();
+    for name in [probes.enter, probes.exit, probes.thrown] {
+        methods.extend([METHOD_FLAGS, pool.utf8(name)?, descriptor, 0]);
+    }
+    let mut bytes = vec![0xca, 0xfe, 0xba, 0xbe];
+    bytes.extend_from_slice(&VERSION);
+    bytes.extend_from_slice(&pool.pool_count().to_be_bytes());
+    bytes.extend_from_slice(pool.bytes());
+    let (interfaces, fields, method_count, attributes) = (0, 0, 3, 0);
+    let words = [CLASS_FLAGS, this, object, interfaces, fields, method_count]
+        .into_iter()
+        .chain(methods);
+    bytes.extend(words.chain([attributes]).flat_map(u16::to_be_bytes));
+    Ok(bytes)
+}

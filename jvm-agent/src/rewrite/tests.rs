@@ -1,0 +1,1 @@
+//! Bodies written by hand.
