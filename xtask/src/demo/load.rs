@@ -12,7 +12,7 @@ pub fn path(healthy: bool) -> &'static str {
     if healthy {
         "/order?rounds=200000"
     } else {
-        "/order?rounds=1000000&audit=on"
+        "/order?rounds=2000000&audit=on"
     }
 }
 

@@ -6,7 +6,7 @@ package shop;
  */
 final class AuditLog {
     /** As of a slow disk. */
-    private static final long FLUSH_MS = 3;
+    private static final long FLUSH_MS = 4;
 
     private long signature = 17;
 

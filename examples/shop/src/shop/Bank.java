@@ -7,9 +7,9 @@ import java.net.InetAddress;
 import java.net.ServerSocket;
 import java.net.Socket;
 
-/** The other side of a socket: a payment service on the loopback interface that thinks for a millisecond before it answers. */
+/** The other side of a socket: a payment service on the loopback interface that thinks for some milliseconds before it answers. */
 final class Bank implements AutoCloseable {
-    private static final long THINK_MS = 1;
+    private static final long THINK_MS = 4;
 
     private final ServerSocket listener;
 
