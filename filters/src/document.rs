@@ -1,0 +1,218 @@
+//! One rule file or preset, read.
+
+use std::collections::HashSet;
+
+use toml::de::DeTable;
+
+use crate::{
+    Diagnostic, ExcludeRule, Group, KernelRules, KernelScope, MethodRule, Place,
+    matcher::Pattern,
+    pattern,
+    reader::{Reader, Value},
+};
+
+const MIN_LATER: (&str, &str) = ("min", "remove it: every call is recorded, however short");
+const TRIGGER_LATER: (&str, &str) = ("trigger", "remove it: the flight recorder comes with a later version");
+
+/// What one file says, before it is combined with others.
+#[derive(Debug, Default)]
+pub(crate) struct Document {
+    pub uses: Vec<(String, Place)>,
+    pub groups: Vec<Group>,
+    pub methods: Vec<MethodRule>,
+    pub excludes: Vec<ExcludeRule>,
+    pub jvm: JvmSettings,
+    pub kernel: Option<KernelRules>,
+}
+
+/// The table `[jvm]`; what it does not say is left to the files that this one uses.
+#[derive(Debug, Default)]
+pub(crate) struct JvmSettings {
+    pub threads: Option<bool>,
+    pub monitors: Option<bool>,
+    pub waits: Option<bool>,
+    pub gc: Option<bool>,
+}
+
+/// Reads a file's text; with every mistake in it, ordered by place.
+pub(crate) fn read(file: &str, text: &str) -> (Document, Vec<Diagnostic>) {
+    let (table, syntax_errors) = DeTable::parse_recoverable(text);
+    let mut reader = Reader::new(file, text);
+    let document = reader.document(table.get_ref());
+    let mut mistakes = std::mem::take(&mut reader.mistakes);
+    for error in &syntax_errors {
+        let offset = error.span().map_or(0, |span| span.start);
+        reader.mistake(
+            offset,
+            one_line(error.message()),
+            "see https://toml.io for how TOML is written",
+        );
+    }
+    // What the parser made of a broken line would be told twice.
+    let broken: HashSet<_> = reader.mistakes.iter().filter_map(line).collect();
+    mistakes.retain(|mistake| line(mistake).is_none_or(|line| !broken.contains(&line)));
+    mistakes.append(&mut reader.mistakes);
+    mistakes.sort_by(|a, b| a.place.cmp(&b.place));
+    (document, mistakes)
+}
+
+fn line(mistake: &Diagnostic) -> Option<u32> {
+    mistake.place.as_ref().map(|place| place.line)
+}
+
+fn one_line(message: &str) -> String {
+    message.lines().map(str::trim).collect::<Vec<_>>().join(", ")
+}
+
+impl<'t> Reader<'t> {
+    fn document(&mut self, table: &DeTable<'t>) -> Document {
+        let known = ["use", "group", "method", "exclude", "jvm", "kernel"];
+        self.check_keys("a rule file", table, &known, &[TRIGGER_LATER]);
+        let mut document = Document::default();
+        for (key, value) in table {
+            match key.get_ref().as_ref() {
+                "use" => document.uses = self.uses(value),
+                "group" => document.groups = self.groups(value),
+                "method" => document.methods = self.methods(value),
+                "exclude" => document.excludes = self.excludes(value),
+                "jvm" => document.jvm = self.jvm(value),
+                "kernel" => document.kernel = self.kernel(value),
+                _ => {}
+            }
+        }
+        document
+    }
+
+    fn uses(&mut self, value: &Value<'t>) -> Vec<(String, Place)> {
+        let names = self.strings("use", value);
+        names
+            .into_iter()
+            .map(|(offset, name)| (name.to_owned(), self.place(offset)))
+            .collect()
+    }
+
+    fn groups(&mut self, value: &Value<'t>) -> Vec<Group> {
+        let mut groups: Vec<Group> = Vec::new();
+        for (offset, table) in self.tables("group", value) {
+            self.check_keys("[[group]]", table, &["name", "threads"], &[]);
+            let name_value = self.required("[[group]]", "name", offset, table);
+            let name = name_value.and_then(|value| self.name("name", value));
+            let threads = self
+                .required("[[group]]", "threads", offset, table)
+                .map(|value| self.threads(value));
+            let (Some(name), Some(threads)) = (name, threads) else {
+                continue;
+            };
+            if let Some(first) = groups.iter().find(|group| group.name == name) {
+                let help = format!(
+                    "its first stands in line {}: give that one a list of globs",
+                    first.place.line
+                );
+                let at = name_value.map_or(offset, |value| value.span().start);
+                self.mistake(at, format!("a second group `{name}`"), help);
+                continue;
+            }
+            groups.push(Group {
+                name,
+                threads,
+                place: self.place(offset),
+            });
+        }
+        groups
+    }
+
+    fn threads(&mut self, value: &Value<'t>) -> Vec<String> {
+        let globs = self.strings("threads", value);
+        globs
+            .into_iter()
+            .filter_map(|(offset, glob)| self.thread_glob(offset, glob))
+            .collect()
+    }
+
+    fn methods(&mut self, value: &Value<'t>) -> Vec<MethodRule> {
+        let mut methods = Vec::new();
+        for (offset, table) in self.tables("method", value) {
+            self.check_keys("[[method]]", table, &["match", "unit", "code_bytes_min"], &[MIN_LATER]);
+            let unit = table.get("unit").and_then(|value| self.name("unit", value));
+            let code_bytes_min = table
+                .get("code_bytes_min")
+                .and_then(|value| self.number("code_bytes_min", value));
+            if let Some((text, place, pattern)) = self.pattern("[[method]]", offset, table) {
+                methods.push(MethodRule {
+                    text,
+                    unit,
+                    code_bytes_min: code_bytes_min.unwrap_or(0),
+                    place,
+                    pattern,
+                });
+            }
+        }
+        methods
+    }
+
+    fn excludes(&mut self, value: &Value<'t>) -> Vec<ExcludeRule> {
+        let mut excludes = Vec::new();
+        for (offset, table) in self.tables("exclude", value) {
+            self.check_keys("[[exclude]]", table, &["match"], &[]);
+            if let Some((text, place, pattern)) = self.pattern("[[exclude]]", offset, table) {
+                excludes.push(ExcludeRule { text, place, pattern });
+            }
+        }
+        excludes
+    }
+
+    fn pattern(&mut self, what: &str, offset: usize, table: &DeTable<'t>) -> Option<(String, Place, Pattern)> {
+        let value = self.required(what, "match", offset, table)?;
+        let text = self.string("match", value)?;
+        match pattern::parse(text) {
+            Ok(pattern) => Some((text.to_owned(), self.place(value.span().start), pattern)),
+            Err(mistake) => {
+                let at = self.offset_in_string(value.span(), text, mistake.offset);
+                self.mistake(at, mistake.message, mistake.help);
+                None
+            }
+        }
+    }
+
+    fn jvm(&mut self, value: &Value<'t>) -> JvmSettings {
+        let Some(table) = self.table("jvm", value) else {
+            return JvmSettings::default();
+        };
+        self.check_keys("[jvm]", table, &["threads", "monitors", "waits", "gc"], &[]);
+        let mut flag = |key: &str| table.get(key).and_then(|value| self.boolean(key, value));
+        JvmSettings {
+            threads: flag("threads"),
+            monitors: flag("monitors"),
+            waits: flag("waits"),
+            gc: flag("gc"),
+        }
+    }
+
+    fn kernel(&mut self, value: &Value<'t>) -> Option<KernelRules> {
+        let table = self.table("kernel", value)?;
+        self.check_keys("[kernel]", table, &["scope"], &[]);
+        let Some(scope) = table.get("scope") else {
+            return Some(KernelRules {
+                scope: KernelScope::default(),
+            });
+        };
+        let scope = match self.string("scope", scope)? {
+            "system" => KernelScope::System,
+            "tree" => KernelScope::Tree,
+            other => {
+                let message = format!("unknown scope `{}`", other.escape_debug());
+                self.mistake(scope.span().start, message, "write \"system\" or \"tree\"");
+                return None;
+            }
+        };
+        Some(KernelRules { scope })
+    }
+
+    fn required<'v>(&mut self, what: &str, key: &str, offset: usize, table: &'v DeTable<'t>) -> Option<&'v Value<'t>> {
+        let value = table.get(key);
+        if value.is_none() {
+            self.mistake(offset, format!("{what} without `{key}`"), format!("add {key} = \"…\""));
+        }
+        value
+    }
+}

@@ -1,0 +1,366 @@
+//! The bytes of compiled rules: written by `plumb`, read inside the JVM. Little endian, no padding.
+//!
+//! ```text
+//! ┌──────────┬─────────┬──────────┬───────┬───────┬──────────┬───────────────┬───────────────┬────────────┬──────────┐
+//! │ "plumbML"│ version │ features │ units │ rules │ excludes │ unit × units  │ rule × rules  │ pattern ×… │ checksum │
+//! │ + 0      │ u16     │ u16      │ u16   │ u32   │ u32      │ string        │               │            │ u64      │
+//! └──────────┴─────────┴──────────┴───────┴───────┴──────────┴───────────────┴───────────────┴────────────┴──────────┘
+//! rule     unit u16 (index, 0xffff none) · code_bytes_min u32 · pattern
+//! pattern  class string · method string · descriptor string (empty: any)
+//! string   length u16 · UTF-8
+//! features bit 0 threads, 1 monitors, 2 waits, 3 gc; the others are 0
+//! ```
+//! The checksum is FNV-1a (64 bits) of all bytes before it: it finds accidents. Against malice every field is checked, and
+//! memory is bounded by a small multiple of the input, itself at most [`BYTES_MAX`].
+
+use super::{JvmFeatures, MatcherError, glob};
+
+const MAGIC: &[u8; 8] = b"plumbML\0";
+const VERSION: u16 = 1;
+const NO_UNIT: u16 = u16::MAX;
+const CHECKSUM_BYTES: usize = 8;
+
+/// The longest compiled rules that are written or read, in bytes.
+pub(crate) const BYTES_MAX: usize = 4 << 20;
+
+/// Compiled rules, decoded.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Image {
+    pub features: JvmFeatures,
+    pub units: Vec<Box<str>>,
+    pub rules: Vec<RuleImage>,
+    pub excludes: Vec<Pattern>,
+}
+
+/// One method rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RuleImage {
+    /// Index into the image's units.
+    pub unit: Option<u16>,
+    pub code_bytes_min: u32,
+    pub pattern: Pattern,
+}
+
+/// What a method must look like; names are the JVM's (`/` between levels).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Pattern {
+    pub class: Box<str>,
+    pub method: Box<str>,
+    pub descriptor: Option<Box<str>>,
+}
+
+/// Writes compiled rules. The caller keeps strings under 64 KiB, units under 65535 and the whole under [`BYTES_MAX`].
+#[cfg(feature = "compile")]
+pub(crate) fn encode(image: &Image) -> Vec<u8> {
+    let Image {
+        features,
+        units,
+        rules,
+        excludes,
+    } = image;
+    let mut out = MAGIC.to_vec();
+    out.extend(VERSION.to_le_bytes());
+    out.extend(feature_bits(*features).to_le_bytes());
+    out.extend((units.len() as u16).to_le_bytes());
+    out.extend((rules.len() as u32).to_le_bytes());
+    out.extend((excludes.len() as u32).to_le_bytes());
+    units.iter().for_each(|unit| put_string(&mut out, unit));
+    for RuleImage {
+        unit,
+        code_bytes_min,
+        pattern,
+    } in rules
+    {
+        out.extend(unit.unwrap_or(NO_UNIT).to_le_bytes());
+        out.extend(code_bytes_min.to_le_bytes());
+        put_pattern(&mut out, pattern);
+    }
+    excludes.iter().for_each(|pattern| put_pattern(&mut out, pattern));
+    out.extend(checksum(&out).to_le_bytes());
+    out
+}
+
+#[cfg(feature = "compile")]
+fn put_pattern(out: &mut Vec<u8>, pattern: &Pattern) {
+    let Pattern {
+        class,
+        method,
+        descriptor,
+    } = pattern;
+    put_string(out, class);
+    put_string(out, method);
+    put_string(out, descriptor.as_deref().unwrap_or(""));
+}
+
+#[cfg(feature = "compile")]
+fn put_string(out: &mut Vec<u8>, text: &str) {
+    debug_assert!(text.len() <= usize::from(u16::MAX), "the language bounds its strings");
+    out.extend((text.len() as u16).to_le_bytes());
+    out.extend(text.as_bytes());
+}
+
+#[cfg(feature = "compile")]
+fn feature_bits(features: JvmFeatures) -> u16 {
+    let JvmFeatures {
+        threads,
+        monitors,
+        waits,
+        gc,
+    } = features;
+    u16::from(threads) | u16::from(monitors) << 1 | u16::from(waits) << 2 | u16::from(gc) << 3
+}
+
+/// Reads compiled rules; see [`super::Matcher::parse`].
+pub(super) fn decode(bytes: &[u8]) -> Result<Image, MatcherError> {
+    let mut input = Input {
+        bytes: checked_body(bytes)?,
+        offset: MAGIC.len(),
+    };
+    if input.u16()? != VERSION {
+        return Err(MatcherError {
+            offset: MAGIC.len(),
+            reason: "another version of plumb wrote them",
+        });
+    }
+    let features = input.features()?;
+    let (units, rules, excludes) = (usize::from(input.u16()?), input.u32()?, input.u32()?);
+    let units = (0..units).map(|_| input.unit()).collect::<Result<Vec<_>, _>>()?;
+    // A failing element ends the loop, so a lying count costs no memory beyond what the input itself holds.
+    let rules = (0..rules)
+        .map(|_| input.rule(units.len()))
+        .collect::<Result<Vec<_>, _>>()?;
+    let excludes = (0..excludes).map(|_| input.pattern()).collect::<Result<Vec<_>, _>>()?;
+    match input.bytes.len() == input.offset {
+        true => Ok(Image {
+            features,
+            units,
+            rules,
+            excludes,
+        }),
+        false => Err(input.error("bytes are left over")),
+    }
+}
+
+/// The bytes without the checksum, if magic, length and checksum hold.
+fn checked_body(bytes: &[u8]) -> Result<&[u8], MatcherError> {
+    if bytes.len() > BYTES_MAX {
+        return Err(MatcherError {
+            offset: BYTES_MAX,
+            reason: "longer than compiled rules can be",
+        });
+    }
+    if !bytes.starts_with(MAGIC) {
+        return Err(MatcherError {
+            offset: 0,
+            reason: "these are not compiled rules",
+        });
+    }
+    let truncated = MatcherError {
+        offset: bytes.len(),
+        reason: "truncated",
+    };
+    let (body, sum) = bytes.split_last_chunk::<CHECKSUM_BYTES>().ok_or(truncated.clone())?;
+    if body.len() < MAGIC.len() {
+        return Err(truncated);
+    }
+    match checksum(body) == u64::from_le_bytes(*sum) {
+        true => Ok(body),
+        false => Err(MatcherError {
+            offset: body.len(),
+            reason: "the checksum does not fit: damaged or truncated",
+        }),
+    }
+}
+
+fn checksum(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |sum, byte| {
+        (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
+struct Input<'a> {
+    bytes: &'a [u8],
+    offset: usize,
+}
+
+impl<'a> Input<'a> {
+    fn error(&self, reason: &'static str) -> MatcherError {
+        MatcherError {
+            offset: self.offset,
+            reason,
+        }
+    }
+
+    fn take(&mut self, count: usize) -> Result<&'a [u8], MatcherError> {
+        let end = self.offset.checked_add(count).ok_or(self.error("truncated"))?;
+        let taken = self.bytes.get(self.offset..end).ok_or(self.error("truncated"))?;
+        self.offset = end;
+        Ok(taken)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], MatcherError> {
+        let mut array = [0; N];
+        array.copy_from_slice(self.take(N)?);
+        Ok(array)
+    }
+
+    fn u16(&mut self) -> Result<u16, MatcherError> {
+        self.array().map(u16::from_le_bytes)
+    }
+
+    fn u32(&mut self) -> Result<u32, MatcherError> {
+        self.array().map(u32::from_le_bytes)
+    }
+
+    fn string(&mut self) -> Result<&'a str, MatcherError> {
+        let length = usize::from(self.u16()?);
+        let start = self.offset;
+        let invalid = |_| MatcherError {
+            offset: start,
+            reason: "a string is not UTF-8",
+        };
+        std::str::from_utf8(self.take(length)?).map_err(invalid)
+    }
+
+    fn features(&mut self) -> Result<JvmFeatures, MatcherError> {
+        let bits = self.u16()?;
+        if bits & !0xf != 0 {
+            return Err(self.error("an unknown feature"));
+        }
+        let is_set = |bit: u16| bits & (1 << bit) != 0;
+        Ok(JvmFeatures {
+            threads: is_set(0),
+            monitors: is_set(1),
+            waits: is_set(2),
+            gc: is_set(3),
+        })
+    }
+
+    fn unit(&mut self) -> Result<Box<str>, MatcherError> {
+        match self.string()? {
+            "" => Err(self.error("a unit without a name")),
+            name => Ok(name.into()),
+        }
+    }
+
+    fn rule(&mut self, units: usize) -> Result<RuleImage, MatcherError> {
+        let unit = Some(self.u16()?).filter(|unit| *unit != NO_UNIT);
+        if unit.is_some_and(|unit| usize::from(unit) >= units) {
+            return Err(self.error("a rule names a unit that is not there"));
+        }
+        Ok(RuleImage {
+            unit,
+            code_bytes_min: self.u32()?,
+            pattern: self.pattern()?,
+        })
+    }
+
+    fn pattern(&mut self) -> Result<Pattern, MatcherError> {
+        let class = self.string()?;
+        if !glob::is_class_pattern(class) {
+            return Err(self.error("a malformed class pattern"));
+        }
+        let method = self.string()?;
+        if !glob::is_name_glob(method) {
+            return Err(self.error("a malformed method pattern"));
+        }
+        let descriptor = Some(self.string()?)
+            .filter(|descriptor| !descriptor.is_empty())
+            .map(Into::into);
+        Ok(Pattern {
+            class: class.into(),
+            method: method.into(),
+            descriptor,
+        })
+    }
+}
+
+#[cfg(all(test, feature = "compile"))]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn sample() -> Image {
+        let pattern = |class: &str, method: &str, descriptor: Option<&str>| Pattern {
+            class: class.into(),
+            method: method.into(),
+            descriptor: descriptor.map(Into::into),
+        };
+        Image {
+            features: JvmFeatures {
+                threads: true,
+                monitors: false,
+                waits: true,
+                gc: true,
+            },
+            units: vec!["request".into(), "job".into()],
+            rules: vec![
+                RuleImage {
+                    unit: Some(1),
+                    code_bytes_min: 0,
+                    pattern: pattern("com/**/Foo*", "*", None),
+                },
+                RuleImage {
+                    unit: None,
+                    code_bytes_min: 40,
+                    pattern: pattern("Main", "run", Some("(J)V")),
+                },
+            ],
+            excludes: vec![pattern("**/*", "get*", None)],
+        }
+    }
+
+    /// Makes the checksum fit, so that a test reaches the checks behind it.
+    fn reseal(mut bytes: Vec<u8>) -> Vec<u8> {
+        let body = bytes.len().saturating_sub(CHECKSUM_BYTES);
+        let sum = checksum(&bytes[..body]).to_le_bytes();
+        bytes.truncate(body);
+        bytes.extend(sum);
+        bytes
+    }
+
+    #[test]
+    fn what_was_written_is_read() {
+        assert_eq!(decode(&encode(&sample())), Ok(sample()));
+        assert_eq!(decode(&encode(&Image::default())), Ok(Image::default()));
+    }
+
+    #[test]
+    fn every_truncation_and_every_flip_is_found() {
+        let bytes = encode(&sample());
+        for length in 0..bytes.len() {
+            assert!(decode(&bytes[..length]).is_err(), "{length}");
+        }
+        for bit in 0..bytes.len() * 8 {
+            let mut flipped = bytes.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert!(decode(&flipped).is_err(), "{bit}");
+        }
+    }
+
+    #[test]
+    fn counts_that_lie_are_errors() {
+        let mut bytes = encode(&sample());
+        bytes[14..18].copy_from_slice(&u32::MAX.to_le_bytes());
+        let error = decode(&reseal(bytes)).unwrap_err();
+        assert!(error.offset > 14, "{error}");
+    }
+
+    proptest! {
+        #[test]
+        fn hostile_bytes_never_panic(edits in prop::collection::vec((0usize..200, any::<u8>()), 1..6), cut in 0usize..60) {
+            let mut bytes = encode(&sample());
+            for (at, value) in edits {
+                let length = bytes.len();
+                bytes[at % length] = value;
+            }
+            bytes.truncate(bytes.len().saturating_sub(cut));
+            if let Ok(image) = decode(&reseal(bytes)) {
+                let matcher = super::super::Matcher { image };
+                matcher.method("com/shop/Foo", "run", "()V", 1);
+                matcher.class_may_match("com/shop/Foo");
+            }
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! The compiled rules, as the agent reads them: which classes and methods get a probe.
+//!
+//! Depends on nothing but std. [`Matcher::parse`] checks every byte (see `format`); after it, no lookup
+//! allocates, and a lookup costs at most the number of rules times the length of the name.
+
+mod format;
+mod glob;
+pub mod never;
+
+use std::fmt;
+
+#[cfg(feature = "compile")]
+pub(crate) use self::format::{BYTES_MAX, encode};
+pub(crate) use self::format::{Image, Pattern, RuleImage};
+
+/// Which of the JVM's own events are wanted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct JvmFeatures {
+    /// Starts, ends and names of threads.
+    pub threads: bool,
+    /// Contended Java monitors.
+    pub monitors: bool,
+    /// `Object.wait`.
+    pub waits: bool,
+    /// Pauses of the garbage collector.
+    pub gc: bool,
+}
+
+/// What to do with a method that a rule matches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MethodAction<'m> {
+    /// Index of the rule in the compiled rules' methods.
+    pub rule: u32,
+    /// The unit of work that each call is one of.
+    pub unit: Option<&'m str>,
+}
+
+/// Compiled rules, checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Matcher {
+    image: Image,
+}
+
+impl Matcher {
+    /// Reads compiled rules.
+    ///
+    /// # Errors
+    /// If `bytes` are not exactly what this version of plumb compiles, naming the offset where they stop to be.
+    pub fn parse(bytes: &[u8]) -> Result<Self, MatcherError> {
+        format::decode(bytes).map(|image| Self { image })
+    }
+
+    /// Rules that need no check.
+    #[cfg(feature = "compile")]
+    pub(crate) fn from_image(image: Image) -> Self {
+        Self { image }
+    }
+
+    /// Whether a method of the class could match: a cheap test before the class file is parsed.
+    /// `class` is an internal name, `org/apache/catalina/core/StandardHostValve`.
+    pub fn class_may_match(&self, class: &str) -> bool {
+        let probed = |pattern: &Pattern| pattern.matches_class(class) && !never::whole_class(class, &pattern.method);
+        self.image.rules.iter().any(|rule| probed(&rule.pattern))
+            && !self
+                .image
+                .excludes
+                .iter()
+                .any(|pattern| pattern.is_whole_class() && pattern.matches_class(class))
+    }
+
+    /// What to do with a method, if anything. `class` is an internal name, `code_len` the length of its code in bytes.
+    ///
+    /// Of several rules that match, the first that names a unit of work acts, else the first.
+    pub fn method(&self, class: &str, name: &str, descriptor: &str, code_len: usize) -> Option<MethodAction<'_>> {
+        let mut found = None;
+        for rule in self.matching_rules(class, name, descriptor, code_len) {
+            let action = MethodAction {
+                rule,
+                unit: self.unit_of(rule),
+            };
+            if action.unit.is_some() {
+                found = Some(action);
+                break;
+            }
+            found = found.or(Some(action));
+        }
+        found.filter(|_| !never::method(class, name) && !self.is_excluded(class, name, descriptor))
+    }
+
+    /// Which of the JVM's own events are wanted.
+    pub fn features(&self) -> JvmFeatures {
+        self.image.features
+    }
+
+    /// Whether no method can ever match, so that no class need be looked at.
+    pub fn is_empty_of_methods(&self) -> bool {
+        self.image.rules.is_empty()
+    }
+
+    /// Indexes of the rules that match, exclusions left apart.
+    pub(crate) fn matching_rules(
+        &self,
+        class: &str,
+        name: &str,
+        descriptor: &str,
+        code_len: usize,
+    ) -> impl Iterator<Item = u32> {
+        let matches = move |rule: &RuleImage| {
+            code_len >= rule.code_bytes_min as usize && rule.pattern.matches(class, name, descriptor)
+        };
+        self.image
+            .rules
+            .iter()
+            .zip(0..)
+            .filter(move |(rule, _)| matches(rule))
+            .map(|(_, index)| index)
+    }
+
+    /// Indexes of the exclusions that match.
+    #[cfg(feature = "compile")]
+    pub(crate) fn matching_excludes(&self, class: &str, name: &str, descriptor: &str) -> impl Iterator<Item = u32> {
+        let matches = move |pattern: &Pattern| pattern.matches(class, name, descriptor);
+        self.image
+            .excludes
+            .iter()
+            .zip(0..)
+            .filter(move |(pattern, _)| matches(pattern))
+            .map(|(_, index)| index)
+    }
+
+    fn is_excluded(&self, class: &str, name: &str, descriptor: &str) -> bool {
+        self.image
+            .excludes
+            .iter()
+            .any(|pattern| pattern.matches(class, name, descriptor))
+    }
+
+    fn unit_of(&self, rule: u32) -> Option<&str> {
+        let unit = self.image.rules.get(rule as usize)?.unit?;
+        self.image.units.get(usize::from(unit)).map(|name| &**name)
+    }
+}
+
+impl Pattern {
+    fn matches_class(&self, class: &str) -> bool {
+        glob::class_matches(&self.class, class)
+    }
+
+    fn matches(&self, class: &str, name: &str, descriptor: &str) -> bool {
+        // The method's name is the cheaper test and fails more often.
+        glob::name_matches(&self.method, name)
+            && self.descriptor.as_deref().is_none_or(|wanted| wanted == descriptor)
+            && self.matches_class(class)
+    }
+
+    fn is_whole_class(&self) -> bool {
+        &*self.method == "*" && self.descriptor.is_none()
+    }
+}
+
+/// Why bytes are not compiled rules.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MatcherError {
+    /// Where, in bytes from the start.
+    pub offset: usize,
+    /// What is wrong there.
+    pub reason: &'static str,
+}
+
+impl fmt::Display for MatcherError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "compiled rules, byte {}: {}", self.offset, self.reason)
+    }
+}
+
+impl std::error::Error for MatcherError {}

@@ -1,0 +1,20 @@
+//! The rules that ship with plumb.
+
+const PRESETS: &[(&str, &str)] = &[
+    ("jvm", include_str!("../presets/jvm.toml")),
+    ("kernel", include_str!("../presets/kernel.toml")),
+    ("tomcat", include_str!("../presets/tomcat.toml")),
+];
+
+/// The names of the presets.
+pub fn preset_names() -> impl Iterator<Item = &'static str> {
+    PRESETS.iter().map(|(name, _)| *name)
+}
+
+/// The text of a preset.
+pub(crate) fn preset(name: &str) -> Option<&'static str> {
+    PRESETS
+        .iter()
+        .find(|(candidate, _)| *candidate == name)
+        .map(|(_, text)| *text)
+}

@@ -1,0 +1,107 @@
+//! Rules, read and found to be right.
+
+use wildmatch::WildMatch;
+
+use crate::{Place, matcher::Pattern};
+
+/// A rule file or preset that was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// The file as the user named it, or `preset NAME`.
+    pub name: String,
+    /// Its text.
+    pub text: String,
+}
+
+/// All rules that were asked for. The order of every list is that of precedence: the first that matches wins.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rules {
+    /// What was read, the nearest first.
+    pub sources: Vec<Source>,
+    /// Names are unique.
+    pub groups: Vec<Group>,
+    /// Methods that get a probe.
+    pub methods: Vec<MethodRule>,
+    /// Methods that get none, whatever `methods` says.
+    pub excludes: Vec<ExcludeRule>,
+    /// Which of the JVM's own events are wanted.
+    pub jvm: JvmRules,
+    /// Which kernel events are wanted; `None` for none.
+    pub kernel: Option<KernelRules>,
+}
+
+impl Rules {
+    /// The group of a thread, by its name.
+    pub fn group_of(&self, thread_name: &str) -> Option<&Group> {
+        self.groups.iter().find(|group| group.has(thread_name))
+    }
+
+    /// Whether anything inside the JVM is to be recorded.
+    pub fn want_jvm(&self) -> bool {
+        self.jvm != JvmRules::default() || !self.methods.is_empty()
+    }
+}
+
+/// Threads that play one role.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// Letters, digits, `-`, `_` and `.`.
+    pub name: String,
+    /// Globs over thread names: `*` any characters, `?` one.
+    pub threads: Vec<String>,
+    /// Where the rule stands.
+    pub place: Place,
+}
+
+impl Group {
+    /// Whether a thread of that name belongs to the group.
+    pub fn has(&self, thread_name: &str) -> bool {
+        self.threads
+            .iter()
+            .any(|glob| WildMatch::new(glob).matches(thread_name))
+    }
+}
+
+/// Methods whose calls are recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MethodRule {
+    /// The pattern as written.
+    pub text: String,
+    /// Each call is one unit of work of this name.
+    pub unit: Option<String>,
+    /// Methods with fewer bytes of code get no probe.
+    pub code_bytes_min: u32,
+    /// Where the pattern stands.
+    pub place: Place,
+    pub(crate) pattern: Pattern,
+}
+
+/// Methods whose calls are not recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExcludeRule {
+    /// The pattern as written.
+    pub text: String,
+    /// Where the pattern stands.
+    pub place: Place,
+    pub(crate) pattern: Pattern,
+}
+
+/// The JVM's own events; nothing is on by itself.
+pub type JvmRules = crate::matcher::JvmFeatures;
+
+/// Kernel events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KernelRules {
+    /// Whose.
+    pub scope: KernelScope,
+}
+
+/// Whose kernel events are recorded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum KernelScope {
+    /// Every thread's.
+    #[default]
+    System,
+    /// The traced process's and its children's; of others only that they held a CPU.
+    Tree,
+}
