@@ -153,4 +153,5 @@ pub struct ChunkHeader {
 const _: () = assert!(size_of::<Header>() <= STATES_AT);
 const _: () = assert!(size_of::<Slot>() == 64);
 const _: () = assert!(size_of::<ChunkHeader>() == CHUNK_HEADER_BYTES);
-const _: () = assert!(SLOTS_AT.is_multiple_of(4096) && DEFINITIONS_AT.is_multiple_of(4096) && CHUNKS_AT.is_multiple_of(4096));
+const _: () =
+    assert!(SLOTS_AT.is_multiple_of(4096) && DEFINITIONS_AT.is_multiple_of(4096) && CHUNKS_AT.is_multiple_of(4096));

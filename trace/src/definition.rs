@@ -238,7 +238,10 @@ mod tests {
             descriptor: "(J)V".into(),
             unit: String::new(),
         };
-        Dated { at: 1 << 40, definition }
+        Dated {
+            at: 1 << 40,
+            definition,
+        }
     }
 
     #[test]

@@ -9,7 +9,11 @@
 //!   [`timeline::Query`].
 
 pub mod arena;
+#[cfg(feature = "files")]
+mod columns;
 pub mod definition;
+#[cfg(feature = "files")]
+mod pack;
 pub mod record;
 #[cfg(feature = "files")]
 pub mod recording;

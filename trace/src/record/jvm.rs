@@ -86,7 +86,10 @@ impl JvmRecord {
     /// A record of its parts.
     #[must_use]
     pub const fn new(ticks: u64, kind: JvmKind, detail: u32, value: u32) -> JvmRecord {
-        JvmRecord { ticks, word: Self::pack(kind, detail, value) }
+        JvmRecord {
+            ticks,
+            word: Self::pack(kind, detail, value),
+        }
     }
 
     /// The kind, or `None` where the number means nothing to this version.
@@ -115,7 +118,10 @@ impl JvmRecord {
             eight.copy_from_slice(&bytes[at..at + 8]);
             u64::from_le_bytes(eight)
         };
-        JvmRecord { ticks: word(0), word: word(8) }
+        JvmRecord {
+            ticks: word(0),
+            word: word(8),
+        }
     }
 
     /// The bytes of the record (little endian).
@@ -135,7 +141,10 @@ mod tests {
     #[test]
     fn packs_and_unpacks() {
         let record = JvmRecord::new(7, JvmKind::MonitorEnter, 0x00ab_cdef, 0xdead_beef);
-        assert_eq!((record.kind(), record.detail(), record.value()), (Some(JvmKind::MonitorEnter), 0xab_cdef, 0xdead_beef));
+        assert_eq!(
+            (record.kind(), record.detail(), record.value()),
+            (Some(JvmKind::MonitorEnter), 0xab_cdef, 0xdead_beef)
+        );
         assert_eq!(JvmRecord::from_bytes(&record.to_bytes()), record);
     }
 }

@@ -10,12 +10,14 @@
 //! A segment file is a sequence of [`segment`]s, each complete in itself and checksummed, appended in whole: whatever process is killed at whatever point, all segments
 //! but the torn last one can be read.
 
+mod jvm_rows;
+mod kernel_rows;
 mod manifest;
 mod reader;
 pub mod segment;
 mod writer;
 
 pub use manifest::{Group, Host, Jvm, MANIFEST_VERSION, Manifest, RuleSource};
-pub use reader::{Recording, RecordingError, SegmentIter, StreamFile};
-pub use segment::{ClockPair, Content, Payload, Segment};
+pub use reader::{Damage, FileKind, Index, Recording, RecordingError, SegmentEntry, SegmentIter, StreamFile};
+pub use segment::{ClockPair, Content, Payload, Segment, SegmentHeader};
 pub use writer::{SegmentWriter, create_directory};

@@ -1,7 +1,9 @@
 //! The one query interface: everything that reads timelines reads them through this.
 
-use super::model::{CoarseState, Info, Loss, Occupancy, Process, Slice, StateInterval, StringId, Totals, Track, TrackId, Unit};
-use super::reader::TimelineError;
+use super::error::TimelineError;
+use super::model::{
+    CoarseState, Info, Loss, Occupancy, Process, Slice, StateInterval, StringId, Totals, Track, TrackId, Unit,
+};
 
 /// Questions to a timeline, be it a file or one that still grows.
 ///
@@ -27,7 +29,13 @@ pub trait Query: Sync {
     ///
     /// # Errors
     /// See [`Query::states`].
-    fn coarse_states(&self, track: TrackId, from_ns: u64, to_ns: u64, resolution_ns: u64) -> Result<Vec<CoarseState>, TimelineError>;
+    fn coarse_states(
+        &self,
+        track: TrackId,
+        from_ns: u64,
+        to_ns: u64,
+        resolution_ns: u64,
+    ) -> Result<Vec<CoarseState>, TimelineError>;
     /// Exact sums over a window, from cumulative sums and at most two blocks.
     ///
     /// # Errors
@@ -54,7 +62,10 @@ pub trait Query: Sync {
         let found = self.tracks().iter().position(|track| {
             track.kind == super::TrackKind::Cpu
                 && track.tid == Some(u32::from(cpu))
-                && self.processes().get(track.process.0 as usize).is_some_and(|process| process.host == host)
+                && self
+                    .processes()
+                    .get(track.process.0 as usize)
+                    .is_some_and(|process| process.host == host)
         });
         found.map(|index| TrackId(index as u32))
     }
