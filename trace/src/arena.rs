@@ -12,7 +12,7 @@
 //! CHUNKS_AT           chunks of CHUNK_BYTES each: ChunkHeader, then records
 //! ```
 //!
-//! **Chunks.** A chunk's state byte goes FREE → OWNED (agent, compare-and-swap; fills in [`ChunkHeader`], head = 0 first) → FULL (agent, release store, when its last record
+//! **Chunks.** A chunk's state byte goes FREE → TAKEN (agent, compare-and-swap; fills in [`ChunkHeader`]) → OWNED (agent, release store) → FULL (agent, release store, when its last record
 //! is written, the thread ends, or the probes are disarmed) → FREE (recorder, after it read everything). The agent stores a record, then `head` with release; the recorder loads `head` with acquire and may read
 //! records below it at any time, also from a chunk that is OWNED and from one whose JVM was killed. Only the recorder frees, only the agent takes.
 //! A chunk is read partly many times: the recorder keeps how far it came in its own memory.
@@ -67,6 +67,8 @@ pub const CHUNK_FREE: u8 = 0;
 pub const CHUNK_OWNED: u8 = 1;
 /// Chunk state: its thread has left it; to be drained and freed.
 pub const CHUNK_FULL: u8 = 2;
+/// Chunk state: a thread has taken it and fills in its header, which means nothing yet.
+pub const CHUNK_TAKEN: u8 = 3;
 
 /// Slot state: nobody's.
 pub const SLOT_FREE: u32 = 0;
@@ -74,6 +76,8 @@ pub const SLOT_FREE: u32 = 0;
 pub const SLOT_OWNED: u32 = 1;
 /// Slot state: its thread has ended or was disarmed; the recorder frees it when it has seen its last chunk and its losses.
 pub const SLOT_ENDED: u32 = 2;
+/// Slot state: a thread has taken it and fills it in.
+pub const SLOT_TAKEN: u32 = 3;
 
 /// How many chunks an arena of `bytes` has.
 #[must_use]
