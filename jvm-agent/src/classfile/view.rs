@@ -93,9 +93,10 @@ impl<'a> Method<'a> {
     pub fn code_len(&self) -> u32 {
         let length = |code: Attribute<'_>| {
             let mut reader = code.reader();
-            reader.skip(4).and_then(|()| reader.u32())
+            let length = reader.skip(4).and_then(|()| reader.u32()).ok()?;
+            (length as usize <= reader.remaining()).then_some(length)
         };
-        self.code.and_then(|code| length(code).ok()).unwrap_or(0)
+        self.code.and_then(length).unwrap_or(0)
     }
 }
 

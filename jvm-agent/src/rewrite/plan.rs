@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::body::Body;
 use super::{Reason, constructor};
+use crate::classfile::instructions::op;
 use crate::classfile::{ClassView, Method};
 
 /// Where in a body the probes go, in offsets of its original bytecode.
@@ -28,6 +29,7 @@ impl Plan {
     pub fn of(view: &ClassView<'_>, method: &Method<'_>, body: &Body<'_>) -> Result<Self, Reason> {
         match method.name {
             b"<init>" => constructor::plan(view, method, body),
+            b"finalize" if method.descriptor == b"()V" && body.code == [op::RETURN] => Err(Reason::EmptyFinalizer),
             _ => Ok(Self {
                 enter_at: vec![0],
                 covered: std::iter::once(0..body.code.len()).collect(),

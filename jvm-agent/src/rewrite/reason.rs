@@ -14,6 +14,9 @@ pub enum Reason {
     Native,
     /// It uses subroutines (`jsr`, `ret`), which only compilers before Java 6 wrote.
     Subroutines,
+    /// An empty `finalize()`: the JVM takes a class whose finalizer does nothing for one that has none, and with probes it
+    /// would do something.
+    EmptyFinalizer,
     /// A constructor in which the call of `super(…)` or `this(…)` cannot be told with certainty.
     ConstructorUnclear,
     /// A jump would not reach its target any more (±32 KiB).
@@ -37,6 +40,7 @@ impl Reason {
             Self::Abstract => "abstract",
             Self::Native => "native",
             Self::Subroutines => "subroutines",
+            Self::EmptyFinalizer => "empty-finalizer",
             Self::ConstructorUnclear => "constructor-unclear",
             Self::JumpTooFar => "jump-too-far",
             Self::CodeTooLong => "code-too-long",
@@ -54,6 +58,7 @@ impl fmt::Display for Reason {
             Self::Abstract => f.write_str("abstract: has no body"),
             Self::Native => f.write_str("native: its body is not bytecode"),
             Self::Subroutines => f.write_str("uses subroutines (jsr, ret)"),
+            Self::EmptyFinalizer => f.write_str("empty finalizer: with probes, every instance would be finalized"),
             Self::ConstructorUnclear => f.write_str("constructor whose super(…) or this(…) is not clear"),
             Self::JumpTooFar => f.write_str("a jump would not reach its target"),
             Self::CodeTooLong => f.write_str("bytecode would pass 64 KiB"),
