@@ -1,0 +1,121 @@
+//! Truncated and flipped bytes in recordings and timelines: an error that says so, or a shorter result; never a panic, and what
+//! is not damaged is not lost.
+
+use crate::support::{allows, example, machine, plumb, record, scratch, told, tracks};
+use plumb_trace::timeline::{TimelineFile, TrackKind};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+#[test]
+fn damaged_recordings_merge_as_far_as_they_are_whole() {
+    if !allows("kernel tracing", "damage") {
+        return;
+    }
+    let _machine = machine();
+    let dir = scratch();
+    let (_, whole) = record(dir.path(), &["--no-jvm", "-f", "kernel"], &Command::new(example("pingpong")));
+    let threads = tracks(&whole, TrackKind::Thread).count();
+    let files = files_below(&dir.path().join("r"));
+    assert!(files.len() > 1, "manifest and streams");
+    for file in &files {
+        for damage in [cut as fn(&mut Vec<u8>), flip, empty] {
+            let copy = dir.path().join("copy");
+            copy_dir(&dir.path().join("r"), &copy);
+            let hit = copy.join(file.strip_prefix(dir.path().join("r")).expect("below"));
+            rewrite(&hit, damage);
+            let merged = dir.path().join("copy.plumb");
+            let output = plumb().arg("merge").arg(&copy).arg("-o").arg(&merged).output().expect("plumb runs");
+            assert_no_crash(&output, &hit);
+            if output.status.success() {
+                let found = tracks(&crate::support::open(&merged), TrackKind::Thread).count();
+                assert!(found * 2 > threads || files.len() < 3, "{}: {found} of {threads} threads left", hit.display());
+                fs::remove_file(&merged).expect("removable");
+            } else {
+                assert!(told(&output).contains("remedy: "), "{}", told(&output));
+            }
+            fs::remove_dir_all(&copy).expect("removable");
+        }
+    }
+}
+
+#[test]
+fn damaged_timelines_are_refused_or_read_but_never_crash() {
+    if !allows("kernel tracing", "damage") {
+        return;
+    }
+    let _machine = machine();
+    let dir = scratch();
+    record(dir.path(), &["--no-jvm", "-f", "kernel"], &Command::new(example("pingpong")));
+    let whole = fs::read(dir.path().join("r.plumb")).expect("a timeline");
+    let damaged = dir.path().join("damaged.plumb");
+    for step in 0..24 {
+        let mut bytes = whole.clone();
+        let at = bytes.len() * step / 24;
+        bytes[at] ^= 0x40;
+        fs::write(&damaged, &bytes).expect("writable");
+        check_readers(&damaged);
+        fs::write(&damaged, &whole[..at]).expect("writable");
+        check_readers(&damaged);
+        assert!(TimelineFile::open(&damaged).is_err(), "a timeline cut at {at} has lost its footer");
+    }
+}
+
+fn check_readers(timeline: &Path) {
+    for command in ["ledger", "report"] {
+        let output = plumb().arg(command).arg(timeline).output().expect("plumb runs");
+        assert_no_crash(&output, timeline);
+        assert!(output.status.success() || told(&output).contains("remedy: "), "{}", told(&output));
+    }
+}
+
+fn assert_no_crash(output: &Output, file: &Path) {
+    assert!(matches!(output.status.code(), Some(0 | 1)), "{}: {}\n{}", file.display(), output.status, told(output));
+    assert!(!told(output).contains("panicked"), "{}: {}", file.display(), told(output));
+}
+
+fn cut(bytes: &mut Vec<u8>) {
+    bytes.truncate(bytes.len() / 2);
+}
+
+fn flip(bytes: &mut Vec<u8>) {
+    let middle = bytes.len() / 2;
+    if let Some(byte) = bytes.get_mut(middle) {
+        *byte ^= 0x10;
+    }
+}
+
+fn empty(bytes: &mut Vec<u8>) {
+    bytes.clear();
+}
+
+fn rewrite(file: &Path, damage: fn(&mut Vec<u8>)) {
+    let mut bytes = fs::read(file).expect("readable");
+    damage(&mut bytes);
+    fs::write(file, bytes).expect("writable");
+}
+
+fn files_below(dir: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(dir).expect("a directory").flatten() {
+        match entry.path().is_dir() {
+            true => files.extend(files_below(&entry.path())),
+            false => files.push(entry.path()),
+        }
+    }
+    files.sort();
+    files
+}
+
+fn copy_dir(from: &Path, to: &Path) {
+    fs::create_dir(to).expect("a new directory");
+    for entry in fs::read_dir(from).expect("a directory").flatten() {
+        let target = to.join(entry.file_name());
+        match entry.path().is_dir() {
+            true => copy_dir(&entry.path(), &target),
+            false => drop(fs::copy(entry.path(), target).expect("copied")),
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! The command against real JVMs and a real kernel. What judges a timeline here are books that somebody else keeps: the kernel's
+//! (schedstat), the JVM's (its GC log), or those of the traced program itself (examples/).
+//!
+//! `cargo xtask test` installs what these tests need. On a machine that denies something, the tests that need it say so and why;
+//! what `plumb doctor` calls working may not be skipped.
+
+mod bad_input;
+mod calls;
+mod damage;
+mod gc;
+mod kernel_books;
+mod killed;
+mod spinner;
+mod support;
