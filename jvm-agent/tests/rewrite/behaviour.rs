@@ -98,7 +98,7 @@ fn probe_class(bytes: &[u8], names: &mut BTreeMap<u32, String>) -> Vec<u8> {
     let mut selector = |class: &str, method: &MethodInfo<'_>| {
         // Ids of all sizes, so that they are pushed in every way there is.
         let count = names.len() as u32;
-        let id = if count % 2 == 0 { count } else { count * 3_001 };
+        let id = if count.is_multiple_of(2) { count } else { count * 3_001 };
         // main has not ended when the counts are printed.
         let chosen = method.name != "main";
         chosen.then(|| {
