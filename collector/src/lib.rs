@@ -1,1 +1,30 @@
-//! plumb-collector
+//! The kernel side of plumb, and the recorder that drains every ring to disk.
+//!
+//! Design constraints:
+//! - What the scheduler does is written by BPF programs into rings that user space has mapped: no record passes through a system call.
+//! - Produced = stored + lost, for each ring, exactly; a loss stands in the recording where it happened.
+//! - Memory is bounded whatever comes: rings, arenas and parcels have fixed sizes, and where they are full records are lost and counted.
+//! - One thread drains at real-time priority and does nothing else; another one encodes and writes at ordinary priority.
+//! - Whatever is killed at whatever moment, what was written can be read: segments are appended whole.
+//!
+//! Entry points: [`Recorder::start`], [`doctor::checks`].
+
+mod arena;
+pub mod clock;
+pub mod doctor;
+mod drain;
+mod error;
+mod kernel;
+mod live;
+mod parcel;
+pub mod proc;
+mod recorder;
+mod shared_memory;
+mod snapshot;
+mod writer;
+
+pub use arena::{ArenaTotals, JvmSource};
+pub use error::CollectorError;
+pub use kernel::{KernelOptions, ProgramCost, RingTotals, Scope, probe_cost};
+pub use live::Counts;
+pub use recorder::{Options, Recorder, Summary};

@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * What the scheduler does, as records in the ring of its CPU (ring.h). Layout and meaning of records: trace/src/record/kernel.rs.
+ *
+ * Built twice: with RICH (blocking system call, iowait, throttling) and without, for kernels on which one of those fields or helpers cannot be had:
+ * one relocation that fails would fail the whole object.
+ */
+#include "calls.h"
+
+char LICENSE[] SEC("license") = "Dual MIT/GPL";
+
+/* Keep wakeups and renames of every thread (scope "system"), not only of processes in `traced` ("tree"). The loader sets it. */
+const volatile u8 whole_system = 1;
+
+/* Whether sched_switch hands over prev_state (since 5.18). The loader sets it to what the verifier accepts. */
+const volatile u8 switch_has_state = 1;
+
+/* Processes (tgids) of the traced tree. User space puts in the first, fork the rest. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 65536);
+	__type(key, u32);
+	__type(value, u8);
+} traced SEC(".maps");
+
+static __always_inline int wanted(u32 tgid)
+{
+	return whole_system || bpf_map_lookup_elem(&traced, &tgid);
+}
+
+static __always_inline u8 kthread_flag(struct task_struct *task, u8 flag)
+{
+	return task->flags & PF_KTHREAD ? flag : 0;
+}
+
+static __always_inline u32 state_of(struct task_struct *task)
+{
+	struct task_struct___new *new = (void *)task;
+	struct task_struct___old *old = (void *)task;
+
+	if (bpf_core_field_exists(new->__state))
+		return BPF_CORE_READ(new, __state);
+	return BPF_CORE_READ(old, state);
+}
+
+SEC("tp_btf/sched_switch")
+int on_switch(u64 *ctx)
+{
+	int preempt = ctx[0] & 1;
+	struct task_struct *prev = (void *)ctx[1];
+	struct task_struct *next = (void *)ctx[2];
+	u32 state = (switch_has_state ? (u32)ctx[3] : state_of(prev)) & STATE_MASK;
+	u32 cpu = bpf_get_smp_processor_id();
+	struct record *record = reserve(cpu);
+	u8 flags;
+
+	if (!record)
+		return 0;
+	flags = (preempt ? PREEMPT : 0) | kthread_flag(prev, KTHREAD) | kthread_flag(next, OTHER_KTHREAD);
+	record->time_ns = bpf_ktime_get_ns();
+	record->pid = prev->tgid;
+	record->other_tid = next->pid;
+	record->other_pid = next->tgid;
+	record->value = state;
+	record->charged_ns = prev->se.sum_exec_runtime;
+	record->other_charged_ns = next->se.sum_exec_runtime;
+	record->syscall = -1;
+	record->fd_kind = FD_NONE;
+	record->prio = next->prio;
+	record->fd = -1;
+	record->nvcsw = prev->nvcsw;
+	record->nivcsw = prev->nivcsw;
+#ifdef RICH
+	if (state && !preempt) {
+		if (BPF_CORE_READ_BITFIELD(prev, in_iowait))
+			flags |= IOWAIT;
+		if (!(prev->flags & (PF_KTHREAD | PF_IO_WORKER))) {
+			read_call(record, prev);
+			flags |= SYSCALL;
+		}
+	}
+	if (bpf_core_field_exists(prev->throttled) && prev->throttled)
+		flags |= THROTTLED;
+#endif
+	commit(record, cpu, SWITCH, flags, prev->pid);
+	return 0;
+}
+
+/* A record about `task`, caused by `other`. */
+static __always_inline struct record *about(u32 cpu, struct task_struct *task, struct task_struct *other)
+{
+	struct record *record = reserve(cpu);
+
+	if (!record)
+		return 0;
+	record->time_ns = bpf_ktime_get_ns();
+	record->pid = task->tgid;
+	record->other_tid = other ? other->pid : 0;
+	record->other_pid = other ? other->tgid : 0;
+	record->value = 0;
+	record->charged_ns = 0;
+	record->other_charged_ns = 0;
+	record->syscall = -1;
+	record->fd_kind = FD_NONE;
+	record->prio = task->prio;
+	record->fd = -1;
+	record->nvcsw = 0;
+	record->nivcsw = 0;
+	return record;
+}
+
+SEC("tp_btf/sched_waking")
+int on_waking(u64 *ctx)
+{
+	struct task_struct *task = (void *)ctx[0];
+	struct task_struct *waker = bpf_get_current_task_btf();
+	u32 cpu = bpf_get_smp_processor_id();
+	struct record *record;
+
+	if (!wanted(task->tgid))
+		return 0;
+	record = about(cpu, task, waker);
+	if (record)
+		commit(record, cpu, WAKING, waker->pid ? 0 : INTERRUPT, task->pid);
+	return 0;
+}
+
+static __always_inline int queued(struct task_struct *task)
+{
+	u32 cpu = bpf_get_smp_processor_id();
+	struct record *record;
+
+	if (!wanted(task->tgid))
+		return 0;
+	record = about(cpu, task, 0);
+	if (record)
+		commit(record, cpu, WAKEUP, 0, task->pid);
+	return 0;
+}
+
+SEC("tp_btf/sched_wakeup")
+int on_wakeup(u64 *ctx)
+{
+	return queued((void *)ctx[0]);
+}
+
+SEC("tp_btf/sched_wakeup_new")
+int on_wakeup_new(u64 *ctx)
+{
+	return queued((void *)ctx[0]);
+}
+
+static __always_inline void named(u8 kind, struct task_struct *task, struct task_struct *other, const char *comm, u32 value)
+{
+	u32 cpu = bpf_get_smp_processor_id();
+	struct record *record = about(cpu, task, other);
+
+	if (!record)
+		return;
+	bpf_probe_read_kernel_str(record->comm, sizeof(record->comm), comm);
+	record->value = value;
+	commit(record, cpu, kind, kthread_flag(task, KTHREAD), task->pid);
+}
+
+/* The thread's id in its own pid namespace. */
+static __always_inline u32 ns_tid_of(struct task_struct *task)
+{
+	struct pid *pid = BPF_CORE_READ(task, thread_pid);
+	u32 level = BPF_CORE_READ(pid, level) & 31;
+	int nr = 0;
+
+	/* The array's real element is 16 bytes (a number and its namespace): its size is the kernel's, not ours. */
+	bpf_probe_read_kernel(&nr, sizeof(nr),
+			      (void *)pid + bpf_core_field_offset(pid->numbers) + level * bpf_core_type_size(struct upid));
+	return nr;
+}
+
+SEC("tp_btf/sched_process_fork")
+int on_fork(u64 *ctx)
+{
+	struct task_struct *parent = (void *)ctx[0];
+	struct task_struct *child = (void *)ctx[1];
+	u32 child_tgid = child->tgid, parent_tgid = parent->tgid;
+	u8 one = 1;
+
+	if (child_tgid != parent_tgid && bpf_map_lookup_elem(&traced, &parent_tgid))
+		bpf_map_update_elem(&traced, &child_tgid, &one, BPF_ANY);
+	named(FORK, child, parent, child->comm, ns_tid_of(child));
+	return 0;
+}
+
+SEC("tp_btf/sched_process_exec")
+int on_exec(u64 *ctx)
+{
+	struct task_struct *task = (void *)ctx[0];
+	u32 cpu = bpf_get_smp_processor_id();
+	struct record *record = about(cpu, task, 0);
+
+	if (!record)
+		return 0;
+	bpf_probe_read_kernel_str(record->comm, sizeof(record->comm), task->comm);
+	record->other_tid = (u32)ctx[1];
+	commit(record, cpu, EXEC, 0, task->pid);
+	return 0;
+}
+
+SEC("tp_btf/sched_process_exit")
+int on_exit(u64 *ctx)
+{
+	struct task_struct *task = (void *)ctx[0];
+	u32 tgid = task->tgid;
+
+	named(EXIT, task, 0, task->comm, 0);
+	if (BPF_CORE_READ(task, signal, live.counter) == 0)
+		bpf_map_delete_elem(&traced, &tgid);
+	return 0;
+}
+
+SEC("tp_btf/task_rename")
+int on_rename(u64 *ctx)
+{
+	struct task_struct *task = (void *)ctx[0];
+
+	if (wanted(task->tgid))
+		named(RENAME, task, bpf_get_current_task_btf(), (const char *)ctx[1], 0);
+	return 0;
+}

@@ -1,0 +1,282 @@
+//! The drain thread: at real-time priority, empties the kernel's rings and the JVMs' arenas into parcels, and reads the clocks.
+//!
+//! It does not allocate (but for a new thread's stream), write, compress or wait for anybody while it has something to do: a reader that is not scheduled is what loses events.
+
+use crate::arena::{Arena, Pass};
+use crate::clock;
+use crate::kernel::Rings;
+use crate::live::Live;
+use crate::parcel::Parcel;
+use crate::writer::Message;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError};
+use std::time::{Duration, Instant};
+
+/// Between two passes while there is something to do, and at most while there is little.
+const BUSY: Duration = Duration::from_millis(5);
+const IDLE: Duration = Duration::from_millis(20);
+/// A pass with fewer records is an idle one.
+const IDLE_RECORDS: u64 = 256;
+/// Between two thorough passes over arenas.
+const THOROUGH: Duration = Duration::from_millis(200);
+/// Between two readings of the clocks.
+const CLOCK: Duration = Duration::from_millis(250);
+/// Longest time that a parcel with something in it is kept.
+const PARCEL_AGE: Duration = Duration::from_millis(50);
+/// How long the end waits for the writer at most; a disk that hangs must not hang the command.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What the drain thread is told.
+pub(crate) enum Command {
+    /// Drain this one too.
+    Arena(Box<Arena>),
+    /// The programs are detached and the agents disarmed: take the rest and end.
+    Finish,
+}
+
+/// What agents dropped.
+#[derive(Clone, Copy, Debug, Default)]
+struct Lost {
+    records: u64,
+    definitions: u64,
+}
+
+impl Lost {
+    fn add(&mut self, arena: &Arena) {
+        self.records = self.records.saturating_add(arena.totals.lost);
+        self.definitions = self.definitions.saturating_add(arena.totals.definitions_lost);
+    }
+}
+
+/// The thread's state.
+pub(crate) struct Drain {
+    rings: Option<Rings>,
+    arenas: Vec<Arena>,
+    /// Losses of arenas that were let go.
+    gone: Lost,
+    live: Arc<Live>,
+    commands: Receiver<Command>,
+    /// Empty parcels come back through here.
+    free: Receiver<Parcel>,
+    writer: SyncSender<Message>,
+    parcel: Option<Parcel>,
+    /// When the parcel's first record came.
+    parcel_since: Instant,
+    thorough: Instant,
+    clock: Instant,
+}
+
+impl Drain {
+    pub fn new(
+        rings: Option<Rings>,
+        live: Arc<Live>,
+        commands: Receiver<Command>,
+        free: Receiver<Parcel>,
+        writer: SyncSender<Message>,
+    ) -> Drain {
+        let now = Instant::now();
+        Drain {
+            rings,
+            arenas: Vec::new(),
+            gone: Lost::default(),
+            live,
+            commands,
+            free,
+            writer,
+            parcel: None,
+            parcel_since: now,
+            thorough: now,
+            clock: now,
+        }
+    }
+
+    /// Drains until it is told to end.
+    pub fn run(mut self) {
+        if let Err(error) = real_time() {
+            self.live.note(format!(
+                "the recorder has no real-time priority ({error}): on a busy machine it may lose events; they are counted"
+            ));
+        }
+        let mut interval = BUSY;
+        loop {
+            match self.commands.recv_timeout(interval) {
+                Ok(Command::Arena(arena)) => self.arenas.push(*arena),
+                Ok(Command::Finish) | Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            let moved = self.pass();
+            interval = if moved >= IDLE_RECORDS {
+                BUSY
+            } else {
+                (interval * 2).min(IDLE)
+            };
+        }
+        self.finish();
+    }
+
+    /// One look at everything. Returns the number of records that came.
+    fn pass(&mut self) -> u64 {
+        let now = Instant::now();
+        if now.duration_since(self.clock) >= CLOCK {
+            self.clock = now;
+            // Where the writer is behind, a pair less does no harm.
+            let _ = self.writer.try_send(Message::Clock(clock::pair()));
+        }
+        let thorough = now.duration_since(self.thorough) >= THOROUGH;
+        let mut moved = 0;
+        loop {
+            let (more, whole) = self.fill(if thorough { Pass::Thorough } else { Pass::Quick });
+            moved += more;
+            if whole || !self.send() {
+                break;
+            }
+        }
+        if thorough {
+            self.thorough = now;
+            self.drop_ended();
+        }
+        if self.parcel.is_some() && self.parcel_since.elapsed() >= PARCEL_AGE {
+            self.send();
+        }
+        self.tell_losses();
+        moved
+    }
+
+    /// Fills the parcel. Returns how many records came, and whether all of them fitted.
+    fn fill(&mut self, pass: Pass) -> (u64, bool) {
+        if self.parcel.is_none() {
+            self.parcel = self.free.try_recv().ok();
+            self.parcel_since = Instant::now();
+        }
+        // No parcel: the writer is behind, and the records wait in their rings.
+        let Some(parcel) = &mut self.parcel else {
+            return (0, true);
+        };
+        let mut moved = 0;
+        if let Some(rings) = &mut self.rings {
+            loop {
+                let more = rings.drain(parcel);
+                moved += more;
+                if more < IDLE_RECORDS || parcel.space() < crate::parcel::PARCEL_BYTES / 8 {
+                    break;
+                }
+            }
+        }
+        let mut whole = parcel.space() > plumb_trace::record::KERNEL_RECORD_BYTES;
+        for arena in &mut self.arenas {
+            let before = arena.totals.read;
+            whole &= arena.drain(parcel, pass);
+            moved += arena.totals.read - before;
+        }
+        (moved, whole)
+    }
+
+    /// Hands the parcel over if there is something in it. False when the writer takes nothing more at the moment.
+    fn send(&mut self) -> bool {
+        let Some(parcel) = self.parcel.take() else { return false };
+        if parcel.items.is_empty() {
+            self.parcel = Some(parcel);
+            self.parcel_since = Instant::now();
+            return false;
+        }
+        match self.writer.try_send(Message::Parcel(parcel)) {
+            Ok(()) => true,
+            Err(TrySendError::Full(Message::Parcel(parcel))) => {
+                self.parcel = Some(parcel);
+                false
+            }
+            Err(_) => false,
+        }
+    }
+
+    /// Lets go of arenas whose JVMs have ended, after what they left was read.
+    fn drop_ended(&mut self) {
+        for index in (0..self.arenas.len()).rev() {
+            if self.arenas[index].has_ended() {
+                // What was written until its end is there now.
+                let drained = self
+                    .parcel
+                    .as_mut()
+                    .is_some_and(|parcel| self.arenas[index].drain(parcel, Pass::Last));
+                if drained {
+                    let arena = self.arenas.swap_remove(index);
+                    self.let_go(&arena);
+                }
+            }
+        }
+    }
+
+    fn let_go(&mut self, arena: &Arena) {
+        if let Some(damage) = arena.damage() {
+            self.live.note(format!(
+                "the arena of JVM {} is damaged: {damage}; what could be read was kept",
+                arena.pid()
+            ));
+        }
+        self.gone.add(arena);
+    }
+
+    fn tell_losses(&self) {
+        let mut lost = self.gone;
+        self.arenas.iter().for_each(|arena| lost.add(arena));
+        self.live.jvm_dropped.store(lost.records, Ordering::Relaxed);
+        self.live.definitions_dropped.store(lost.definitions, Ordering::Relaxed);
+        if let Some(rings) = &self.rings {
+            self.live.kernel_dropped.store(rings.totals().lost, Ordering::Relaxed);
+        }
+    }
+
+    /// Takes all that is left, waiting for the writer where that is needed.
+    fn finish(mut self) {
+        let deadline = Instant::now() + PATIENCE;
+        let mut quiet = 0;
+        // Twice, because a program may still have been running when it was detached.
+        while quiet < 2 && Instant::now() < deadline {
+            if self.parcel.is_none() {
+                self.parcel = self.free.recv_timeout(Duration::from_millis(100)).ok();
+                continue;
+            }
+            let (moved, whole) = self.fill(Pass::Last);
+            let empty = self.rings.as_ref().is_none_or(Rings::is_empty);
+            quiet = if moved == 0 && whole && empty { quiet + 1 } else { 0 };
+            if !self.send() {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+        self.finish_losses(deadline);
+        let _ = self.writer.send(Message::Clock(clock::pair()));
+        let _ = self.writer.send(Message::Finish);
+    }
+
+    fn finish_losses(&mut self, deadline: Instant) {
+        while self.parcel.as_ref().is_none_or(|parcel| parcel.space() == 0) && Instant::now() < deadline {
+            self.send();
+            self.parcel = self.free.recv_timeout(Duration::from_millis(100)).ok();
+        }
+        if let (Some(rings), Some(parcel)) = (&mut self.rings, &mut self.parcel) {
+            rings.drain_losses(parcel);
+        }
+        if let Some(parcel) = self.parcel.take() {
+            let _ = self.writer.send(Message::Parcel(parcel));
+        }
+        for arena in std::mem::take(&mut self.arenas) {
+            self.let_go(&arena);
+        }
+        self.tell_losses();
+    }
+}
+
+/// SCHED_FIFO 1: above every ordinary thread, below everything that is real-time on purpose.
+fn real_time() -> std::io::Result<()> {
+    let parameter = libc::sched_param { sched_priority: 1 };
+    #[expect(unsafe_code, reason = "sched_setscheduler")]
+    // SAFETY: `parameter` is a valid sched_param; 0 is the calling thread.
+    let result =
+        unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK, &raw const parameter) };
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(std::io::Error::last_os_error())
+    }
+}

@@ -1,0 +1,334 @@
+//! The recorder: one recording from its start to its end.
+
+use crate::arena::{Arena, JvmSource};
+use crate::drain::{Command, Drain};
+use crate::kernel::{Kernel, KernelOptions, ProgramCost};
+use crate::live::{Counts, Live};
+use crate::parcel::{PARCEL_COUNT, Parcel};
+use crate::writer::{Message, Reserve, Writer};
+use crate::{CollectorError, clock, proc, snapshot};
+use plumb_trace::definition::{Dated, Definition};
+use plumb_trace::recording::{self, Group, Host, Jvm, MANIFEST_VERSION, Manifest, RecordingError, RuleSource};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{self, Sender, SyncSender};
+use std::thread::{Builder, JoinHandle};
+
+/// Messages that wait for the writer: all parcels, and room for clocks and definitions.
+const QUEUE: usize = PARCEL_COUNT + 192;
+
+/// What to record, and where.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// The recording's directory; it must not exist.
+    pub dir: PathBuf,
+    /// Processes that the recording is about. More can be added by [`Recorder::add_target`].
+    pub targets: Vec<u32>,
+    /// Groups of the rules, for the manifest.
+    pub groups: Vec<Group>,
+    /// Units of the rules, for the manifest.
+    pub units: Vec<String>,
+    /// The rules as they were given, for the manifest.
+    pub rules: Vec<RuleSource>,
+    /// The kernel side; `None`: only JVMs are recorded.
+    pub kernel: Option<KernelOptions>,
+    /// Why there is no kernel side, for the manifest, where there is none.
+    pub kernel_absent: Option<String>,
+}
+
+/// What a recording came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Summary {
+    /// Its directory.
+    pub dir: PathBuf,
+    /// What was stored and lost.
+    pub counts: Counts,
+    /// From start to end, ns.
+    pub duration_ns: u64,
+    /// Why it ended early, if it did.
+    pub cut_short: Option<String>,
+    /// What the user should know.
+    pub notes: Vec<String>,
+}
+
+/// A recording that runs. Dropping it without [`Recorder::stop`] ends it as a SIGKILL would, but for what is written still.
+pub struct Recorder {
+    manifest: Manifest,
+    dir: PathBuf,
+    live: Arc<Live>,
+    kernel: Option<Kernel>,
+    commands: Sender<Command>,
+    messages: SyncSender<Message>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Recorder {
+    /// Makes the directory, attaches the programs and starts to record.
+    ///
+    /// # Errors
+    /// [`CollectorError`] where the directory exists or cannot be written, or the kernel refuses the programs. Nothing is left behind then.
+    pub fn start(options: Options) -> Result<Recorder, CollectorError> {
+        let (kernel, rings) = options.kernel.map(Kernel::attach).transpose()?.unzip();
+        recording::create_directory(&options.dir).map_err(directory_error)?;
+        let started = Recorder::start_in(&options, kernel, rings);
+        if started.is_err() {
+            let _ = std::fs::remove_dir_all(&options.dir);
+        }
+        started
+    }
+
+    fn start_in(
+        options: &Options,
+        kernel: Option<Kernel>,
+        rings: Option<crate::kernel::Rings>,
+    ) -> Result<Recorder, CollectorError> {
+        let dir = &options.dir;
+        let reserve = Reserve::take(dir).map_err(|error| write_error(dir, &error))?;
+        let manifest = manifest(options);
+        manifest.write(dir).map_err(recording_error)?;
+        let live = Arc::new(Live::default());
+        let (free_parcels, parcels) = mpsc::channel();
+        (0..PARCEL_COUNT).for_each(|_| drop(free_parcels.send(Parcel::new())));
+        let (messages, inbox) = mpsc::sync_channel(QUEUE);
+        let (commands, orders) = mpsc::channel();
+        let cpus = rings.as_ref().map_or(0, crate::kernel::Rings::len) as u32;
+        let writer = Writer::new(dir, cpus, Arc::clone(&live), free_parcels, reserve);
+        let drain = Drain::new(rings, Arc::clone(&live), orders, parcels, messages.clone());
+        let threads = vec![
+            spawn("plumb-writer", move || writer.run(&inbox))?,
+            spawn("plumb-drain", move || drain.run())?,
+        ];
+        let mut recorder = Recorder {
+            manifest,
+            dir: dir.clone(),
+            live,
+            kernel,
+            commands,
+            messages,
+            threads,
+        };
+        recorder.begin(&options.targets)?;
+        Ok(recorder)
+    }
+
+    fn begin(&mut self, targets: &[u32]) -> Result<(), CollectorError> {
+        let _ = self.messages.send(Message::Clock(clock::pair()));
+        for note in self.kernel.iter().flat_map(|kernel| &kernel.notes) {
+            self.live.note(note.clone());
+        }
+        self.trace(targets)?;
+        snapshot::everybody(|dated| drop(self.messages.send(Message::Define(dated))));
+        Ok(())
+    }
+
+    /// Makes processes and their descendants part of the traced tree.
+    fn trace(&mut self, roots: &[u32]) -> Result<(), CollectorError> {
+        // A child that is born while /proc is read has a parent that is in the map already, or is found in the next round.
+        let mut known = std::collections::HashSet::new();
+        loop {
+            let found = snapshot::descendants(roots);
+            let new: Vec<u32> = found.into_iter().filter(|pid| known.insert(*pid)).collect();
+            if new.is_empty() {
+                return Ok(());
+            }
+            for pid in new {
+                self.trace_one(pid)?;
+            }
+        }
+    }
+
+    fn trace_one(&mut self, pid: u32) -> Result<(), CollectorError> {
+        if let Some(kernel) = &mut self.kernel {
+            kernel.trace(pid)?;
+        }
+        if let Some(start_ticks) = proc::start_ticks(pid) {
+            let dated = Dated {
+                at: clock::monotonic_ns(),
+                definition: Definition::Traced { pid, start_ticks },
+            };
+            let _ = self.messages.send(Message::Define(dated));
+        }
+        Ok(())
+    }
+
+    /// Adds a process that the recording is about, with its descendants.
+    ///
+    /// # Errors
+    /// [`CollectorError`] where it has ended, or the manifest cannot be written.
+    pub fn add_target(&mut self, pid: u32) -> Result<(), CollectorError> {
+        if proc::start_ticks(pid).is_none() {
+            return Err(CollectorError::Process {
+                pid,
+                cause: "it is not there".into(),
+            });
+        }
+        self.trace(&[pid])?;
+        if !self.manifest.targets.contains(&pid) {
+            self.manifest.targets.push(pid);
+        }
+        self.manifest.write(&self.dir).map_err(recording_error)
+    }
+
+    /// Drains the arena of a JVM from now on, until the JVM or the recording ends.
+    ///
+    /// # Errors
+    /// [`CollectorError::Arena`] where it is none, [`CollectorError::Process`] where this JVM's arena is being drained already.
+    pub fn add_jvm(&mut self, jvm: JvmSource) -> Result<(), CollectorError> {
+        let entry = Jvm {
+            pid: jvm.pid,
+            ns_pid: jvm.ns_pid,
+            start_ticks: jvm.start_ticks,
+        };
+        if self.manifest.jvms.contains(&entry) {
+            return Err(CollectorError::Process {
+                pid: jvm.pid,
+                cause: "it is recorded already".into(),
+            });
+        }
+        let arena = Arena::open(&jvm, self.manifest.jvms.len())?;
+        self.manifest.jvms.push(entry);
+        // The writer knows of the JVM before its first record comes.
+        let (pid, start_ticks, clock) = (jvm.pid, jvm.start_ticks, arena.clock);
+        let _ = self.messages.send(Message::Jvm {
+            pid,
+            start_ticks,
+            clock,
+        });
+        let _ = self.commands.send(Command::Arena(Box::new(arena)));
+        self.manifest.write(&self.dir).map_err(recording_error)
+    }
+
+    /// What was stored and lost so far.
+    #[must_use]
+    pub fn live(&self) -> Counts {
+        self.live.counts()
+    }
+
+    /// Why nothing more can be stored, if that is so (disk full): the recording should be stopped then.
+    #[must_use]
+    pub fn ended_early(&self) -> Option<String> {
+        self.live.ended_early()
+    }
+
+    /// What the user should know so far.
+    #[must_use]
+    pub fn notes(&self) -> Vec<String> {
+        self.live.notes()
+    }
+
+    /// Whether the kernel side is there.
+    #[must_use]
+    pub fn has_kernel(&self) -> bool {
+        self.kernel.is_some()
+    }
+
+    /// What each BPF program has cost so far; all 0 unless the kernel's BPF statistics are on.
+    #[must_use]
+    pub fn program_costs(&self) -> Vec<ProgramCost> {
+        self.kernel.as_ref().map(Kernel::costs).unwrap_or_default()
+    }
+
+    /// Ends the recording: detaches the programs, takes what is left in rings and arenas, and completes the manifest.
+    ///
+    /// Agents should be disarmed before, so that their last records are there to be taken.
+    ///
+    /// # Errors
+    /// [`CollectorError::Write`] where the manifest cannot be written; what was recorded stays.
+    pub fn stop(mut self) -> Result<Summary, CollectorError> {
+        let missed = self.kernel.take().map_or(0, Kernel::detach);
+        if missed > 0 {
+            self.live.note(format!(
+                "{missed} kernel events came while the program for them was running on the same CPU, and are lost"
+            ));
+        }
+        let ended_ns = clock::monotonic_ns();
+        let _ = self.commands.send(Command::Finish);
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                self.live
+                    .end_early("the recorder has a defect: a thread of it panicked");
+            }
+        }
+        self.manifest.ended_ns = Some(ended_ns);
+        self.manifest.cut_short = self
+            .live
+            .ended_early()
+            .map(|reason| reason.lines().next().unwrap_or_default().to_owned());
+        self.manifest.write(&self.dir).map_err(recording_error)?;
+        Ok(Summary {
+            counts: self.live.counts(),
+            duration_ns: ended_ns.saturating_sub(self.manifest.started_ns),
+            cut_short: self.manifest.cut_short,
+            notes: self.live.notes(),
+            dir: self.dir,
+        })
+    }
+}
+
+fn manifest(options: &Options) -> Manifest {
+    Manifest {
+        version: MANIFEST_VERSION,
+        plumb_version: env!("CARGO_PKG_VERSION").to_owned(),
+        host: host(),
+        started_ns: clock::monotonic_ns(),
+        started_realtime_ns: clock::realtime_ns(),
+        ended_ns: None,
+        recorder_pid: std::process::id(),
+        kernel: options.kernel.is_some(),
+        kernel_absent: options.kernel_absent.clone(),
+        scope: options
+            .kernel
+            .map_or(crate::Scope::System, |kernel| kernel.scope)
+            .name()
+            .to_owned(),
+        targets: options.targets.clone(),
+        jvms: Vec::new(),
+        groups: options.groups.clone(),
+        units: options.units.clone(),
+        rules: options.rules.clone(),
+        cut_short: None,
+    }
+}
+
+fn host() -> Host {
+    let read = |path: &str| proc::read_trimmed(path).unwrap_or_default();
+    Host {
+        name: read("/proc/sys/kernel/hostname"),
+        boot_id: proc::boot_id(),
+        kernel: read("/proc/sys/kernel/osrelease"),
+        cpus: aya::util::nr_cpus().map_or(1, |cpus| u32::try_from(cpus).unwrap_or(u32::MAX)),
+        clocksource: read("/sys/devices/system/clocksource/clocksource0/current_clocksource"),
+    }
+}
+
+fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, CollectorError> {
+    let spawned = Builder::new().name(name.into()).spawn(body);
+    spawned.map_err(|cause| CollectorError::System {
+        what: "starting a thread",
+        cause,
+    })
+}
+
+fn write_error(path: &Path, error: &std::io::Error) -> CollectorError {
+    CollectorError::Write {
+        path: path.to_owned(),
+        cause: error.to_string(),
+    }
+}
+
+fn recording_error(error: RecordingError) -> CollectorError {
+    match error {
+        RecordingError::Io { path, source } => write_error(&path, &source),
+        other => CollectorError::Recording(other),
+    }
+}
+
+fn directory_error(error: RecordingError) -> CollectorError {
+    match error {
+        RecordingError::Io { path, source } => CollectorError::Directory {
+            path,
+            cause: source.to_string(),
+        },
+        other => CollectorError::Recording(other),
+    }
+}

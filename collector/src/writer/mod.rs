@@ -1,0 +1,372 @@
+//! The writer thread: turns parcels into segments at ordinary priority.
+//!
+//! Each stream collects records until there are [`RECORDS`] of them or the oldest is [`AGE`] old; so a recorder that is killed loses little, and segments are long where there is
+//! much to say. When the disk is full nothing more is stored: what comes is counted as lost, and the recorder is told to end. A reserve on the disk, given back then, keeps
+//! room for the last losses and the manifest.
+
+mod processes;
+mod reserve;
+mod stream;
+
+use crate::clock;
+use crate::live::Live;
+use crate::parcel::{Item, Kind, Parcel, Source};
+use plumb_trace::arena::Clock;
+use plumb_trace::definition::{Dated, Definition};
+use plumb_trace::record::{JVM_RECORD_BYTES, JvmRecord, KERNEL_RECORD_BYTES, KernelRecord};
+use plumb_trace::recording::{ClockPair, FileKind, Payload, SegmentHeader};
+use processes::Newcomers;
+pub(crate) use processes::describe;
+pub(crate) use reserve::Reserve;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::time::{Duration, Instant};
+use stream::{Flushed, Stream, StreamFile};
+
+/// Records of a segment, at most and where there is much to say.
+const RECORDS: usize = 16_384;
+/// Longest time that a record stays in memory.
+const AGE: Duration = Duration::from_millis(800);
+/// How often streams are looked through for old records.
+const SWEEP: Duration = Duration::from_millis(100);
+/// Bytes of records of all streams together that stay in memory.
+const PENDING_MAX: usize = 48 << 20;
+/// Definitions of the recorder in one segment.
+const DEFINITIONS: usize = 4096;
+
+/// What the writer is told.
+#[derive(Debug)]
+pub(crate) enum Message {
+    /// Records.
+    Parcel(Parcel),
+    /// The clocks.
+    Clock(ClockPair),
+    /// One more JVM; they are counted from 0.
+    Jvm { pid: u32, start_ticks: u64, clock: Clock },
+    /// A definition of the recorder.
+    Define(Dated),
+    /// Nothing more comes.
+    Finish,
+}
+
+struct Jvm {
+    file: StreamFile,
+    clock: Clock,
+    /// Thread streams, and stream 0: records that found no slot.
+    streams: HashMap<u32, Stream>,
+    definitions: Stream,
+}
+
+/// The writer and all that is not on the disk yet.
+pub(crate) struct Writer {
+    dir: PathBuf,
+    live: Arc<Live>,
+    /// Parcels go back through here.
+    free: Sender<Parcel>,
+    reserve: Reserve,
+    cpus: Vec<(StreamFile, Stream)>,
+    jvms: Vec<Jvm>,
+    clock: (StreamFile, Stream),
+    host: (StreamFile, Stream),
+    newcomers: Newcomers,
+    pending: usize,
+    swept: Instant,
+}
+
+impl Writer {
+    pub fn new(dir: &Path, cpus: u32, live: Arc<Live>, free: Sender<Parcel>, reserve: Reserve) -> Writer {
+        let file = |kind: FileKind| StreamFile::new(dir.join(kind.file_name()));
+        let cpu = |cpu| {
+            let header = SegmentHeader::new(Clock::Monotonic, cpu);
+            (
+                file(FileKind::Cpu(cpu)),
+                Stream::new(header, Payload::Kernel(Vec::new())),
+            )
+        };
+        let header = SegmentHeader::new(Clock::Monotonic, 0);
+        Writer {
+            cpus: (0..cpus).map(cpu).collect(),
+            clock: (file(FileKind::Clock), Stream::new(header, Payload::Clock(Vec::new()))),
+            host: (
+                file(FileKind::Host),
+                Stream::new(header, Payload::Definitions(Vec::new())),
+            ),
+            jvms: Vec::new(),
+            dir: dir.to_owned(),
+            live,
+            free,
+            reserve,
+            newcomers: Newcomers::default(),
+            pending: 0,
+            swept: Instant::now(),
+        }
+    }
+
+    /// Writes until there is nothing more to write.
+    pub fn run(mut self, messages: &Receiver<Message>) {
+        loop {
+            match messages.recv_timeout(SWEEP) {
+                Ok(Message::Finish) | Err(RecvTimeoutError::Disconnected) => break,
+                Ok(message) => self.take(message),
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            if self.swept.elapsed() >= SWEEP || self.pending > PENDING_MAX {
+                self.sweep();
+            }
+        }
+        self.finish();
+    }
+
+    fn take(&mut self, message: Message) {
+        let now = Instant::now();
+        match message {
+            Message::Parcel(parcel) => self.unpack(parcel, now),
+            Message::Clock(pair) => {
+                if let Payload::Clock(pairs) = &mut self.clock.1.payload {
+                    pairs.push(pair);
+                }
+                self.clock.1.touched(now);
+            }
+            Message::Define(dated) => self.define(dated, now),
+            Message::Jvm {
+                pid,
+                start_ticks,
+                clock,
+            } => self.jvms.push(self.new_jvm(pid, start_ticks, clock)),
+            Message::Finish => {}
+        }
+    }
+
+    fn new_jvm(&self, pid: u32, start_ticks: u64, clock: Clock) -> Jvm {
+        Jvm {
+            file: StreamFile::new(self.dir.join(FileKind::Jvm { pid, start_ticks }.file_name())),
+            clock,
+            streams: HashMap::new(),
+            definitions: Stream::new(SegmentHeader::new(clock, 0), Payload::Definitions(Vec::new())),
+        }
+    }
+
+    fn unpack(&mut self, mut parcel: Parcel, now: Instant) {
+        for item in std::mem::take(&mut parcel.items) {
+            let bytes = parcel.bytes.get(item.bytes.clone()).unwrap_or_default();
+            match item.source {
+                Source::Cpu(cpu) => self.kernel_records(cpu, &item, bytes, now),
+                Source::Jvm(number) => self.jvm_item(number, &item, bytes, now),
+            }
+        }
+        parcel.clear();
+        // The drain thread may have ended before: then nobody needs the parcel.
+        let _ = self.free.send(parcel);
+    }
+
+    fn kernel_records(&mut self, cpu: u32, item: &Item, bytes: &[u8], now: Instant) {
+        let Some((file, stream)) = self.cpus.get_mut(cpu as usize) else {
+            return;
+        };
+        if item.lost_before > 0 {
+            let flushed = stream.flush(file, clock::monotonic_ns());
+            count(
+                &self.live,
+                flushed,
+                &self.live.kernel_stored,
+                &self.live.kernel_unwritten,
+            );
+            stream.lose(item.lost_before, now);
+        }
+        if let Payload::Kernel(records) = &mut stream.payload {
+            for record in bytes.as_chunks::<KERNEL_RECORD_BYTES>().0 {
+                let record = KernelRecord::from_bytes(record);
+                self.newcomers.see(&record);
+                records.push(record);
+            }
+        }
+        stream.touched(now);
+        self.pending += bytes.len();
+        if stream.payload.len() >= RECORDS {
+            self.pending = self.pending.saturating_sub(stream.weight());
+            let flushed = stream.flush(file, clock::monotonic_ns());
+            count(
+                &self.live,
+                flushed,
+                &self.live.kernel_stored,
+                &self.live.kernel_unwritten,
+            );
+        }
+        for dated in self.newcomers.describe(now) {
+            self.define(dated, now);
+        }
+    }
+
+    fn jvm_item(&mut self, number: usize, item: &Item, bytes: &[u8], now: Instant) {
+        let Some(jvm) = self.jvms.get_mut(number) else { return };
+        if item.kind == Kind::Definition {
+            jvm.definition(bytes, &self.live, now);
+            return;
+        }
+        let header = SegmentHeader::new(jvm.clock, item.stream);
+        let stream = jvm
+            .streams
+            .entry(item.stream)
+            .or_insert_with(|| Stream::new(header, Payload::Jvm(Vec::new())));
+        stream.set_tid(item.tid);
+        let time = time_of(jvm.clock);
+        let mut flush = |stream: &mut Stream| {
+            self.pending = self.pending.saturating_sub(stream.weight());
+            let flushed = stream.flush(&mut jvm.file, time);
+            count(&self.live, flushed, &self.live.jvm_stored, &self.live.jvm_unwritten);
+        };
+        if item.lost_before > 0 {
+            flush(stream);
+            stream.lose(item.lost_before, now);
+        }
+        if let Payload::Jvm(records) = &mut stream.payload {
+            records.extend(
+                bytes
+                    .as_chunks::<JVM_RECORD_BYTES>()
+                    .0
+                    .iter()
+                    .map(JvmRecord::from_bytes),
+            );
+        }
+        stream.touched(now);
+        if stream.payload.len() >= RECORDS || item.kind == Kind::End {
+            flush(stream);
+        }
+        self.pending += bytes.len();
+        if item.kind == Kind::End && !stream.has_loss() {
+            jvm.streams.remove(&item.stream);
+        }
+    }
+
+    fn define(&mut self, dated: Dated, now: Instant) {
+        let (file, stream) = &mut self.host;
+        let Payload::Definitions(definitions) = &mut stream.payload else {
+            return;
+        };
+        definitions.push(dated);
+        stream.touched(now);
+        if stream.payload.len() >= DEFINITIONS {
+            count(
+                &self.live,
+                stream.flush(file, clock::monotonic_ns()),
+                &AtomicU64::new(0),
+                &AtomicU64::new(0),
+            );
+        }
+    }
+
+    /// Flushes streams whose records are old, or all when there are too many.
+    fn sweep(&mut self) {
+        let all = self.pending > PENDING_MAX;
+        let now = Instant::now();
+        for dated in self.newcomers.describe(now) {
+            self.define(dated, now);
+        }
+        self.flush(|stream| {
+            stream
+                .since
+                .is_some_and(|since| all || now.duration_since(since) >= AGE)
+        });
+        self.swept = now;
+    }
+
+    fn flush(&mut self, wanted: impl Fn(&Stream) -> bool) {
+        let (none, time) = (AtomicU64::new(0), clock::monotonic_ns());
+        let live = &self.live;
+        for (file, stream) in [&mut self.clock, &mut self.host]
+            .into_iter()
+            .filter(|(_, stream)| wanted(stream))
+        {
+            count(live, stream.flush(file, time), &none, &none);
+        }
+        for (file, stream) in self.cpus.iter_mut().filter(|(_, stream)| wanted(stream)) {
+            count(
+                live,
+                stream.flush(file, time),
+                &live.kernel_stored,
+                &live.kernel_unwritten,
+            );
+        }
+        for jvm in &mut self.jvms {
+            let time = time_of(jvm.clock);
+            if wanted(&jvm.definitions) {
+                count(
+                    live,
+                    jvm.definitions.flush(&mut jvm.file, time),
+                    &none,
+                    &live.definitions_unwritten,
+                );
+            }
+            for stream in jvm.streams.values_mut().filter(|stream| wanted(stream)) {
+                count(
+                    live,
+                    stream.flush(&mut jvm.file, time),
+                    &live.jvm_stored,
+                    &live.jvm_unwritten,
+                );
+            }
+        }
+        self.pending = self.cpus.iter().map(|(_, stream)| stream.weight()).sum::<usize>()
+            + self
+                .jvms
+                .iter()
+                .flat_map(|jvm| jvm.streams.values())
+                .map(Stream::weight)
+                .sum::<usize>();
+    }
+
+    fn finish(mut self) {
+        self.reserve.give_back();
+        self.flush(|_| true);
+        if self.live.ended_early().is_some() {
+            // What failed just now became losses: they fit into the reserve.
+            self.flush(Stream::has_loss);
+        }
+    }
+}
+
+impl Jvm {
+    fn definition(&mut self, bytes: &[u8], live: &Live, now: Instant) {
+        match (Dated::decode(bytes), &mut self.definitions.payload) {
+            (Ok(Some(dated)), Payload::Definitions(definitions)) => {
+                definitions.push(dated);
+                self.definitions.touched(now);
+            }
+            (Ok(None), _) => {}
+            _ => live.note("a JVM sent a definition that cannot be read; it was left out".into()),
+        }
+        if self.definitions.payload.len() >= DEFINITIONS {
+            let flushed = self.definitions.flush(&mut self.file, time_of(self.clock));
+            count(live, flushed, &AtomicU64::new(0), &live.definitions_unwritten);
+        }
+    }
+}
+
+fn count(live: &Live, flushed: Flushed, stored: &AtomicU64, unwritten: &AtomicU64) {
+    stored.fetch_add(flushed.stored, Ordering::Relaxed);
+    unwritten.fetch_add(flushed.unwritten, Ordering::Relaxed);
+    live.bytes.fetch_add(flushed.bytes, Ordering::Relaxed);
+    if let Some(error) = flushed.error {
+        live.end_early(&error.to_string());
+    }
+}
+
+fn time_of(clock: Clock) -> u64 {
+    match clock {
+        Clock::Monotonic => clock::monotonic_ns(),
+        Clock::Tsc => clock::tsc(),
+    }
+}
+
+/// Bytes of one record in memory.
+fn weight_of(payload: &Payload) -> usize {
+    match payload {
+        Payload::Kernel(_) => KERNEL_RECORD_BYTES,
+        Payload::Jvm(_) => JVM_RECORD_BYTES,
+        Payload::Definitions(_) => size_of::<Definition>(),
+        Payload::Clock(_) => size_of::<ClockPair>(),
+    }
+}

@@ -1,0 +1,153 @@
+//! A stream on its way into segments, and the file that takes them.
+
+use plumb_trace::recording::segment::{LOST_UNKNOWN, encode};
+use plumb_trace::recording::{Payload, RecordingError, SegmentHeader, SegmentWriter};
+use std::path::PathBuf;
+use std::time::Instant;
+
+/// A segment file, made when its first segment comes.
+#[derive(Debug)]
+pub(super) struct StreamFile {
+    path: PathBuf,
+    writer: Option<SegmentWriter>,
+}
+
+impl StreamFile {
+    pub fn new(path: PathBuf) -> StreamFile {
+        StreamFile { path, writer: None }
+    }
+
+    fn append(&mut self, segment: &[u8]) -> Result<(), RecordingError> {
+        if self.writer.is_none() {
+            self.writer = Some(SegmentWriter::create(&self.path)?);
+        }
+        self.writer.as_mut().map_or(Ok(()), |writer| writer.append(segment))
+    }
+}
+
+/// Records of one stream that are not in a segment yet.
+#[derive(Debug)]
+pub(super) struct Stream {
+    header: SegmentHeader,
+    pub payload: Payload,
+    /// When the oldest of them came.
+    pub since: Option<Instant>,
+}
+
+/// What came of writing a segment.
+#[derive(Debug)]
+pub(super) struct Flushed {
+    /// Records in it.
+    pub stored: u64,
+    /// Records that were to be in it and are lost.
+    pub unwritten: u64,
+    /// Bytes in the file.
+    pub bytes: u64,
+    pub error: Option<RecordingError>,
+}
+
+impl Stream {
+    pub fn new(header: SegmentHeader, payload: Payload) -> Stream {
+        Stream {
+            header,
+            payload,
+            since: None,
+        }
+    }
+
+    pub fn set_tid(&mut self, tid: u32) {
+        self.header.tid = tid;
+    }
+
+    /// Records were added to the payload just now.
+    pub fn touched(&mut self, now: Instant) {
+        self.since.get_or_insert(now);
+    }
+
+    /// A loss lies after all records so far: they have to be flushed before.
+    pub fn lose(&mut self, lost: u64, now: Instant) {
+        self.header.lost_before = add_lost(self.header.lost_before, lost);
+        self.touched(now);
+    }
+
+    pub fn has_loss(&self) -> bool {
+        self.header.lost_before > 0
+    }
+
+    /// Bytes in memory, about.
+    pub fn weight(&self) -> usize {
+        self.payload.len() * super::weight_of(&self.payload)
+    }
+
+    /// Writes what there is as one segment. Where that fails its records become a loss of this stream.
+    ///
+    /// `now` is the time on the stream's clock, for a loss without records.
+    pub fn flush(&mut self, file: &mut StreamFile, now: u64) -> Flushed {
+        self.since = None;
+        let count = self.payload.len() as u64;
+        let payload = take(&mut self.payload);
+        if count == 0 && self.header.lost_before == 0 {
+            return Flushed {
+                stored: 0,
+                unwritten: 0,
+                bytes: 0,
+                error: None,
+            };
+        }
+        let header = SegmentHeader {
+            first_time: now,
+            last_time: now,
+            ..self.header
+        };
+        let written = match encode(&header, &payload) {
+            Ok(segment) => file.append(&segment).map(|()| segment.len() as u64),
+            // Cannot be: streams are flushed long before a segment is too long. If it is, the records are lost, and counted.
+            Err(_) => Ok(0),
+        };
+        match written {
+            Ok(bytes) if bytes > 0 => {
+                self.header.lost_before = 0;
+                self.header.sequence += 1;
+                Flushed {
+                    stored: count,
+                    unwritten: 0,
+                    bytes,
+                    error: None,
+                }
+            }
+            other => {
+                self.header.lost_before = add_lost(self.header.lost_before, count);
+                Flushed {
+                    stored: 0,
+                    unwritten: count,
+                    bytes: 0,
+                    error: other.err(),
+                }
+            }
+        }
+    }
+}
+
+fn add_lost(lost: u64, more: u64) -> u64 {
+    if lost == LOST_UNKNOWN || more == LOST_UNKNOWN {
+        LOST_UNKNOWN
+    } else {
+        lost.saturating_add(more)
+    }
+}
+
+/// The payload, leaving an empty one of its kind: memory of streams that are seldom busy is given back.
+fn take(payload: &mut Payload) -> Payload {
+    let empty = match payload {
+        Payload::Kernel(_) => Payload::Kernel(Vec::new()),
+        Payload::Jvm(_) => Payload::Jvm(Vec::new()),
+        Payload::Definitions(_) => Payload::Definitions(Vec::new()),
+        Payload::Clock(_) => Payload::Clock(Vec::new()),
+    };
+    let mut taken = std::mem::replace(payload, empty);
+    if let Payload::Kernel(records) = &mut taken {
+        // In order already, but where an interrupt wrote in the midst of a fork, exec, exit or rename.
+        records.sort_by_key(|record| record.time_ns);
+    }
+    taken
+}
