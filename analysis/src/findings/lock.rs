@@ -1,0 +1,127 @@
+//! `lock-contended`: threads that wait for a Java monitor.
+
+use plumb_trace::{
+    State,
+    timeline::{Query, TimelineError, TrackId},
+};
+
+use super::{CULPRITS_MAX, Culprit, Finding, Severity, Subject, busy_ns, is_worth_telling};
+use crate::{
+    Window,
+    format::{duration, percent, share},
+    locks::{ClassWaits, LockWaits, who_had_the_lock},
+    roles::{Role, UNKNOWN},
+};
+
+/// From this share on a group's lock is told. Locks that do their work are waited for a few per cent of the time.
+pub(super) const SHARE_MIN: f64 = 0.2;
+/// Culprits with a smaller share are not named.
+const CULPRIT_MIN: f64 = 0.02;
+/// How many classes and owners evidence names.
+const NAMED_MAX: usize = 3;
+
+pub(super) fn finding(
+    query: &dyn Query,
+    subject: &Subject<'_>,
+    window: Window,
+) -> Result<Option<Finding>, TimelineError> {
+    let busy_ns = busy_ns(&subject.states);
+    let lost_ns = subject.states.get(State::Monitor);
+    let share = share(lost_ns, busy_ns);
+    if share < SHARE_MIN || !is_worth_telling(lost_ns, window) {
+        return Ok(None);
+    }
+    let waits = who_had_the_lock(query, &subject.threads, window)?;
+    let class = waits.classes.first().map_or(UNKNOWN, class_name);
+    Ok(Some(Finding {
+        kind: "lock-contended",
+        group: subject.group.to_owned(),
+        severity: Severity::of(share),
+        share,
+        evidence: evidence(query, subject, &waits, busy_ns),
+        culprits: culprits(&waits),
+        remedy: format!(
+            "do less while holding the lock of {class} (no waiting, no I/O), or split it so that threads share it less"
+        ),
+        lost_ns,
+    }))
+}
+
+fn class_name(class: &ClassWaits) -> &str {
+    if class.class.is_empty() { UNKNOWN } else { &class.class }
+}
+
+/// By class and by who had the lock.
+fn culprits(waits: &LockWaits) -> Vec<Culprit> {
+    let mut culprits = Vec::new();
+    for class in &waits.classes {
+        let culprit = |role: &Role, ns: u64| Culprit {
+            role: role.clone(),
+            class: Some(class_name(class).to_owned()),
+            share: share(ns, waits.monitor_ns),
+        };
+        let known_ns: u64 = class.owner_roles.iter().map(|(_, ns)| *ns).sum();
+        culprits.extend(class.owner_roles.iter().map(|(role, ns)| culprit(role, *ns)));
+        culprits.push(culprit(
+            &Role::named(UNKNOWN),
+            class.monitor_ns.saturating_sub(known_ns),
+        ));
+    }
+    culprits.retain(|culprit| culprit.share >= CULPRIT_MIN);
+    culprits.sort_by(|a, b| b.share.total_cmp(&a.share));
+    culprits.truncate(CULPRITS_MAX);
+    culprits
+}
+
+fn evidence(query: &dyn Query, subject: &Subject<'_>, waits: &LockWaits, busy_ns: u64) -> Vec<String> {
+    let mut lines = vec![
+        format!(
+            "{} threads of {} wanted to go on for {} and waited for locks for {} of it",
+            subject.threads.len(),
+            subject.group,
+            duration(busy_ns),
+            duration(waits.monitor_ns)
+        ),
+        format!(
+            "{} waits, {} each on average, {} the longest",
+            waits.waits,
+            duration(waits.monitor_ns / waits.waits.max(1)),
+            duration(waits.longest_ns)
+        ),
+    ];
+    for class in waits
+        .classes
+        .iter()
+        .filter(|class| share(class.monitor_ns, waits.monitor_ns) >= CULPRIT_MIN)
+        .take(NAMED_MAX)
+    {
+        let part = percent(share(class.monitor_ns, waits.monitor_ns));
+        let owners = owners(query, class);
+        lines.push(format!(
+            "{part} of it for a lock of class {}{owners}",
+            class_name(class)
+        ));
+    }
+    lines
+}
+
+/// Who had it most, by name of thread.
+fn owners(query: &dyn Query, class: &ClassWaits) -> String {
+    let name = |track: &TrackId| {
+        query
+            .tracks()
+            .get(track.0 as usize)
+            .map_or(UNKNOWN, |track| track.name.as_str())
+    };
+    let named: Vec<String> = class
+        .owners
+        .iter()
+        .take(NAMED_MAX)
+        .map(|(track, ns)| format!("{} {}", name(track), percent(share(*ns, class.monitor_ns))))
+        .collect();
+    match class.owners.len() {
+        0 => ", its owners were not seen".to_owned(),
+        count if count > NAMED_MAX => format!(", held by {count} threads, most by {}", named.join(", ")),
+        _ => format!(", held by {}", named.join(", ")),
+    }
+}

@@ -1,0 +1,152 @@
+//! Servers that are ill, and one that is not.
+
+use plumb_trace::{State, timeline::Cause, timeline::TrackKind};
+
+use super::*;
+use crate::{report::report, testing::Fake};
+
+const S: u64 = 1_000_000_000;
+
+/// Two CPUs, a target JVM with two request threads and a compiler thread that no finding is about.
+fn server() -> (Fake, TrackId, TrackId) {
+    let mut fake = Fake::new(0, S);
+    fake.cpu(0);
+    fake.cpu(1);
+    let (a, b) = (fake.thread("java", "http-1"), fake.thread("java", "http-2"));
+    let compiler = fake.thread("java", "C2 CompilerThre");
+    fake.group(a, "request");
+    fake.group(b, "request");
+    fake.group(compiler, "jit");
+    fake.ready(compiler, 0, S, 0);
+    for track in [a, b] {
+        fake.tracks[track.0 as usize].java = true;
+    }
+    let java = fake.process("java");
+    let process = &mut fake.processes[java.0 as usize];
+    (process.target, process.jvm) = (true, true);
+    (fake, a, b)
+}
+
+fn found(fake: &Fake) -> Vec<Finding> {
+    findings(fake, Window::of(fake, None, None)).unwrap()
+}
+
+#[test]
+fn a_healthy_server_has_no_finding() {
+    let (mut fake, a, b) = server();
+    for (track, cpu) in [(a, 0), (b, 1)] {
+        // A tenth of a second of work with what always is: short waits for a CPU and for a lock.
+        fake.ready(track, 0, S / 100, cpu);
+        fake.running(track, S / 100, S / 10, cpu);
+        fake.state(track, S / 10, S / 10 + S / 500, State::Monitor);
+        fake.state(track, S / 10 + S / 500, S, State::Park);
+    }
+    let jvm = fake.track(TrackKind::Jvm, "java", "java", None);
+    fake.pause(jvm, 0, S / 100);
+    assert_eq!(found(&fake), []);
+    let text = report(&fake, Window::of(&fake, None, None)).unwrap().to_string();
+    assert_eq!(text, "Nothing found wrong in 1.00 s.\n");
+}
+
+#[test]
+fn who_takes_the_cpu_is_named_with_its_share() {
+    let (mut fake, a, b) = server();
+    let hog = fake.thread("hog", "hog");
+    fake.running(hog, 0, 9 * S / 10, 0);
+    fake.ready(a, 0, 9 * S / 10, 0);
+    fake.running(a, 9 * S / 10, S, 0);
+    fake.running(b, 0, S / 10, 1);
+    fake.ready(b, S / 10, S / 5, 1);
+    fake.state(b, S / 5, S, State::Net);
+
+    let all = found(&fake);
+    let [finding] = all.as_slice() else { panic!("{all:?}") };
+    assert_eq!(
+        (finding.kind, finding.group.as_str(), finding.severity),
+        ("cpu-starved", "request", Severity::Severe)
+    );
+    assert!((finding.share - 1.0 / 1.2).abs() < 1e-9, "{}", finding.share);
+    let culprits: Vec<_> = finding
+        .culprits
+        .iter()
+        .map(|culprit| (culprit.role.text(), culprit.share))
+        .collect();
+    assert_eq!(culprits, [("hog".to_owned(), 0.9), ("(idle)".to_owned(), 0.1)]);
+    assert!(finding.remedy.contains("move hog elsewhere"), "{}", finding.remedy);
+}
+
+#[test]
+fn a_lock_is_named_with_its_class_and_owners() {
+    let (mut fake, a, b) = server();
+    let class = fake.text("shop.AuditLog");
+    fake.running(b, 0, S / 2, 1);
+    fake.state(b, S / 2, S, State::Sleep);
+    let interval = fake.state(a, 0, S / 2, State::Monitor);
+    (interval.peer, interval.cause) = (Some(b), Cause::Class(class));
+    fake.running(a, S / 2, S, 0);
+
+    let all = found(&fake);
+    let [finding] = all.as_slice() else { panic!("{all:?}") };
+    assert_eq!((finding.kind, finding.severity), ("lock-contended", Severity::Warning));
+    assert!((finding.share - 1.0 / 3.0).abs() < 1e-9, "{}", finding.share);
+    let json = report(&fake, Window::of(&fake, None, None)).unwrap().to_json();
+    assert_eq!(
+        json["findings"][0]["culprits"],
+        serde_json::json!([{ "group": "request", "process": "java", "class": "shop.AuditLog", "share": 1.0 }])
+    );
+    let text = finding.evidence.join("\n");
+    assert!(
+        text.contains("100 % of it for a lock of class shop.AuditLog, held by http-2 100 %"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_jvm_that_stands_still_is_told() {
+    let (mut fake, ..) = server();
+    let jvm = fake.track(TrackKind::Jvm, "java", "java", None);
+    fake.pause(jvm, S / 10, S / 5);
+    let all = found(&fake);
+    assert_eq!(
+        all.iter()
+            .map(|finding| (finding.kind, finding.share))
+            .collect::<Vec<_>>(),
+        [("gc-pauses", 0.1)]
+    );
+}
+
+#[test]
+fn threads_of_others_are_never_ill() {
+    let (mut fake, ..) = server();
+    let other = fake.thread("postgres", "worker");
+    fake.group(other, "request");
+    fake.ready(other, 0, S, 0);
+    assert_eq!(found(&fake), []);
+}
+
+#[test]
+fn findings_are_told_in_words() {
+    let (mut fake, a, _) = server();
+    let hog = fake.thread("hog", "hog");
+    fake.running(hog, 0, S / 2, 0);
+    fake.ready(a, 0, S / 2, 0);
+    fake.running(a, S / 2, S, 0);
+    let unit = fake.text("request");
+    fake.unit(unit, a, S / 4, S);
+    let text = report(&fake, Window::of(&fake, None, None)).unwrap().to_string();
+    assert_eq!(
+        text,
+        "1. cpu-starved: request 50 % (severe)
+   - 2 threads of request could run for 1.00 s and had no CPU for 500 ms of it
+   - 1 waits, 500 ms each on average, 500 ms the longest
+   - hog had the CPU that they waited for 100 % of that time
+   who: hog 100 %
+   remedy: move hog elsewhere or limit it (nice, a cpuset, a CPU quota of its cgroup), or give the server CPUs of its own
+
+request: 1 units
+   latency  p50 750 ms   p90 750 ms   p99 750 ms   p99.9 750 ms   max 750 ms
+   typical  running 500 ms (67 %), ready 250 ms (33 %)
+   slow     running 500 ms (67 %), ready 250 ms (33 %)
+"
+    );
+}

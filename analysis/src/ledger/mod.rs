@@ -1,0 +1,303 @@
+//! The ledger: where threads' time went, by state.
+//!
+//! A row's states sum to its life in the window: to the thread's, or, of a row that stands for several, to the sum of theirs.
+
+mod csv;
+pub(crate) mod json;
+pub(crate) mod text;
+
+use std::collections::BTreeMap;
+
+use plumb_trace::{
+    StateTotals,
+    timeline::{Loss, Query, TimelineError, Totals, Track, TrackId, TrackKind, Unit},
+};
+
+use crate::{Window, roles, states::ThreadStates, sweep};
+
+/// What a row stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// One thread.
+    Thread,
+    /// The threads of one group; those without a group by what they are: [`NO_GROUP`] or plumb's own.
+    Group,
+    /// The kernel's threads of one process; virtual threads are left out, for their time is their carriers' already.
+    Process,
+    /// All units of work of one name: what their threads did from each one's start to its end.
+    Unit,
+}
+
+impl By {
+    /// Name, as on the command line and in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            By::Thread => "thread",
+            By::Group => "group",
+            By::Process => "process",
+            By::Unit => "unit",
+        }
+    }
+}
+
+/// Key of the threads that no rule puts into a group.
+pub const NO_GROUP: &str = "(no group)";
+/// Key of plumb's own threads.
+const PLUMB: &str = "plumb";
+
+/// A ledger.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ledger {
+    /// The stretch that it is of.
+    pub window: Window,
+    /// What a row stands for.
+    pub by: By,
+    /// Threads by host, process and tid; other rows by key.
+    pub rows: Vec<Row>,
+    /// What is missing in the window.
+    pub losses: Vec<Loss>,
+    /// How far the JVM's times may be off the kernel's, ns.
+    pub clock_uncertainty_ns: u64,
+}
+
+/// A row of a ledger.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// Whose.
+    pub key: RowKey,
+    /// What was done within the window.
+    pub totals: Totals,
+}
+
+/// Whose a row is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RowKey {
+    /// A thread's.
+    Thread(ThreadKey),
+    /// Of several together.
+    Sum {
+        /// Group, process (`java[4711]`) or unit.
+        key: String,
+        /// How many threads; of a unit, how many of it overlap the window.
+        count: u64,
+    },
+}
+
+/// A thread.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ThreadKey {
+    /// Host.
+    pub host: String,
+    /// Process id in the initial namespace.
+    pub pid: u32,
+    /// Thread id in the initial namespace; `None` for a virtual thread.
+    pub tid: Option<u32>,
+    /// Process id in its own namespace.
+    pub ns_pid: u32,
+    /// Number of a virtual thread.
+    pub vthread: Option<u64>,
+    /// Process name.
+    pub process: String,
+    /// Last name.
+    pub name: String,
+    /// Group.
+    pub group: Option<String>,
+    /// Begin of its life within the window.
+    pub start_ns: u64,
+    /// End of its life within the window.
+    pub end_ns: u64,
+}
+
+/// Makes a ledger; with `group`, of the threads (or units of the threads) of this group only.
+///
+/// # Errors
+/// If the timeline is damaged where it was read.
+pub fn ledger(query: &dyn Query, by: By, window: Window, group: Option<&str>) -> Result<Ledger, TimelineError> {
+    let is_wanted = |track: &Track| group.is_none_or(|wanted| roles::group(query, track) == Some(wanted));
+    let rows = match by {
+        By::Thread => thread_rows(query, window, is_wanted)?,
+        By::Group => sum_rows(query, window, |track| is_wanted(track).then(|| group_key(query, track)))?,
+        By::Process => sum_rows(query, window, |track| {
+            (is_wanted(track) && track.kind == TrackKind::Thread).then(|| process_key(query, track))
+        })?,
+        By::Unit => unit_rows(query, window, is_wanted)?,
+    };
+    let losses = losses_within(query, window);
+    Ok(Ledger {
+        window,
+        by,
+        rows,
+        losses,
+        clock_uncertainty_ns: query.info().clock_uncertainty_ns,
+    })
+}
+
+/// What is missing in a window.
+pub(crate) fn losses_within(query: &dyn Query, window: Window) -> Vec<Loss> {
+    let overlaps = |loss: &&Loss| loss.from_ns < window.to_ns && loss.to_ns >= window.from_ns;
+    query.losses().iter().filter(overlaps).cloned().collect()
+}
+
+fn thread_rows(
+    query: &dyn Query,
+    window: Window,
+    is_wanted: impl Fn(&Track) -> bool,
+) -> Result<Vec<Row>, TimelineError> {
+    let mut rows = Vec::new();
+    for (id, track) in roles::threads(query).filter(|(_, track)| is_wanted(track)) {
+        if let Some(life) = window.clip(track.start_ns, track.end_ns) {
+            let totals = query.totals(id, life.from_ns, life.to_ns)?;
+            rows.push((thread_key(query, track, life), totals));
+        }
+    }
+    rows.sort_by(|(a, _), (b, _)| a.order().cmp(&b.order()));
+    Ok(rows
+        .into_iter()
+        .map(|(key, totals)| Row {
+            key: RowKey::Thread(key),
+            totals,
+        })
+        .collect())
+}
+
+impl ThreadKey {
+    fn order(&self) -> impl Ord + '_ {
+        (&self.host, self.pid, self.tid, self.vthread, self.start_ns)
+    }
+}
+
+fn thread_key(query: &dyn Query, track: &Track, life: Window) -> ThreadKey {
+    let process = roles::process(query, track).cloned().unwrap_or_default();
+    let host = query
+        .info()
+        .hosts
+        .get(process.host as usize)
+        .map_or("", |host| host.name.as_str());
+    ThreadKey {
+        host: host.to_owned(),
+        pid: process.pid,
+        tid: track.tid,
+        ns_pid: process.ns_pid,
+        vthread: track.vthread,
+        process: process.name,
+        name: track.name.clone(),
+        group: roles::group(query, track).map(str::to_owned),
+        start_ns: life.from_ns,
+        end_ns: life.to_ns,
+    }
+}
+
+fn group_key(query: &dyn Query, track: &Track) -> String {
+    let is_plumb = roles::process(query, track).is_some_and(|process| process.plumb);
+    roles::group(query, track)
+        .unwrap_or(if is_plumb { PLUMB } else { NO_GROUP })
+        .to_owned()
+}
+
+fn process_key(query: &dyn Query, track: &Track) -> String {
+    let Some(process) = roles::process(query, track) else {
+        return roles::UNKNOWN.to_owned();
+    };
+    let host = query
+        .info()
+        .hosts
+        .get(process.host as usize)
+        .filter(|_| query.info().hosts.len() > 1);
+    let host = host.map_or(String::new(), |host| format!("{}/", host.name));
+    format!("{host}{}[{}]", process.name, process.pid)
+}
+
+fn sum_rows(
+    query: &dyn Query,
+    window: Window,
+    key_of: impl Fn(&Track) -> Option<String>,
+) -> Result<Vec<Row>, TimelineError> {
+    let mut sums = Sums::default();
+    for (id, track) in roles::threads(query) {
+        let (Some(life), Some(key)) = (window.clip(track.start_ns, track.end_ns), key_of(track)) else {
+            continue;
+        };
+        sums.add(key, &query.totals(id, life.from_ns, life.to_ns)?);
+    }
+    Ok(sums.rows())
+}
+
+fn unit_rows(query: &dyn Query, window: Window, is_wanted: impl Fn(&Track) -> bool) -> Result<Vec<Row>, TimelineError> {
+    let mut units = Vec::new();
+    sweep::each_unit(query, window, |unit| units.push(*unit))?;
+    units.retain(|unit| query.tracks().get(unit.track.0 as usize).is_some_and(&is_wanted));
+    let mut sums = Sums::default();
+    each_unit_totals(query, window, &mut units, |unit, totals| {
+        sums.add(query.string(unit.name).to_owned(), totals)
+    })?;
+    Ok(sums.rows())
+}
+
+/// Visits units with what their threads did meanwhile, within the window.
+pub(crate) fn each_unit_totals(
+    query: &dyn Query,
+    window: Window,
+    units: &mut [Unit],
+    mut visit: impl FnMut(&Unit, &Totals),
+) -> Result<(), TimelineError> {
+    units.sort_by_key(|unit| (unit.track, unit.start_ns));
+    let mut states = ThreadStates::new(query, TrackId(u32::MAX));
+    let mut last = None;
+    for unit in units.iter() {
+        if last != Some(unit.track) {
+            states = ThreadStates::new(query, unit.track);
+            last = Some(unit.track);
+        }
+        if let Some(part) = window.clip(unit.start_ns, unit.end_ns) {
+            visit(unit, &states.totals(part)?);
+        }
+    }
+    Ok(())
+}
+
+/// Rows that stand for several.
+#[derive(Default)]
+struct Sums(BTreeMap<String, (u64, Totals)>);
+
+impl Sums {
+    fn add(&mut self, key: String, part: &Totals) {
+        let (count, sum) = self.0.entry(key).or_default();
+        *count += 1;
+        add_totals(sum, part);
+    }
+
+    fn rows(self) -> Vec<Row> {
+        let row = |(key, (count, totals))| Row {
+            key: RowKey::Sum { key, count },
+            totals,
+        };
+        self.0.into_iter().map(row).collect()
+    }
+}
+
+fn add_totals(sum: &mut Totals, part: &Totals) {
+    let Totals {
+        states,
+        voluntary,
+        involuntary,
+        migrations,
+        prorated,
+    } = part;
+    sum.states.merge(states);
+    sum.voluntary += voluntary;
+    sum.involuntary += involuntary;
+    sum.migrations += migrations;
+    sum.prorated |= prorated;
+}
+
+impl Ledger {
+    /// The sum of all rows.
+    pub fn sum(&self) -> StateTotals {
+        let mut sum = StateTotals::default();
+        self.rows.iter().for_each(|row| sum.merge(&row.totals.states));
+        sum
+    }
+}
+
+#[cfg(test)]
+mod tests;

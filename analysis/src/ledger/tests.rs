@@ -1,0 +1,178 @@
+//! Sums that are exact, and what is printed.
+
+use plumb_trace::{State, timeline::Loss};
+use proptest::prelude::*;
+
+use super::*;
+use crate::testing::Fake;
+
+fn sample() -> Fake {
+    let mut fake = Fake::new(1_000, 5_000);
+    let worker = fake.thread("java", "http-1");
+    fake.group(worker, "request");
+    fake.running(worker, 1_000, 2_000, 0).stolen_ns = 100;
+    fake.ready(worker, 2_000, 3_500, 0);
+    fake.state(worker, 3_500, 5_000, State::Monitor);
+    let hog = fake.thread("hog", "hog, \"big\"");
+    fake.running(hog, 1_000, 5_000, 0).involuntary = true;
+    let unit = fake.text("request");
+    fake.unit(unit, worker, 1_500, 4_000);
+    fake
+}
+
+fn whole(fake: &Fake) -> Window {
+    Window::of(fake, None, None)
+}
+
+#[test]
+fn a_row_a_thread() {
+    let fake = sample();
+    let ledger = ledger(&fake, By::Thread, whole(&fake), None).unwrap();
+    let json = ledger.to_json();
+    let row = &json["rows"][0];
+    assert_eq!(row["states_ns"]["running"], 900);
+    assert_eq!(row["states_ns"]["stolen"], 100);
+    assert_eq!(row["states_ns"]["park"], 0);
+    assert_eq!(row["states_ns"].as_object().unwrap().len(), plumb_trace::STATE_COUNT);
+    assert_eq!(
+        (&row["pid"], &row["tid"], &row["vthread"]),
+        (&100.into(), &1000.into(), &serde_json::Value::Null)
+    );
+    assert_eq!(
+        (&row["group"], &json["rows"][1]["group"]),
+        (&"request".into(), &serde_json::Value::Null)
+    );
+    assert_eq!(json["rows"][1]["switches"]["involuntary"], 1);
+    assert_eq!(
+        (&json["from_ns"], &json["to_ns"], &json["by"]),
+        (&1_000.into(), &5_000.into(), &"thread".into())
+    );
+}
+
+#[test]
+fn sums_by_group_process_and_unit() {
+    let fake = sample();
+    let keys = |by| {
+        let ledger = ledger(&fake, by, whole(&fake), None).unwrap();
+        let keys = ledger.rows.iter().map(|row| match &row.key {
+            RowKey::Sum { key, count } => (key.clone(), *count, row.totals.states.sum()),
+            RowKey::Thread(_) => panic!("a sum"),
+        });
+        keys.collect::<Vec<_>>()
+    };
+    assert_eq!(
+        keys(By::Group),
+        [(NO_GROUP.into(), 1, 4_000), ("request".into(), 1, 4_000)]
+    );
+    assert_eq!(
+        keys(By::Process),
+        [("hog[101]".into(), 1, 4_000), ("java[100]".into(), 1, 4_000)]
+    );
+    assert_eq!(keys(By::Unit), [("request".into(), 1, 2_500)]);
+}
+
+#[test]
+fn a_group_alone() {
+    let fake = sample();
+    let ledger = ledger(&fake, By::Thread, whole(&fake), Some("request")).unwrap();
+    assert_eq!(ledger.rows.len(), 1);
+}
+
+#[test]
+fn losses_in_the_window_are_told() {
+    let mut fake = sample();
+    let loss = |from_ns, to_ns, events| Loss {
+        stream: "cpu-0".into(),
+        from_ns,
+        to_ns,
+        events,
+    };
+    fake.losses = vec![loss(1_000, 1_100, Some(3)), loss(4_000, 4_100, None)];
+    let late = Window {
+        from_ns: 2_000,
+        to_ns: 5_000,
+    };
+    let ledger = ledger(&fake, By::Thread, late, None).unwrap();
+    let json = ledger.to_json();
+    assert_eq!(json["losses"].as_array().unwrap().len(), 1);
+    assert_eq!(
+        json["losses"][0],
+        serde_json::json!({"stream": "cpu-0", "from_ns": 4000, "to_ns": 4100, "events": null})
+    );
+    assert!(ledger.to_string().contains("1 gaps of unknown size"), "{ledger}");
+}
+
+#[test]
+fn the_table_has_only_states_that_occur() {
+    let fake = sample();
+    let text = ledger(&fake, By::Group, whole(&fake), None).unwrap().to_string();
+    assert_eq!(
+        text,
+        "group       count     life  running  stolen    ready  monitor  vol.  invol.  migr.\n\
+         (no group)      1  4.00 µs  4.00 µs       0        0        0     0       1      0\n\
+         request         1  4.00 µs   900 ns  100 ns  1.50 µs  1.50 µs     1       0      0\n"
+    );
+}
+
+#[test]
+fn csv_quotes_what_it_must() {
+    let fake = sample();
+    let csv = ledger(&fake, By::Thread, whole(&fake), None).unwrap().to_csv();
+    let lines: Vec<_> = csv.split("\r\n").collect();
+    assert!(
+        lines[0].starts_with("host,pid,tid,ns_pid,vthread,process,name,group,start_ns,end_ns,running_ns,stolen_ns,")
+    );
+    assert!(
+        lines[2].contains(",\"hog, \"\"big\"\"\",,1000,5000,4000,0,"),
+        "{}",
+        lines[2]
+    );
+    assert_eq!(lines.len(), 4);
+}
+
+/// Threads of random lives, filled with random states without a gap.
+fn random_fake(lives: &[(u64, Vec<(u64, u8, u64)>)]) -> Fake {
+    let mut fake = Fake::new(0, 2_000);
+    let name = fake.text("request");
+    for (start_ns, pieces) in lives {
+        let track = fake.thread("java", "worker");
+        fake.group(track, if start_ns % 2 == 0 { "even" } else { "odd" });
+        let mut at = *start_ns;
+        for (length_ns, state, stolen_ns) in pieces {
+            let state = State::from_u8(*state)
+                .filter(|state| *state != State::Stolen)
+                .unwrap_or(State::Running);
+            let interval = fake.state(track, at, at + length_ns, state);
+            if state == State::Running {
+                interval.stolen_ns = *stolen_ns.min(length_ns);
+            }
+            fake.unit(name, track, at, at + length_ns);
+            at += length_ns;
+        }
+        let track = &mut fake.tracks[track.0 as usize];
+        (track.start_ns, track.end_ns) = (*start_ns, at);
+    }
+    fake
+}
+
+proptest! {
+    #[test]
+    fn rows_sum_to_lives_in_any_window(
+        lives in prop::collection::vec((0u64..1_000, prop::collection::vec((1u64..100, 0u8..19, 0u64..120), 1..10)), 1..6),
+        from in 0u64..2_000,
+        length in 0u64..2_000,
+    ) {
+        let fake = random_fake(&lives);
+        let window = Window::of(&fake, Some(from), Some(from + length));
+        let mut lives_ns = 0;
+        for row in ledger(&fake, By::Thread, window, None).unwrap().rows {
+            let RowKey::Thread(key) = row.key else { panic!("a thread") };
+            prop_assert_eq!(row.totals.states.sum(), key.end_ns - key.start_ns);
+            lives_ns += key.end_ns - key.start_ns;
+        }
+        // Units follow each other without a gap from each thread's birth to its death.
+        for by in [By::Group, By::Process, By::Unit] {
+            prop_assert_eq!(ledger(&fake, by, window, None).unwrap().sum().sum(), lives_ns, "{:?}", by);
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! A ledger as a table for people.
+
+use std::fmt;
+
+use plumb_trace::State;
+
+use super::{By, Ledger, Row, RowKey};
+use crate::format::{duration, printable, table};
+
+impl fmt::Display for Ledger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sum = self.sum();
+        let states: Vec<State> = State::ALL.into_iter().filter(|state| sum.get(*state) > 0).collect();
+        let keys = key_titles(self.by);
+        let mut rows = vec![titles(keys, &states)];
+        rows.extend(self.rows.iter().map(|row| cells(row, &states)));
+        f.write_str(&table(&rows, keys.len()))?;
+        for note in self.notes() {
+            writeln!(f, "{note}")?;
+        }
+        Ok(())
+    }
+}
+
+fn key_titles(by: By) -> &'static [&'static str] {
+    match by {
+        By::Thread => &["process", "thread", "group"],
+        By::Group => &["group"],
+        By::Process => &["process"],
+        By::Unit => &["unit"],
+    }
+}
+
+fn titles(keys: &[&str], states: &[State]) -> Vec<String> {
+    let count = if keys.len() == 1 { "count" } else { "tid" };
+    let names = states.iter().map(|state| state.name());
+    let titles = keys
+        .iter()
+        .copied()
+        .chain([count, "life"])
+        .chain(names)
+        .chain(["vol.", "invol.", "migr."]);
+    titles.map(str::to_owned).collect()
+}
+
+fn cells(row: &Row, states: &[State]) -> Vec<String> {
+    let mut cells = match &row.key {
+        RowKey::Thread(key) => {
+            let number = key
+                .tid
+                .map(|tid| tid.to_string())
+                .or(key.vthread.map(|number| format!("v{number}")));
+            let group = key.group.as_deref().unwrap_or("-");
+            let process = format!("{}[{}]", key.process, key.pid);
+            vec![
+                printable(&process),
+                printable(&key.name),
+                printable(group),
+                number.unwrap_or_default(),
+            ]
+        }
+        RowKey::Sum { key, count } => vec![printable(key), count.to_string()],
+    };
+    let totals = &row.totals;
+    cells.push(duration(totals.states.sum()));
+    let is_prorated = |state: State| totals.prorated && matches!(state, State::Running | State::Stolen);
+    cells.extend(states.iter().map(|state| {
+        let mark = if is_prorated(*state) { "~" } else { "" };
+        format!("{mark}{}", duration(totals.states.get(*state)))
+    }));
+    cells.extend([totals.voluntary, totals.involuntary, totals.migrations].map(|count| count.to_string()));
+    cells
+}
+
+impl Ledger {
+    /// How sure the numbers are.
+    fn notes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        if self.rows.iter().any(|row| row.totals.prorated) {
+            notes.push("~ the window cuts running time of which the hypervisor took a part: its place is not known, it was prorated".into());
+        }
+        notes.extend(loss_note(&self.losses));
+        notes
+    }
+}
+
+/// What to say of losses, if there are any.
+pub(crate) fn loss_note(losses: &[plumb_trace::timeline::Loss]) -> Option<String> {
+    if losses.is_empty() {
+        return None;
+    }
+    let known: u64 = losses.iter().filter_map(|loss| loss.events).sum();
+    let unknown = losses.iter().filter(|loss| loss.events.is_none()).count();
+    let unknown = if unknown == 0 {
+        String::new()
+    } else {
+        format!(" and {unknown} gaps of unknown size")
+    };
+    Some(format!(
+        "losses in this window: {known} events{unknown}; time that they touch is `unknown`"
+    ))
+}

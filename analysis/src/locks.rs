@@ -1,0 +1,140 @@
+//! Who had the lock while threads waited for it.
+//!
+//! The owner of a monitor is learnt from who released it: of a wait during which the monitor changed hands several times, the whole is put down to the
+//! last owner.
+
+use std::{cmp::Reverse, collections::HashMap};
+
+use plumb_trace::{
+    State,
+    timeline::{Cause, Query, StringId, TimelineError, TrackId},
+};
+
+use crate::{Window, occupancy::by_role, roles::Role, sweep};
+
+/// What threads waited for Java monitors.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LockWaits {
+    /// Time waited, ns.
+    pub monitor_ns: u64,
+    /// How many waits.
+    pub waits: u64,
+    /// The longest, ns (whole, also where the window cuts it).
+    pub longest_ns: u64,
+    /// By class of the lock, the longest waited for first.
+    pub classes: Vec<ClassWaits>,
+}
+
+/// What threads waited for locks of one class.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClassWaits {
+    /// Name of the class, with dots; empty where it is not known.
+    pub class: String,
+    /// Time waited, ns.
+    pub monitor_ns: u64,
+    /// How many waits.
+    pub waits: u64,
+    /// Who had the lock, the longest first.
+    pub owners: Vec<(TrackId, u64)>,
+    /// The same by role.
+    pub owner_roles: Vec<(Role, u64)>,
+}
+
+#[derive(Default)]
+struct Sum {
+    monitor_ns: u64,
+    waits: u64,
+    owners: HashMap<TrackId, u64>,
+}
+
+/// Says who had the locks that `threads` waited for.
+///
+/// # Errors
+/// If the timeline is damaged where it was read.
+pub fn who_had_the_lock(query: &dyn Query, threads: &[TrackId], window: Window) -> Result<LockWaits, TimelineError> {
+    let mut waits = LockWaits::default();
+    let mut sums: HashMap<StringId, Sum> = HashMap::new();
+    for thread in threads {
+        sweep::each_state(query, *thread, window, |interval| {
+            let part = window
+                .clip(interval.start_ns, interval.end_ns)
+                .filter(|_| interval.state == State::Monitor);
+            let Some(part) = part else { return };
+            waits.monitor_ns += part.length_ns();
+            waits.waits += 1;
+            waits.longest_ns = waits.longest_ns.max(interval.length_ns());
+            let class = if let Cause::Class(class) = interval.cause {
+                class
+            } else {
+                StringId::default()
+            };
+            let sum = sums.entry(class).or_default();
+            sum.monitor_ns += part.length_ns();
+            sum.waits += 1;
+            if let Some(owner) = interval.peer {
+                *sum.owners.entry(owner).or_default() += part.length_ns();
+            }
+        })?;
+    }
+    waits.classes = sums
+        .into_iter()
+        .map(|(class, sum)| settled(query, class, sum))
+        .collect();
+    waits
+        .classes
+        .sort_by(|a, b| (Reverse(a.monitor_ns), &a.class).cmp(&(Reverse(b.monitor_ns), &b.class)));
+    Ok(waits)
+}
+
+fn settled(query: &dyn Query, class: StringId, sum: Sum) -> ClassWaits {
+    let mut owners: Vec<_> = sum.owners.iter().map(|(track, ns)| (*track, *ns)).collect();
+    owners.sort_by_key(|(track, ns)| (Reverse(*ns), *track));
+    ClassWaits {
+        class: query.string(class).to_owned(),
+        monitor_ns: sum.monitor_ns,
+        waits: sum.waits,
+        owners,
+        owner_roles: by_role(query, sum.owners),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Fake;
+
+    #[test]
+    fn waits_are_summed_by_class_and_owner() {
+        let mut fake = Fake::new(0, 10_000);
+        let (a, b) = (fake.thread("java", "a"), fake.thread("java", "b"));
+        fake.group(a, "request");
+        let (stock, log) = (fake.text("shop.Stock"), fake.text("shop.Log"));
+        for (start, end, class, owner) in [
+            (0, 1_000, log, Some(b)),
+            (1_000, 5_000, stock, Some(b)),
+            (5_000, 6_000, stock, None),
+        ] {
+            let interval = fake.state(a, start, end, State::Monitor);
+            interval.cause = Cause::Class(class);
+            interval.peer = owner;
+        }
+        let got = who_had_the_lock(
+            &fake,
+            &[a, b],
+            Window {
+                from_ns: 500,
+                to_ns: 5_500,
+            },
+        )
+        .unwrap();
+        assert_eq!((got.monitor_ns, got.waits, got.longest_ns), (5_000, 3, 4_000));
+        let classes: Vec<_> = got
+            .classes
+            .iter()
+            .map(|class| (class.class.as_str(), class.monitor_ns, class.waits))
+            .collect();
+        assert_eq!(classes, [("shop.Stock", 4_500, 2), ("shop.Log", 500, 1)]);
+        assert_eq!(got.classes[0].owners, [(b, 4_000)]);
+        assert_eq!(got.classes[0].owner_roles, [(Role::named("java"), 4_000)]);
+    }
+}

@@ -1,0 +1,245 @@
+//! A timeline in memory, as plain as can be, for tests.
+
+use plumb_trace::{
+    State,
+    timeline::{
+        Cause, CoarseState, Info, Loss, Occupancy, Process, ProcessId, Query, Slice, StateInterval, StringId,
+        TimelineError, Totals, Track, TrackId, TrackKind, Unit,
+    },
+};
+
+/// A timeline that a test fills.
+#[derive(Default)]
+pub(crate) struct Fake {
+    pub info: Info,
+    pub processes: Vec<Process>,
+    pub tracks: Vec<Track>,
+    pub losses: Vec<Loss>,
+    pub strings: Vec<String>,
+    pub states: Vec<Vec<StateInterval>>,
+    pub slices: Vec<Vec<Slice>>,
+    pub units: Vec<Unit>,
+}
+
+impl Fake {
+    /// An empty timeline of one host with kernel records.
+    pub fn new(from_ns: u64, to_ns: u64) -> Self {
+        let host = plumb_trace::timeline::HostInfo {
+            name: "here".into(),
+            has_kernel: true,
+            ..Default::default()
+        };
+        let info = Info {
+            from_ns,
+            to_ns,
+            hosts: vec![host],
+            ..Info::default()
+        };
+        Self {
+            info,
+            strings: vec![String::new()],
+            ..Self::default()
+        }
+    }
+
+    /// The process of that name, made where it is not there: pids count from 100.
+    pub fn process(&mut self, name: &str) -> ProcessId {
+        let found = self.processes.iter().position(|process| process.name == name);
+        let index = found.unwrap_or_else(|| {
+            let pid = 100 + self.processes.len() as u32;
+            self.processes.push(Process {
+                pid,
+                ns_pid: pid,
+                name: name.into(),
+                ..Process::default()
+            });
+            self.processes.len() - 1
+        });
+        ProcessId(index as u32)
+    }
+
+    pub fn track(&mut self, kind: TrackKind, process: &str, name: &str, tid: Option<u32>) -> TrackId {
+        let process = self.process(process);
+        let (start_ns, end_ns) = (self.info.from_ns, self.info.to_ns);
+        let (name, former_names) = (name.to_owned(), Vec::new());
+        self.tracks.push(Track {
+            kind,
+            process,
+            tid,
+            vthread: None,
+            name,
+            former_names,
+            group: None,
+            start_ns,
+            end_ns,
+            java: false,
+        });
+        self.states.push(Vec::new());
+        self.slices.push(Vec::new());
+        TrackId(self.tracks.len() as u32 - 1)
+    }
+
+    /// A thread that lives as long as the timeline; tids count from 1000.
+    pub fn thread(&mut self, process: &str, name: &str) -> TrackId {
+        let tid = 1000 + self.tracks.len() as u32;
+        self.track(TrackKind::Thread, process, name, Some(tid))
+    }
+
+    /// Puts a thread into a group.
+    pub fn group(&mut self, track: TrackId, group: &str) {
+        let found = self.info.groups.iter().position(|name| name == group);
+        let index = found.unwrap_or_else(|| {
+            self.info.groups.push(group.into());
+            self.info.groups.len() - 1
+        });
+        self.tracks[track.0 as usize].group = Some(index as u32);
+    }
+
+    pub fn text(&mut self, text: &str) -> StringId {
+        self.strings.push(text.into());
+        StringId(self.strings.len() as u32 - 1)
+    }
+
+    pub fn state(&mut self, track: TrackId, start_ns: u64, end_ns: u64, state: State) -> &mut StateInterval {
+        let intervals = &mut self.states[track.0 as usize];
+        intervals.push(StateInterval {
+            start_ns,
+            end_ns,
+            state,
+            cpu: None,
+            stolen_ns: 0,
+            peer: None,
+            cause: Cause::None,
+            involuntary: false,
+        });
+        intervals.last_mut().unwrap()
+    }
+
+    pub fn running(&mut self, track: TrackId, start_ns: u64, end_ns: u64, cpu: u16) -> &mut StateInterval {
+        let interval = self.state(track, start_ns, end_ns, State::Running);
+        interval.cpu = Some(cpu);
+        interval
+    }
+
+    pub fn ready(&mut self, track: TrackId, start_ns: u64, end_ns: u64, cpu: u16) -> &mut StateInterval {
+        let interval = self.state(track, start_ns, end_ns, State::Ready);
+        interval.cpu = Some(cpu);
+        interval
+    }
+
+    pub fn cpu(&mut self, cpu: u16) -> TrackId {
+        self.track(TrackKind::Cpu, "swapper", &format!("cpu {cpu}"), Some(u32::from(cpu)))
+    }
+
+    pub fn unit(&mut self, name: StringId, track: TrackId, start_ns: u64, end_ns: u64) {
+        self.units.push(Unit {
+            name,
+            track,
+            start_ns,
+            end_ns,
+            thrown: false,
+            complete: true,
+        });
+        self.units.sort_by_key(|unit| unit.end_ns);
+    }
+
+    pub fn pause(&mut self, jvm: TrackId, start_ns: u64, end_ns: u64) {
+        let slice = Slice {
+            start_ns,
+            end_ns,
+            name: StringId(0),
+            depth: 0,
+            thrown: false,
+            open_start: false,
+            open_end: false,
+        };
+        self.slices[jvm.0 as usize].push(slice);
+    }
+}
+
+impl Query for Fake {
+    fn info(&self) -> &Info {
+        &self.info
+    }
+
+    fn processes(&self) -> &[Process] {
+        &self.processes
+    }
+
+    fn tracks(&self) -> &[Track] {
+        &self.tracks
+    }
+
+    fn losses(&self) -> &[Loss] {
+        &self.losses
+    }
+
+    fn string(&self, id: StringId) -> &str {
+        self.strings.get(id.0 as usize).map_or("", String::as_str)
+    }
+
+    fn states(&self, track: TrackId, from_ns: u64, to_ns: u64) -> Result<Vec<StateInterval>, TimelineError> {
+        let overlaps = |interval: &&StateInterval| interval.start_ns < to_ns && interval.end_ns > from_ns;
+        Ok(self.states[track.0 as usize].iter().filter(overlaps).copied().collect())
+    }
+
+    fn coarse_states(&self, _: TrackId, _: u64, _: u64, _: u64) -> Result<Vec<CoarseState>, TimelineError> {
+        Ok(Vec::new())
+    }
+
+    /// Stolen time of a cut interval lies at its start here: sums must not depend on it.
+    fn totals(&self, track: TrackId, from_ns: u64, to_ns: u64) -> Result<Totals, TimelineError> {
+        let mut totals = Totals::default();
+        for interval in self.states(track, from_ns, to_ns)? {
+            let length_ns = interval.end_ns.min(to_ns) - interval.start_ns.max(from_ns);
+            let stolen_ns = interval.stolen_ns.min(length_ns);
+            totals.states.add(State::Stolen, stolen_ns);
+            totals.states.add(interval.state, length_ns - stolen_ns);
+            totals.voluntary += u64::from(interval.state == State::Running && !interval.involuntary);
+            totals.involuntary += u64::from(interval.involuntary);
+        }
+        Ok(totals)
+    }
+
+    fn slices(&self, track: TrackId, from_ns: u64, to_ns: u64, min_ns: u64) -> Result<Vec<Slice>, TimelineError> {
+        let is_wanted = |slice: &&Slice| {
+            slice.start_ns < to_ns && slice.end_ns > from_ns && slice.end_ns - slice.start_ns >= min_ns
+        };
+        Ok(self.slices[track.0 as usize]
+            .iter()
+            .filter(is_wanted)
+            .copied()
+            .collect())
+    }
+
+    /// Made of the threads' states.
+    fn occupancy(&self, cpu_track: TrackId, from_ns: u64, to_ns: u64) -> Result<Vec<Occupancy>, TimelineError> {
+        let cpu = self.tracks[cpu_track.0 as usize].tid.map(|cpu| cpu as u16);
+        let mut stretches = Vec::new();
+        for (states, track) in self.states.iter().zip(0..) {
+            let on_cpu = states
+                .iter()
+                .filter(|interval| interval.state == State::Running && interval.cpu == cpu);
+            stretches.extend(
+                on_cpu
+                    .filter(|interval| interval.start_ns < to_ns && interval.end_ns > from_ns)
+                    .map(|interval| Occupancy {
+                        start_ns: interval.start_ns,
+                        end_ns: interval.end_ns,
+                        track: Some(TrackId(track)),
+                    }),
+            );
+        }
+        stretches.sort_by_key(|occupancy| occupancy.start_ns);
+        Ok(stretches)
+    }
+
+    fn units(&self, from_ns: u64, to_ns: u64) -> Result<Vec<Unit>, TimelineError> {
+        Ok(self
+            .units
+            .iter()
+            .filter(|unit| unit.start_ns < to_ns && unit.end_ns > from_ns)
+            .copied()
+            .collect())
+    }
+}
