@@ -130,8 +130,11 @@ fn csv_quotes_what_it_must() {
     assert_eq!(lines.len(), 4);
 }
 
+/// When a thread is born, and the length, state and stolen time of each of its intervals.
+type Life = (u64, Vec<(u64, u8, u64)>);
+
 /// Threads of random lives, filled with random states without a gap.
-fn random_fake(lives: &[(u64, Vec<(u64, u8, u64)>)]) -> Fake {
+fn random_fake(lives: &[Life]) -> Fake {
     let mut fake = Fake::new(0, 2_000);
     let name = fake.text("request");
     for (start_ns, pieces) in lives {
