@@ -4,47 +4,80 @@ use plumb_trace::arena::Clock;
 use plumb_trace::definition::{Dated, Definition};
 use plumb_trace::record::{JvmKind, JvmRecord, KERNEL_RECORD_BYTES, KernelKind, KernelRecord};
 use plumb_trace::recording::segment::{HEADER_BYTES, LOST_UNKNOWN, decode, encode};
-use plumb_trace::recording::{ClockPair, Content, FileKind, Host, Manifest, Payload, Recording, RecordingError, SegmentHeader};
+use plumb_trace::recording::{
+    ClockPair, Content, FileKind, Host, Manifest, Payload, Recording, RecordingError, SegmentHeader,
+};
 use plumb_trace::recording::{SegmentWriter, StreamFile, create_directory};
 use proptest::prelude::*;
 use std::path::Path;
 
 fn header() -> SegmentHeader {
-    SegmentHeader { tid: 4711, sequence: 3, lost_before: LOST_UNKNOWN, ..SegmentHeader::new(Clock::Tsc, 9) }
+    SegmentHeader {
+        tid: 4711,
+        sequence: 3,
+        lost_before: LOST_UNKNOWN,
+        ..SegmentHeader::new(Clock::Tsc, 9)
+    }
 }
 
 fn check_round_trip(payload: Payload) {
     let bytes = encode(&header(), &payload).expect("short enough");
     let segment = decode(&bytes).expect("what was encoded decodes");
     assert_eq!(segment.payload, payload);
-    let SegmentHeader { content, clock, stream, tid, sequence, count, lost_before, .. } = segment.header;
+    let SegmentHeader {
+        content,
+        clock,
+        stream,
+        tid,
+        sequence,
+        count,
+        lost_before,
+        ..
+    } = segment.header;
     assert_eq!((content, count as usize), (payload.content(), payload.len()));
-    assert_eq!((clock, stream, tid, sequence, lost_before), (Clock::Tsc, 9, 4711, 3, LOST_UNKNOWN));
+    assert_eq!(
+        (clock, stream, tid, sequence, lost_before),
+        (Clock::Tsc, 9, 4711, 3, LOST_UNKNOWN)
+    );
     assert_eq!(segment.header.segment_bytes(), bytes.len() as u64);
 }
 
 fn any_kernel_record() -> impl Strategy<Value = KernelRecord> {
     // Few threads and kinds, so that predictions are met and missed; and any bytes at all.
-    let likely = (0u64..1000, 0u8..8, any::<u8>(), 0u32..4, 0u32..4, 0u32..3, 0u64..5000, any::<i16>(), -1i32..9).prop_map(
-        |(time_ns, kind, flags, tid, other_tid, value, charged_ns, syscall, fd)| KernelRecord {
-            time_ns,
-            kind,
-            flags,
-            tid,
-            other_tid,
-            value,
-            charged_ns,
-            syscall,
-            fd,
-            ..KernelRecord::default()
-        },
-    );
+    let likely = (
+        0u64..1000,
+        0u8..8,
+        any::<u8>(),
+        0u32..4,
+        0u32..4,
+        0u32..3,
+        0u64..5000,
+        any::<i16>(),
+        -1i32..9,
+    )
+        .prop_map(
+            |(time_ns, kind, flags, tid, other_tid, value, charged_ns, syscall, fd)| KernelRecord {
+                time_ns,
+                kind,
+                flags,
+                tid,
+                other_tid,
+                value,
+                charged_ns,
+                syscall,
+                fd,
+                ..KernelRecord::default()
+            },
+        );
     let bytes = prop::array::uniform32(any::<u8>());
     let any = (bytes.clone(), bytes, 0u8..9).prop_map(|(low, high, kind)| {
         let mut bytes = [0; KERNEL_RECORD_BYTES];
         bytes[..32].copy_from_slice(&low);
         bytes[32..].copy_from_slice(&high);
-        KernelRecord { kind, ..KernelRecord::from_bytes(&bytes) }
+        KernelRecord {
+            kind,
+            ..KernelRecord::from_bytes(&bytes)
+        }
     });
     prop_oneof![likely, any]
 }
@@ -74,7 +107,13 @@ proptest! {
 }
 
 fn definitions() -> Payload {
-    let class = |id| Dated { at: 100 + u64::from(id), definition: Definition::Class { id, name: format!("com.shop.Class{id}") } };
+    let class = |id| Dated {
+        at: 100 + u64::from(id),
+        definition: Definition::Class {
+            id,
+            name: format!("com.shop.Class{id}"),
+        },
+    };
     Payload::Definitions((0..10).map(class).collect())
 }
 
@@ -104,10 +143,18 @@ fn times_of_the_header_are_those_of_the_records() {
 
 #[test]
 fn a_loss_without_records_keeps_its_time() {
-    let noticed = SegmentHeader { first_time: 77, last_time: 77, lost_before: 12, ..header() };
+    let noticed = SegmentHeader {
+        first_time: 77,
+        last_time: 77,
+        lost_before: 12,
+        ..header()
+    };
     let bytes = encode(&noticed, &Payload::Kernel(Vec::new())).expect("short enough");
     let header = decode(&bytes).expect("decodes").header;
-    assert_eq!((header.first_time, header.last_time, header.lost_before, header.count), (77, 77, 12, 0));
+    assert_eq!(
+        (header.first_time, header.last_time, header.lost_before, header.count),
+        (77, 77, 12, 0)
+    );
 }
 
 #[test]
@@ -135,7 +182,9 @@ fn file_of(dir: &Path, payloads: &[Payload], spoil: impl FnOnce(&mut Vec<u8>)) -
     let _ = std::fs::remove_file(&path);
     let mut writer = SegmentWriter::create(&path).expect("a new file");
     for payload in payloads {
-        writer.append(&encode(&header(), payload).expect("short enough")).expect("room on the disk");
+        writer
+            .append(&encode(&header(), payload).expect("short enough"))
+            .expect("room on the disk");
     }
     let mut bytes = std::fs::read(&path).expect("file");
     assert_eq!(bytes.len() as u64, writer.bytes());
@@ -145,14 +194,23 @@ fn file_of(dir: &Path, payloads: &[Payload], spoil: impl FnOnce(&mut Vec<u8>)) -
 }
 
 fn counts(file: &StreamFile) -> Vec<Result<u32, u64>> {
-    file.segments().map(|result| result.map(|segment| segment.header.count).map_err(|damage| damage.skipped_bytes)).collect()
+    file.segments()
+        .map(|result| {
+            result
+                .map(|segment| segment.header.count)
+                .map_err(|damage| damage.skipped_bytes)
+        })
+        .collect()
 }
 
 #[test]
 fn a_spoilt_segment_costs_only_itself() {
     let dir = tempfile::tempdir().expect("tempdir");
     let payloads = [switches(10), switches(20), switches(30)];
-    let lengths: Vec<usize> = payloads.iter().map(|payload| encode(&header(), payload).expect("short").len()).collect();
+    let lengths: Vec<usize> = payloads
+        .iter()
+        .map(|payload| encode(&header(), payload).expect("short").len())
+        .collect();
     for at in lengths[0]..lengths[0] + lengths[1] {
         let file = file_of(dir.path(), &payloads, |bytes| bytes[at] ^= 0x10);
         assert_eq!(counts(&file), [Ok(10), Err(lengths[1] as u64), Ok(30)], "byte {at}");
@@ -167,17 +225,31 @@ fn a_torn_tail_and_rubbish_between_are_skipped() {
     let file = file_of(dir.path(), &payloads, |bytes| bytes.truncate(first + HEADER_BYTES + 3));
     assert_eq!(counts(&file), [Ok(10), Err(HEADER_BYTES as u64 + 3)]);
     let rubbish = 200_000;
-    let file = file_of(dir.path(), &payloads, |bytes| drop(bytes.splice(first..first, vec![b'P'; rubbish])));
+    let file = file_of(dir.path(), &payloads, |bytes| {
+        drop(bytes.splice(first..first, vec![b'P'; rubbish]))
+    });
     assert_eq!(counts(&file), [Ok(10), Err(rubbish as u64), Ok(20)]);
     let index = file.index();
-    assert_eq!(index.entries.iter().map(|entry| entry.header.count).collect::<Vec<_>>(), [10, 20]);
+    assert_eq!(
+        index.entries.iter().map(|entry| entry.header.count).collect::<Vec<_>>(),
+        [10, 20]
+    );
     assert_eq!(index.damage.len(), 1);
     let last = file.read_at(index.entries[1].offset).expect("reads");
-    assert_eq!((last.header.content, last.payload), (Content::Kernel, payloads[1].clone()));
+    assert_eq!(
+        (last.header.content, last.payload),
+        (Content::Kernel, payloads[1].clone())
+    );
 }
 
 fn manifest() -> Manifest {
-    let host = Host { name: "h".into(), boot_id: "b".into(), kernel: "6.18".into(), cpus: 2, clocksource: "tsc".into() };
+    let host = Host {
+        name: "h".into(),
+        boot_id: "b".into(),
+        kernel: "6.18".into(),
+        cpus: 2,
+        clocksource: "tsc".into(),
+    };
     Manifest {
         version: 1,
         plumb_version: "0".into(),
@@ -203,17 +275,29 @@ fn a_recording_opens_with_its_files_in_order() {
     let parent = tempfile::tempdir().expect("tempdir");
     let dir = parent.path().join("r");
     create_directory(&dir).expect("a new directory");
-    for kind in [FileKind::Jvm { pid: 3, start_ticks: 9 }, FileKind::Cpu(10), FileKind::Cpu(2), FileKind::Host, FileKind::Clock] {
+    for kind in [
+        FileKind::Jvm { pid: 3, start_ticks: 9 },
+        FileKind::Cpu(10),
+        FileKind::Cpu(2),
+        FileKind::Host,
+        FileKind::Clock,
+    ] {
         SegmentWriter::create(&dir.join(kind.file_name())).expect("a new file");
     }
     std::fs::write(dir.join("notes.txt"), "mine").expect("file");
     manifest().write(&dir).expect("first time");
-    let ended = Manifest { ended_ns: Some(9), ..manifest() };
+    let ended = Manifest {
+        ended_ns: Some(9),
+        ..manifest()
+    };
     ended.write(&dir).expect("again");
     let recording = Recording::open(&dir).expect("opens");
     assert_eq!(recording.manifest, ended);
     let names: Vec<String> = recording.files().iter().map(|file| file.kind.file_name()).collect();
-    assert_eq!(names, ["clock.seg", "host.seg", "cpu-2.seg", "cpu-10.seg", "jvm-3-9.seg"]);
+    assert_eq!(
+        names,
+        ["clock.seg", "host.seg", "cpu-2.seg", "cpu-10.seg", "jvm-3-9.seg"]
+    );
 }
 
 #[test]
@@ -225,23 +309,38 @@ fn only_the_owner_can_read_and_nothing_is_overwritten_or_followed() {
     assert_eq!(dir.metadata().expect("metadata").permissions().mode() & 0o777, 0o700);
     assert!(matches!(create_directory(&dir), Err(RecordingError::Exists(_))));
     symlink("nowhere", parent.path().join("link")).expect("link");
-    assert!(matches!(create_directory(&parent.path().join("link")), Err(RecordingError::Exists(_))));
+    assert!(matches!(
+        create_directory(&parent.path().join("link")),
+        Err(RecordingError::Exists(_))
+    ));
     let writer = SegmentWriter::create(&dir.join("cpu-0.seg")).expect("a new file");
-    assert_eq!(writer.path().metadata().expect("metadata").permissions().mode() & 0o777, 0o600);
+    assert_eq!(
+        writer.path().metadata().expect("metadata").permissions().mode() & 0o777,
+        0o600
+    );
     assert!(SegmentWriter::create(writer.path()).is_err());
     symlink("elsewhere", dir.join("cpu-1.seg")).expect("link");
     assert!(SegmentWriter::create(&dir.join("cpu-1.seg")).is_err());
     manifest().write(&dir).expect("writes");
-    assert!(Recording::open(&dir).is_err(), "a link in place of a stream is not followed");
+    assert!(
+        Recording::open(&dir).is_err(),
+        "a link in place of a stream is not followed"
+    );
 }
 
 #[test]
 fn what_is_no_recording_is_told_with_a_remedy() {
     let dir = tempfile::tempdir().expect("tempdir");
-    assert!(matches!(Recording::open(dir.path()), Err(RecordingError::NoManifest(_))));
+    assert!(matches!(
+        Recording::open(dir.path()),
+        Err(RecordingError::NoManifest(_))
+    ));
     let write = |text: &str| std::fs::write(dir.path().join("manifest.json"), text).expect("file");
     write("{\"version\": 99}");
-    assert!(matches!(Recording::open(dir.path()), Err(RecordingError::Version { found: 99, .. })));
+    assert!(matches!(
+        Recording::open(dir.path()),
+        Err(RecordingError::Version { found: 99, .. })
+    ));
     for text in ["", "{", "[]", "{\"version\": 1}"] {
         write(text);
         let error = Recording::open(dir.path()).expect_err("no manifest");

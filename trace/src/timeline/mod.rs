@@ -1,12 +1,26 @@
 //! A timeline: what the merger made of one or several recordings, in one file, and the one query interface through which everybody reads it.
 //!
-//! [`model`] has the words (tracks, intervals, slices, units, losses), [`Query`] the questions. The layout of the file stands in [`format`].
+//! [`model`] has the words (tracks, intervals, slices, units, losses), [`Query`] the questions, [`TimelineFile`] answers them from a memory-mapped
+//! file, [`TimelineWriter`] makes the file. The layout of the file stands in [`format`].
 
+mod buckets;
+mod classes;
 mod error;
 pub mod format;
+mod meta;
 pub mod model;
+mod output;
+mod pyramid;
 mod query;
+mod reader;
+mod rows;
+mod source;
+mod states;
+mod tree;
+mod writer;
 
 pub use error::TimelineError;
 pub use model::*;
 pub use query::Query;
+pub use reader::TimelineFile;
+pub use writer::TimelineWriter;

@@ -1,0 +1,238 @@
+//! Rows as columns: how each kind of row stands in a block.
+
+use super::model::{CoarseState, Occupancy, Slice, StringId, TrackId, Unit};
+use crate::State;
+use crate::columns::{Coder, Decoder, Encoder};
+
+/// A row of a sequence.
+pub(super) trait Row: Copy {
+    /// Number of columns.
+    const COLUMNS: usize;
+    /// Any row: what a decoder gives in place of the actual one.
+    const BLANK: Self;
+    /// What both directions know before the next row of a block.
+    type Model;
+
+    /// The model at a block's begin.
+    fn model(level: u8) -> Self::Model;
+    /// Codes one row.
+    fn code(coder: &mut impl Coder, model: &mut Self::Model, actual: &Self) -> Option<Self>;
+    /// Begin and end, ns.
+    fn span(&self) -> (u64, u64);
+    /// Whether what was decoded can be: numbers of tracks are below `track_count`.
+    fn is_sound(&self, track_count: u32) -> bool;
+}
+
+/// Appends the columns of `rows`.
+pub(super) fn encode<R: Row>(rows: &[R], level: u8, out: &mut Vec<u8>) {
+    let mut coder = Encoder::new(R::COLUMNS);
+    let mut model = R::model(level);
+    for row in rows {
+        R::code(&mut coder, &mut model, row);
+    }
+    coder.finish(out);
+}
+
+/// Reads `count` rows from exactly these columns.
+pub(super) fn decode<R: Row>(bytes: &[u8], level: u8, count: usize, track_count: u32) -> Option<Vec<R>> {
+    let mut coder = Decoder::new(bytes, R::COLUMNS)?;
+    let mut model = R::model(level);
+    let mut rows = Vec::with_capacity(count);
+    for _ in 0..count {
+        let row = R::code(&mut coder, &mut model, &R::BLANK)?;
+        row.is_sound(track_count).then_some(())?;
+        rows.push(row);
+    }
+    coder.is_done().then_some(rows)
+}
+
+/// `end - start` as a number: lengths are never negative.
+pub(super) fn code_length(coder: &mut impl Coder, column: usize, actual: (u64, u64), start_ns: u64) -> Option<u64> {
+    start_ns.checked_add(coder.number(column, actual.1.wrapping_sub(actual.0))?)
+}
+
+/// Columns: difference of end to the end before, length, difference of name, depth, flags.
+impl Row for Slice {
+    const COLUMNS: usize = 5;
+    const BLANK: Slice = Slice {
+        start_ns: 0,
+        end_ns: 0,
+        name: StringId(0),
+        depth: 0,
+        thrown: false,
+        open_start: false,
+        open_end: false,
+    };
+    type Model = (u64, u32);
+
+    fn model(_level: u8) -> Self::Model {
+        (0, 0)
+    }
+
+    fn code(coder: &mut impl Coder, (last_ns, last_name): &mut Self::Model, actual: &Slice) -> Option<Slice> {
+        let end_ns = coder.delta(0, actual.end_ns, *last_ns)?;
+        let start_ns = end_ns.checked_sub(coder.number(1, actual.end_ns - actual.start_ns)?)?;
+        let name = u32::try_from(coder.delta(2, u64::from(actual.name.0), u64::from(*last_name))?).ok()?;
+        let depth = u16::try_from(coder.number(3, u64::from(actual.depth))?).ok()?;
+        let flags = u8::from(actual.thrown) | u8::from(actual.open_start) << 1 | u8::from(actual.open_end) << 2;
+        let flags = coder.byte(4, flags)?;
+        (*last_ns, *last_name) = (end_ns, name);
+        let [thrown, open_start, open_end] = [1, 2, 4].map(|bit| flags & bit != 0);
+        Some(Slice {
+            start_ns,
+            end_ns,
+            name: StringId(name),
+            depth,
+            thrown,
+            open_start,
+            open_end,
+        })
+    }
+
+    fn span(&self) -> (u64, u64) {
+        (self.start_ns, self.end_ns)
+    }
+
+    fn is_sound(&self, _track_count: u32) -> bool {
+        self.start_ns <= self.end_ns
+    }
+}
+
+/// Columns: difference of end to the end before, length, name, track, flags.
+impl Row for Unit {
+    const COLUMNS: usize = 5;
+    const BLANK: Unit = Unit {
+        name: StringId(0),
+        track: TrackId(0),
+        start_ns: 0,
+        end_ns: 0,
+        thrown: false,
+        complete: false,
+    };
+    type Model = u64;
+
+    fn model(_level: u8) -> Self::Model {
+        0
+    }
+
+    fn code(coder: &mut impl Coder, last_ns: &mut u64, actual: &Unit) -> Option<Unit> {
+        let end_ns = coder.delta(0, actual.end_ns, *last_ns)?;
+        let start_ns = end_ns.checked_sub(coder.number(1, actual.end_ns - actual.start_ns)?)?;
+        let name = StringId(coder.number32(2, actual.name.0)?);
+        let track = TrackId(coder.number32(3, actual.track.0)?);
+        let flags = coder.byte(4, u8::from(actual.thrown) | u8::from(actual.complete) << 1)?;
+        *last_ns = end_ns;
+        Some(Unit {
+            name,
+            track,
+            start_ns,
+            end_ns,
+            thrown: flags & 1 != 0,
+            complete: flags & 2 != 0,
+        })
+    }
+
+    fn span(&self) -> (u64, u64) {
+        (self.start_ns, self.end_ns)
+    }
+
+    fn is_sound(&self, track_count: u32) -> bool {
+        self.start_ns <= self.end_ns && self.track.0 < track_count
+    }
+}
+
+/// Columns: gap to the end before, length, track + 1 or 0.
+impl Row for Occupancy {
+    const COLUMNS: usize = 3;
+    const BLANK: Occupancy = Occupancy {
+        start_ns: 0,
+        end_ns: 0,
+        track: None,
+    };
+    type Model = u64;
+
+    fn model(_level: u8) -> Self::Model {
+        0
+    }
+
+    fn code(coder: &mut impl Coder, last_ns: &mut u64, actual: &Occupancy) -> Option<Occupancy> {
+        let start_ns = last_ns.checked_add(coder.number(0, actual.start_ns.wrapping_sub(*last_ns))?)?;
+        let end_ns = code_length(coder, 1, actual.span(), start_ns)?;
+        let track = coder.number(2, actual.track.map_or(0, |track| u64::from(track.0) + 1))?;
+        *last_ns = end_ns;
+        let track = track.checked_sub(1).map(u32::try_from).transpose().ok()?.map(TrackId);
+        Some(Occupancy {
+            start_ns,
+            end_ns,
+            track,
+        })
+    }
+
+    fn span(&self) -> (u64, u64) {
+        (self.start_ns, self.end_ns)
+    }
+
+    fn is_sound(&self, track_count: u32) -> bool {
+        self.start_ns < self.end_ns && self.track.is_none_or(|track| track.0 < track_count)
+    }
+}
+
+/// Where a coarse block is: the width of its level, and the end of the row before.
+pub(super) struct CoarseModel {
+    shift: u8,
+    last_ns: u64,
+}
+
+/// Columns: gap to the end before, buckets touched, what is missing in the last of them, state, share.
+impl Row for CoarseState {
+    const COLUMNS: usize = 5;
+    const BLANK: CoarseState = CoarseState {
+        start_ns: 0,
+        end_ns: 0,
+        state: State::Unknown,
+        running: 0,
+    };
+    type Model = CoarseModel;
+
+    fn model(level: u8) -> CoarseModel {
+        CoarseModel {
+            shift: level,
+            last_ns: 0,
+        }
+    }
+
+    fn code(coder: &mut impl Coder, model: &mut CoarseModel, actual: &CoarseState) -> Option<CoarseState> {
+        let shift = model.shift;
+        let start_ns = model
+            .last_ns
+            .checked_add(coder.number(0, actual.start_ns.wrapping_sub(model.last_ns))?)?;
+        // The bucket of the last instant, and how far the row stays behind that bucket's end.
+        let last_bucket = actual.end_ns.saturating_sub(1) >> shift;
+        let buckets = coder.number(1, last_bucket.wrapping_sub(actual.start_ns >> shift))?;
+        let bucket_last = (start_ns >> shift)
+            .checked_add(buckets)?
+            .checked_add(1)?
+            .checked_shl(u32::from(shift))?
+            .wrapping_sub(1);
+        let actual_last = (last_bucket << shift) | ((1 << shift) - 1);
+        let missing = coder.number(2, actual_last.wrapping_sub(actual.end_ns.wrapping_sub(1)))?;
+        let end_ns = bucket_last.checked_sub(missing)?.checked_add(1)?;
+        let state = State::from_u8(coder.byte(3, actual.state as u8)?)?;
+        let running = coder.byte(4, actual.running)?;
+        model.last_ns = end_ns;
+        Some(CoarseState {
+            start_ns,
+            end_ns,
+            state,
+            running,
+        })
+    }
+
+    fn span(&self) -> (u64, u64) {
+        (self.start_ns, self.end_ns)
+    }
+
+    fn is_sound(&self, _track_count: u32) -> bool {
+        self.start_ns < self.end_ns && self.state != State::Stolen
+    }
+}
