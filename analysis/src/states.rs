@@ -39,44 +39,48 @@ impl<'q> ThreadStates<'q> {
                 from_ns: window.from_ns,
                 to_ns: window.from_ns.saturating_add(2 * PIECE_NS),
             };
-            self.intervals = self.query.states(self.track, self.read.from_ns, self.read.to_ns)?;
+            // With the interval before, whose end may be a switch at the window's first instant.
+            self.intervals = self
+                .query
+                .states(self.track, self.read.from_ns.saturating_sub(1), self.read.to_ns)?;
         }
         Ok(totals(&self.intervals, window))
     }
 }
 
-/// What ordered intervals hold within the window.
+/// What ordered intervals hold within the window. A switch is where a running interval is followed by one that is not, a migration
+/// where a running interval has another CPU than the running interval before, as far as that one was read.
 fn totals(intervals: &[StateInterval], window: Window) -> Totals {
-    let first = intervals.partition_point(|interval| interval.end_ns <= window.from_ns);
     let mut totals = Totals::default();
-    let mut last_cpu = None;
+    let first = intervals.partition_point(|interval| interval.end_ns <= window.from_ns);
+    let mut before = first.checked_sub(1).and_then(|before| intervals.get(before));
+    let mut last_cpu = before.and_then(cpu);
     for interval in intervals[first..]
         .iter()
         .take_while(|interval| interval.start_ns < window.to_ns)
     {
-        add(&mut totals, interval, window);
-        if interval.state == State::Running {
-            totals.migrations += u64::from(last_cpu.is_some_and(|cpu| interval.cpu != cpu));
-            last_cpu = Some(interval.cpu);
+        add_time(&mut totals, interval, window);
+        if interval.start_ns >= window.from_ns {
+            count_switch(&mut totals, before, interval);
+            totals.migrations += u64::from(cpu(interval).is_some() && last_cpu.is_some() && cpu(interval) != last_cpu);
         }
+        last_cpu = cpu(interval).or(last_cpu);
+        before = Some(interval);
     }
     totals
 }
 
-fn add(totals: &mut Totals, interval: &StateInterval, window: Window) {
-    let Some(part) = window.clip(interval.start_ns, interval.end_ns) else {
+/// The CPU that it runs on.
+fn cpu(interval: &StateInterval) -> Option<u16> {
+    interval.cpu.filter(|_| interval.state == State::Running)
+}
+
+fn count_switch(totals: &mut Totals, before: Option<&StateInterval>, interval: &StateInterval) {
+    let Some(before) = before.filter(|before| before.state == State::Running) else {
         return;
     };
     if interval.state != State::Running {
-        totals.states.add(interval.state, part.length_ns());
-        return;
-    }
-    let stolen_ns = stolen_within(interval, part);
-    totals.states.add(State::Stolen, stolen_ns);
-    totals.states.add(State::Running, part.length_ns() - stolen_ns);
-    totals.prorated |= interval.stolen_ns > 0 && part.length_ns() < interval.length_ns();
-    if interval.end_ns <= window.to_ns {
-        *(if interval.involuntary {
+        *(if before.involuntary {
             &mut totals.involuntary
         } else {
             &mut totals.voluntary
@@ -84,11 +88,23 @@ fn add(totals: &mut Totals, interval: &StateInterval, window: Window) {
     }
 }
 
-/// The stolen time of a part of an interval: where in the interval it lies is not known, so in proportion.
-fn stolen_within(interval: &StateInterval, part: Window) -> u64 {
-    let stolen_ns = interval.stolen_ns.min(interval.length_ns());
-    let scaled = u128::from(stolen_ns) * u128::from(part.length_ns()) / u128::from(interval.length_ns().max(1));
-    u64::try_from(scaled).unwrap_or(stolen_ns).min(part.length_ns())
+fn add_time(totals: &mut Totals, interval: &StateInterval, window: Window) {
+    let Some(part) = window.clip(interval.start_ns, interval.end_ns) else {
+        return;
+    };
+    let stolen_ns = stolen_before(interval, part.to_ns) - stolen_before(interval, part.from_ns);
+    totals.states.add(State::Stolen, stolen_ns);
+    totals.states.add(interval.state, part.length_ns() - stolen_ns);
+    totals.prorated |= interval.stolen_ns > 0 && part.length_ns() < interval.length_ns();
+}
+
+/// The stolen time up to an instant of an interval: where in the interval it lies is not known, so in proportion. Rounded down from the
+/// interval's begin, so that adjacent windows sum to the whole.
+fn stolen_before(interval: &StateInterval, at_ns: u64) -> u64 {
+    let length_ns = interval.length_ns().max(1);
+    let part_ns = at_ns.saturating_sub(interval.start_ns).min(length_ns);
+    let stolen_ns = interval.stolen_ns.min(length_ns);
+    u64::try_from(u128::from(stolen_ns) * u128::from(part_ns) / u128::from(length_ns)).unwrap_or(stolen_ns)
 }
 
 #[cfg(test)]
@@ -98,11 +114,12 @@ mod tests {
 
     #[test]
     fn a_window_that_cuts_a_running_interval_takes_its_part_of_the_stolen_time() {
-        let mut fake = Fake::new(0, 4_000);
+        let mut fake = Fake::new(0, 5_000);
         let thread = fake.thread("java", "worker");
         fake.running(thread, 1_000, 2_000, 0).stolen_ns = 100;
         fake.state(thread, 2_000, 3_000, State::Net);
         fake.running(thread, 3_000, 4_000, 1).involuntary = true;
+        fake.ready(thread, 4_000, 5_000, 1);
         let mut states = ThreadStates::new(&fake, thread);
 
         let got = states
@@ -121,7 +138,7 @@ mod tests {
         let got = states
             .totals(Window {
                 from_ns: 1_000,
-                to_ns: 4_000,
+                to_ns: 4_001,
             })
             .unwrap();
         assert_eq!(

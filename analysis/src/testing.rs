@@ -4,7 +4,7 @@ use plumb_trace::{
     State,
     timeline::{
         Cause, CoarseState, Info, Loss, Occupancy, Process, ProcessId, Query, Slice, StateInterval, StringId,
-        TimelineError, Totals, Track, TrackId, TrackKind, Unit,
+        TimelineError, TimelineFile, TimelineWriter, Totals, Track, TrackId, TrackKind, Unit,
     },
 };
 
@@ -154,6 +154,53 @@ impl Fake {
             open_end: false,
         };
         self.slices[jvm.0 as usize].push(slice);
+    }
+}
+
+impl Fake {
+    /// The same as a file, for what a reader of files must answer alike.
+    pub fn written(&self) -> TimelineFile {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("fake.plumb");
+        let mut writer = TimelineWriter::create(&path).unwrap();
+        *writer.info_mut() = self.info.clone();
+        // Numbers of strings are handed out in the same order.
+        for text in &self.strings {
+            writer.string(text);
+        }
+        for process in &self.processes {
+            writer.add_process(process.clone());
+        }
+        for track in &self.tracks {
+            writer.add_track(track.clone());
+        }
+        for (number, states) in (0..).zip(&self.states) {
+            states
+                .iter()
+                .for_each(|interval| writer.state(TrackId(number), interval).unwrap());
+        }
+        for (number, slices) in (0..).zip(&self.slices) {
+            slices
+                .iter()
+                .for_each(|slice| writer.slice(TrackId(number), slice).unwrap());
+        }
+        let cpus = self
+            .tracks
+            .iter()
+            .zip(0..)
+            .filter(|(track, _)| track.kind == TrackKind::Cpu);
+        for (_, number) in cpus {
+            let stretches = self
+                .occupancy(TrackId(number), self.info.from_ns, self.info.to_ns)
+                .unwrap();
+            stretches
+                .iter()
+                .for_each(|stretch| writer.occupancy(TrackId(number), stretch).unwrap());
+        }
+        self.units.iter().for_each(|unit| writer.unit(unit).unwrap());
+        self.losses.iter().for_each(|loss| writer.loss(loss.clone()));
+        writer.finish().unwrap();
+        TimelineFile::open(&path).unwrap()
     }
 }
 

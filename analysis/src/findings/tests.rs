@@ -27,8 +27,9 @@ fn server() -> (Fake, TrackId, TrackId) {
     (fake, a, b)
 }
 
+/// As read from a file.
 fn found(fake: &Fake) -> Vec<Finding> {
-    findings(fake, Window::of(fake, None, None)).unwrap()
+    findings(&fake.written(), Window::of(fake, None, None)).unwrap()
 }
 
 #[test]

@@ -148,6 +148,8 @@ fn random_fake(lives: &[Life]) -> Fake {
             let interval = fake.state(track, at, at + length_ns, state);
             if state == State::Running {
                 interval.stolen_ns = *stolen_ns.min(length_ns);
+                interval.cpu = Some((at % 3) as u16);
+                interval.involuntary = at % 2 == 0;
             }
             fake.unit(name, track, at, at + length_ns);
             at += length_ns;
@@ -158,24 +160,48 @@ fn random_fake(lives: &[Life]) -> Fake {
     fake
 }
 
+fn lives() -> impl Strategy<Value = Vec<Life>> {
+    prop::collection::vec(
+        (
+            0u64..1_000,
+            prop::collection::vec((1u64..100, 0u8..19, 0u64..120), 1..10),
+        ),
+        1..6,
+    )
+}
+
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+
     #[test]
-    fn rows_sum_to_lives_in_any_window(
-        lives in prop::collection::vec((0u64..1_000, prop::collection::vec((1u64..100, 0u8..19, 0u64..120), 1..10)), 1..6),
-        from in 0u64..2_000,
-        length in 0u64..2_000,
-    ) {
-        let fake = random_fake(&lives);
-        let window = Window::of(&fake, Some(from), Some(from + length));
+    fn rows_sum_to_lives_in_any_window(lives in lives(), from in 0u64..2_000, length in 0u64..2_000) {
+        let file = random_fake(&lives).written();
+        let window = Window::of(&file, Some(from), Some(from + length));
         let mut lives_ns = 0;
-        for row in ledger(&fake, By::Thread, window, None).unwrap().rows {
+        for row in ledger(&file, By::Thread, window, None).unwrap().rows {
             let RowKey::Thread(key) = row.key else { panic!("a thread") };
             prop_assert_eq!(row.totals.states.sum(), key.end_ns - key.start_ns);
             lives_ns += key.end_ns - key.start_ns;
         }
         // Units follow each other without a gap from each thread's birth to its death.
         for by in [By::Group, By::Process, By::Unit] {
-            prop_assert_eq!(ledger(&fake, by, window, None).unwrap().sum().sum(), lives_ns, "{:?}", by);
+            prop_assert_eq!(ledger(&file, by, window, None).unwrap().sum().sum(), lives_ns, "{:?}", by);
+        }
+    }
+
+    #[test]
+    fn sums_over_intervals_are_those_of_the_timeline(lives in lives(), windows in prop::collection::vec((0u64..2_000, 1u64..500), 1..10)) {
+        let file = random_fake(&lives).written();
+        for (id, _) in roles::threads(&file) {
+            let mut states = ThreadStates::new(&file, id);
+            for (from_ns, length_ns) in &windows {
+                let window = Window { from_ns: *from_ns, to_ns: from_ns + length_ns };
+                let exact = file.totals(id, window.from_ns, window.to_ns).unwrap();
+                let got = states.totals(window).unwrap();
+                // The CPU of before the window may not have been read.
+                prop_assert!(got.migrations <= exact.migrations && exact.migrations - got.migrations <= 1);
+                prop_assert_eq!(Totals { migrations: exact.migrations, ..got }, exact);
+            }
         }
     }
 }
