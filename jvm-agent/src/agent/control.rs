@@ -1,0 +1,361 @@
+//! The conversation with the recorder, and what it makes the agent do.
+//!
+//! ```text
+//! asleep → (connect, hello, config, arena) → armed → (stop, or the socket's end) → asleep
+//! ```
+//! After an attach all of it happens in one thread of ours, `plumb-agent`, which lives as long as the session. When the agent is given a socket at the JVM's start,
+//! the first half happens in the JVM's own start-up, so that no class escapes.
+
+#![allow(
+    unsafe_code,
+    reason = "the control thread's entry, poll, and the descriptor that goes with a message"
+)]
+
+use std::ffi::c_void;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use jvmti_bindings::sys::jni::JNIEnv;
+use jvmti_bindings::sys::jvmti::{
+    JVMTI_EVENT_CLASS_FILE_LOAD_HOOK, JVMTI_EVENT_VM_DEATH, JVMTI_EVENT_VM_INIT, JVMTI_EVENT_VM_START, jvmtiEnv,
+};
+use plumb_trace::definition::Definition;
+
+use super::barrier::{self, guard};
+use super::jni::Jni;
+use super::names::lock;
+use super::session::Session;
+use super::{Agent, events, helper, send_fd, transform, wake};
+use crate::protocol::{self, Armed, Config, FRAME_MAX, PROTOCOL, Stopped, ToAgent, ToRecorder};
+
+/// How long the recorder may take to answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often threads are looked at for new names, at the most.
+const RENAMES_EVERY: Duration = Duration::from_millis(50);
+/// How often definitions that found no room are offered again.
+const DEFINITIONS_EVERY: Duration = Duration::from_millis(20);
+/// Time for a probe that was between its look at the gate and its store.
+const GRACE: Duration = Duration::from_millis(5);
+/// Panics of ours after which the agent gives the JVM up.
+const PANICS_MAX: u32 = 8;
+
+/// A recorder that has been reached, and how far things have come with it.
+pub struct Conversation {
+    stream: UnixStream,
+    session: Option<Arc<Session>>,
+}
+
+/// How a session ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// The recorder asked for it and waits for an answer.
+    Asked,
+    /// The socket is closed.
+    Gone,
+    /// Somebody else asked for it.
+    Detached,
+    /// We do not trust ourselves any more.
+    Failed,
+}
+
+impl Conversation {
+    /// Reaches the recorder.
+    ///
+    /// # Errors
+    /// Nobody listens at `path`, or does not read.
+    pub fn connect(path: &str) -> io::Result<Conversation> {
+        let stream = UnixStream::connect(path)?;
+        stream.set_write_timeout(Some(ANSWER_TIMEOUT))?;
+        let conversation = Conversation { stream, session: None };
+        let version = env!("CARGO_PKG_VERSION").to_owned();
+        conversation.say(&ToRecorder::Hello {
+            protocol: PROTOCOL,
+            version,
+            pid: std::process::id(),
+        })?;
+        Ok(conversation)
+    }
+
+    fn say(&self, message: &ToRecorder) -> io::Result<()> {
+        protocol::send(&self.stream, &message.to_frame())
+    }
+
+    /// Says why not. A recorder that does not hear it sees the socket's end.
+    pub fn refuse(&self, reason: &str) {
+        let _ = self.say(&ToRecorder::Refused {
+            reason: reason.to_owned(),
+        });
+    }
+
+    fn configuration(&self) -> io::Result<Config> {
+        let content = protocol::receive(&self.stream, FRAME_MAX, Instant::now() + ANSWER_TIMEOUT)?;
+        match ToAgent::parse(&content.ok_or(io::ErrorKind::UnexpectedEof)?)? {
+            ToAgent::Config(config) => Ok(config),
+            ToAgent::Stop => Err(io::ErrorKind::ConnectionAborted.into()),
+        }
+    }
+
+    /// Takes the configuration and gives the arena; nothing is recorded yet.
+    pub fn open(&mut self, agent: &Agent) -> io::Result<()> {
+        let config = self.configuration()?;
+        let epoch = agent.next_epoch.fetch_add(1, Ordering::Relaxed);
+        match Session::create(epoch, &config) {
+            Ok((session, memory)) => {
+                self.give_arena(config.arena_bytes, &memory)?;
+                self.session = Some(Arc::new(session));
+                Ok(())
+            }
+            Err(reason) => {
+                self.refuse(&reason);
+                Err(io::Error::other(reason))
+            }
+        }
+    }
+
+    fn give_arena(&self, bytes: u64, memory: &OwnedFd) -> io::Result<()> {
+        send_fd::send_with_fd(
+            &self.stream,
+            &ToRecorder::Arena { bytes }.to_frame(),
+            memory.as_raw_fd(),
+        )
+    }
+}
+
+/// The JVM can run Java: the probes' class can be defined, and classes that are loaded from now on get probes at once.
+pub fn at_vm_start(agent: &'static Agent, jni: Jni) {
+    let session = lock(&agent.conversation)
+        .as_ref()
+        .and_then(|conversation| conversation.session.clone());
+    let Some(session) = session else { return };
+    if helper::bind_now(jni).is_ok() && !session.matcher.is_empty_of_methods() {
+        agent.set_session(Some(session.clone()));
+        session.open_gate();
+        let _ = agent.jvmti.set_event(JVMTI_EVENT_CLASS_FILE_LOAD_HOOK, true);
+    }
+}
+
+/// The JVM is up: the rest gets probes, and the conversation goes to its thread.
+pub fn at_vm_init(agent: &'static Agent, jni: Jni) {
+    let conversation = lock(&agent.conversation).take();
+    let Some(conversation) = conversation else { return };
+    if let Some(session) = &conversation.session {
+        match arm(agent, session, jni, false) {
+            Ok(armed) => drop(conversation.say(&ToRecorder::Armed(armed))),
+            Err(reason) => return call_off(agent, &conversation, jni, &reason),
+        }
+    }
+    *lock(&agent.conversation) = Some(conversation);
+    if start_thread(agent, jni).is_err()
+        && let Some(conversation) = lock(&agent.conversation).take()
+    {
+        call_off(
+            agent,
+            &conversation,
+            jni,
+            "the JVM does not start the thread plumb-agent",
+        );
+    }
+}
+
+fn call_off(agent: &'static Agent, conversation: &Conversation, jni: Jni, reason: &str) {
+    if let Some(session) = &conversation.session {
+        disarm(agent, session, jni);
+        session.unmap();
+    }
+    conversation.refuse(reason);
+    agent.is_busy.store(false, Ordering::Release);
+}
+
+/// The JVM ends. Its rings stay readable for the recorder; what the control thread does now is of no use to anybody.
+pub fn at_vm_death(agent: &Agent) {
+    agent.is_dying.store(true, Ordering::Release);
+    if let Some(session) = agent.session() {
+        session.definitions.flush();
+    }
+}
+
+/// Asks for the events of the JVM's own start.
+pub fn expect_start(agent: &Agent) {
+    for event in [JVMTI_EVENT_VM_START, JVMTI_EVENT_VM_INIT, JVMTI_EVENT_VM_DEATH] {
+        let _ = agent.jvmti.set_event(event, true);
+    }
+}
+
+/// Starts the control thread, which takes the conversation.
+///
+/// # Errors
+/// The JVM cannot start a thread.
+pub fn start_thread(agent: &'static Agent, jni: Jni) -> Result<(), String> {
+    let groups = agent.jvmti.top_thread_groups().map_err(|error| error.to_string())?;
+    let group = *groups.first().ok_or("the JVM has no thread group")?;
+    let thread = jni
+        .new_thread(group, c"plumb-agent")
+        .ok_or("the JVM makes no thread object")?;
+    let started = agent
+        .jvmti
+        .run_agent_thread(thread, run)
+        .map_err(|error| error.to_string());
+    jni.delete_local(thread);
+    groups.into_iter().for_each(|group| jni.delete_local(group));
+    started
+}
+
+/// The control thread.
+unsafe extern "system" fn run(_jvmti: *mut jvmtiEnv, env: *mut JNIEnv, _argument: *mut c_void) {
+    guard((), || {
+        // SAFETY: the environment is the control thread's, which we are.
+        let (Some(agent), Some(jni)) = (Agent::get(), unsafe { Jni::new(env) }) else {
+            return;
+        };
+        let conversation = lock(&agent.conversation).take();
+        agent.is_detaching.store(false, Ordering::Release);
+        if let Some(mut conversation) = conversation {
+            converse(agent, &mut conversation, jni);
+        }
+        agent.is_busy.store(false, Ordering::Release);
+    });
+}
+
+fn converse(agent: &'static Agent, conversation: &mut Conversation, jni: Jni) {
+    let session = match &conversation.session {
+        Some(session) => session.clone(),
+        None => match open_and_arm(agent, conversation, jni) {
+            Some(session) => session,
+            None => return,
+        },
+    };
+    let end = serve(agent, conversation, &session, jni);
+    if agent.is_dying.load(Ordering::Acquire) {
+        return;
+    }
+    let stopped = disarm(agent, &session, jni);
+    match end {
+        End::Asked => drop(conversation.say(&ToRecorder::Stopped(stopped))),
+        End::Detached => conversation.refuse("somebody took plumb out of the JVM (plumb detach)"),
+        End::Failed => conversation.refuse("too many faults inside the agent: the JVM has its own bytecode again"),
+        End::Gone => {}
+    }
+    session.unmap();
+}
+
+fn open_and_arm(agent: &'static Agent, conversation: &mut Conversation, jni: Jni) -> Option<Arc<Session>> {
+    // Where this fails the recorder is gone, or has been told.
+    conversation.open(agent).ok()?;
+    let session = conversation.session.clone()?;
+    match arm(agent, &session, jni, true) {
+        Ok(armed) => drop(conversation.say(&ToRecorder::Armed(armed))),
+        Err(reason) => {
+            conversation.refuse(&reason);
+            session.unmap();
+            return None;
+        }
+    }
+    Some(session)
+}
+
+/// Turns everything on. `pause`: the JVM is at work, leave it some time between batches of classes.
+fn arm(agent: &'static Agent, session: &Arc<Session>, jni: Jni, pause: bool) -> Result<Armed, String> {
+    helper::bind(jni)?;
+    wake::event().map_err(|error| format!("no eventfd: {error}"))?;
+    agent.find_thread_fields(jni);
+    agent.set_session(Some(session.clone()));
+    session.open_gate();
+    let jvmti = agent.jvmti;
+    let property = |name| jvmti.system_property(name).unwrap_or_default();
+    let (vm_name, vm_version) = (property(c"java.vm.name"), property(c"java.vm.version"));
+    let agent_version = env!("CARGO_PKG_VERSION").to_owned();
+    session.definitions.write(
+        session.now(),
+        Definition::Jvm {
+            vm_name,
+            vm_version,
+            agent_version,
+        },
+    );
+    let _ = jvmti.set_event(JVMTI_EVENT_VM_DEATH, true);
+    events::set_events(jvmti, session.features, true);
+    if session.features.threads {
+        session.threads.scan(agent.thread_context(session, jni), session.now());
+    }
+    if session.features.threads || !session.matcher.is_empty_of_methods() {
+        transform::probe_loaded(agent, session, jni, pause);
+    }
+    Ok(session.armed())
+}
+
+/// Turns everything off.
+fn disarm(agent: &'static Agent, session: &Arc<Session>, jni: Jni) -> Stopped {
+    session.close_gate();
+    events::set_events(agent.jvmti, session.features, false);
+    let _ = agent.jvmti.set_event(JVMTI_EVENT_VM_DEATH, false);
+    agent.set_session(None);
+    thread::sleep(GRACE);
+    session.give_up_arena();
+    transform::restore(agent, session, jni)
+}
+
+/// Until the recorder asks for the end, or is gone.
+fn serve(agent: &Agent, conversation: &Conversation, session: &Arc<Session>, jni: Jni) -> End {
+    let mut renames_after = Instant::now();
+    loop {
+        let wait = if !session.definitions.flush() {
+            Some(DEFINITIONS_EVERY)
+        } else if wake::is_rename_pending() {
+            Some(renames_after.saturating_duration_since(Instant::now()))
+        } else {
+            None
+        };
+        if wait_for(&conversation.stream, wait) {
+            return match protocol::receive(&conversation.stream, FRAME_MAX, Instant::now() + ANSWER_TIMEOUT) {
+                Ok(Some(content)) if matches!(ToAgent::parse(&content), Ok(ToAgent::Stop)) => End::Asked,
+                _ => End::Gone,
+            };
+        }
+        if agent.is_detaching.swap(false, Ordering::AcqRel) {
+            return End::Detached;
+        }
+        if barrier::caught() > PANICS_MAX {
+            return End::Failed;
+        }
+        if agent.is_dying.load(Ordering::Acquire) {
+            continue;
+        }
+        if Instant::now() >= renames_after
+            && let Some(renamed_at) = wake::take_renamed_at()
+        {
+            session.threads.scan(agent.thread_context(session, jni), renamed_at);
+            renames_after = Instant::now() + RENAMES_EVERY;
+        }
+    }
+}
+
+/// Waits for the recorder, a wake-up or the time; true: the recorder has said something, or is gone.
+fn wait_for(stream: &UnixStream, time: Option<Duration>) -> bool {
+    let mut watched = [
+        libc::pollfd {
+            fd: stream.as_raw_fd(),
+            events: libc::POLLIN,
+            revents: 0,
+        },
+        libc::pollfd {
+            fd: wake::event().unwrap_or(-1),
+            events: libc::POLLIN,
+            revents: 0,
+        },
+    ];
+    // Rounded up, so that a wait does not end just before its time over and over.
+    let milliseconds = time.map_or(-1, |time| {
+        i32::try_from(time.as_micros().div_ceil(1000)).unwrap_or(i32::MAX)
+    });
+    // SAFETY: two elements of ours.
+    unsafe { libc::poll(watched.as_mut_ptr(), 2, milliseconds) };
+    if watched[1].revents != 0 {
+        wake::drain();
+    }
+    watched[0].revents != 0
+}

@@ -1,0 +1,69 @@
+//! `java.lang.PlumbProbe`: the class whose natives the probes call. Defined once, in the boot loader, where every loader sees it.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use jvmti_bindings::sys::jni::jclass;
+
+use super::jni::Jni;
+use crate::rewrite::{Probes, helper_class};
+
+/// The class is ours, from this library.
+static IS_DEFINED: AtomicBool = AtomicBool::new(false);
+
+const NAME: &std::ffi::CStr = c"java/lang/PlumbProbe";
+/// How often binding is tried: the JVM looks into our library only after `Agent_OnAttach` has returned.
+const ATTEMPTS: u32 = 500;
+const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(10);
+/// An id that no method has; the natives are called with it while nothing is recorded.
+const NO_METHOD: i32 = -1;
+
+/// Defines the class and calls each native once, so that no probe is the first to look for it.
+///
+/// # Errors
+/// One line of reason.
+pub fn bind(jni: Jni) -> Result<(), String> {
+    try_bind(jni, ATTEMPTS)
+}
+
+/// As [`bind`], without patience: for the JVM's start, where the library is known already.
+///
+/// # Errors
+/// One line of reason.
+pub fn bind_now(jni: Jni) -> Result<(), String> {
+    try_bind(jni, 1)
+}
+
+fn try_bind(jni: Jni, attempts: u32) -> Result<(), String> {
+    let class = find_or_define(jni).ok_or(
+        "the JVM does not take the class java.lang.PlumbProbe: perhaps it has it from another copy of plumb's agent",
+    )?;
+    let bound = is_bound(jni, class)
+        || (1..attempts).any(|_| {
+            thread::sleep(BETWEEN_ATTEMPTS);
+            is_bound(jni, class)
+        });
+    jni.delete_local(class);
+    if bound {
+        Ok(())
+    } else {
+        Err("the JVM does not find the probes' natives in the agent's library".to_owned())
+    }
+}
+
+fn find_or_define(jni: Jni) -> Option<jclass> {
+    let define = || jni.define_boot_class(NAME, &helper_class(&Probes::PLUMB)?);
+    if IS_DEFINED.load(Ordering::Acquire) {
+        return jni.find_class(NAME);
+    }
+    let class = define();
+    IS_DEFINED.store(class.is_some(), Ordering::Release);
+    class
+}
+
+fn is_bound(jni: Jni, class: jclass) -> bool {
+    [c"enter", c"exit", c"thrown"]
+        .iter()
+        .all(|name| jni.call_static_with_int(class, name, NO_METHOD))
+}

@@ -1,0 +1,132 @@
+//! JNI's functions that the agent uses. Each leaves no exception pending.
+
+#![allow(unsafe_code, reason = "calls through the JVM's function table")]
+
+use std::ffi::CStr;
+use std::ptr;
+
+use jvmti_bindings::sys::jni::{JNI_VERSION_21, JNIEnv, jclass, jfieldID, jint, jobject, jthread, jvalue};
+
+/// The calling thread's JNI environment.
+#[derive(Clone, Copy)]
+pub struct Jni(*mut JNIEnv);
+
+/// Calls a function of the table.
+macro_rules! call {
+    ($jni:expr, $function:ident $(, $argument:expr)* $(,)?) => {{
+        let env = $jni.0;
+        // SAFETY: the environment is the calling thread's (`Jni::new`); the references and pointers among the arguments are valid for the call.
+        unsafe { ((**env).$function)(env $(, $argument)*) }
+    }};
+}
+
+impl Jni {
+    /// # Safety
+    /// `env` is what the JVM gave the calling thread, and the value is not used after the call that it came with.
+    pub unsafe fn new(env: *mut JNIEnv) -> Option<Jni> {
+        (!env.is_null()).then_some(Jni(env))
+    }
+
+    /// Clears a pending exception; true if there was one.
+    pub fn clear_exception(self) -> bool {
+        let pending = call!(self, ExceptionCheck) != 0;
+        if pending {
+            call!(self, ExceptionClear);
+        }
+        pending
+    }
+
+    fn unless_thrown(self, reference: jobject) -> Option<jobject> {
+        (!self.clear_exception() && !reference.is_null()).then_some(reference)
+    }
+
+    /// A class by its internal name.
+    pub fn find_class(self, name: &CStr) -> Option<jclass> {
+        let class = call!(self, FindClass, name.as_ptr());
+        self.unless_thrown(class)
+    }
+
+    /// Defines a class in the boot loader.
+    pub fn define_boot_class(self, name: &CStr, bytes: &[u8]) -> Option<jclass> {
+        let class = call!(
+            self,
+            DefineClass,
+            name.as_ptr(),
+            ptr::null_mut(),
+            bytes.as_ptr().cast(),
+            bytes.len() as jint
+        );
+        self.unless_thrown(class)
+    }
+
+    /// Calls `static native void name(int)`; false if it threw (an `UnsatisfiedLinkError`).
+    pub fn call_static_with_int(self, class: jclass, name: &CStr, argument: i32) -> bool {
+        let method = call!(self, GetStaticMethodID, class, name.as_ptr(), c"(I)V".as_ptr());
+        if self.clear_exception() || method.is_null() {
+            return false;
+        }
+        let arguments = [jvalue { i: argument }];
+        call!(self, CallStaticVoidMethodA, class, method, arguments.as_ptr());
+        !self.clear_exception()
+    }
+
+    /// `new Thread(group, name)`
+    pub fn new_thread(self, group: jobject, name: &CStr) -> Option<jthread> {
+        let class = self.find_class(c"java/lang/Thread")?;
+        let signature = c"(Ljava/lang/ThreadGroup;Ljava/lang/String;)V";
+        let constructor = call!(self, GetMethodID, class, c"<init>".as_ptr(), signature.as_ptr());
+        if self.clear_exception() || constructor.is_null() {
+            return None;
+        }
+        let name = call!(self, NewStringUTF, name.as_ptr());
+        let name = self.unless_thrown(name)?;
+        let arguments = [jvalue { l: group }, jvalue { l: name }];
+        let thread = call!(self, NewObjectA, class, constructor, arguments.as_ptr());
+        self.unless_thrown(thread)
+    }
+
+    /// An object's class.
+    pub fn class_of(self, object: jobject) -> jclass {
+        call!(self, GetObjectClass, object)
+    }
+
+    /// A field of type long; none if there is no such field.
+    pub fn long_field(self, class: jclass, name: &CStr) -> Option<jfieldID> {
+        let field = call!(self, GetFieldID, class, name.as_ptr(), c"J".as_ptr());
+        (!self.clear_exception() && !field.is_null()).then_some(field)
+    }
+
+    /// The field's value. `field` is of the object's class.
+    pub fn get_long(self, object: jobject, field: jfieldID) -> i64 {
+        call!(self, GetLongField, object, field)
+    }
+
+    /// Whether the thread is a virtual one.
+    pub fn is_virtual(self, thread: jthread) -> bool {
+        call!(self, GetVersion) >= JNI_VERSION_21 && call!(self, IsVirtualThread, thread) != 0
+    }
+
+    /// Gives a local reference back.
+    pub fn delete_local(self, reference: jobject) {
+        if !reference.is_null() {
+            call!(self, DeleteLocalRef, reference);
+        }
+    }
+
+    /// Runs `body`, then gives all local references back that it got.
+    pub fn with_frame<T>(self, body: impl FnOnce() -> T) -> Option<T> {
+        if call!(self, PushLocalFrame, 16) != 0 {
+            self.clear_exception();
+            return None;
+        }
+        let result = body();
+        call!(self, PopLocalFrame, ptr::null_mut());
+        Some(result)
+    }
+
+    /// Tells the JVM that this many local references are wanted.
+    pub fn ensure_locals(self, count: usize) {
+        call!(self, EnsureLocalCapacity, jint::try_from(count).unwrap_or(jint::MAX));
+        self.clear_exception();
+    }
+}

@@ -1,0 +1,231 @@
+//! JVMTI's functions that the agent uses, with results and owned copies in place of pointers.
+//!
+//! Every function may be called from any thread of the JVM's in the phase that JVMTI's specification names; none keeps a reference.
+
+#![allow(unsafe_code, reason = "calls through the JVM's function table")]
+
+use std::ffi::{CStr, c_char, c_void};
+use std::fmt;
+use std::ptr;
+
+use jvmti_bindings::mutf8;
+use jvmti_bindings::sys::jni::{JNI_OK, JNIEnv, JavaVM, jboolean, jclass, jint, jobject, jthread};
+use jvmti_bindings::sys::jvmti::{
+    JVMTI_DISABLE, JVMTI_ENABLE, JVMTI_VERSION_9, jvmtiCapabilities, jvmtiEnv, jvmtiError, jvmtiEvent,
+    jvmtiEventCallbacks, jvmtiThreadGroupInfo, jvmtiThreadInfo,
+};
+
+/// A JVMTI environment. Valid for the JVM's life: plumb never disposes it.
+#[derive(Clone, Copy)]
+pub struct Jvmti(*mut jvmtiEnv);
+
+// SAFETY: JVMTI's functions may be called from any thread.
+unsafe impl Send for Jvmti {}
+// SAFETY: as above.
+unsafe impl Sync for Jvmti {}
+
+/// What JVMTI answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JvmtiError(pub jint);
+
+impl fmt::Display for JvmtiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "JVMTI error {}", self.0)
+    }
+}
+
+/// Calls a function of the table: `Err` for an error, and for a JVM that lacks the function.
+macro_rules! call {
+    ($jvmti:expr, $function:ident $(, $argument:expr)* $(,)?) => {{
+        let env = $jvmti.0;
+        // SAFETY: the environment is valid for the JVM's life, and so is its table; the pointers among the arguments are valid for the call.
+        match unsafe { (*(*env).functions).$function } {
+            // SAFETY: as above.
+            Some(function) => check(unsafe { function(env $(, $argument)*) }),
+            None => Err(JvmtiError(NOT_AVAILABLE)),
+        }
+    }};
+}
+
+const NOT_AVAILABLE: jint = 98;
+
+fn check(error: jvmtiError) -> Result<(), JvmtiError> {
+    if error == jvmtiError::NONE {
+        Ok(())
+    } else {
+        Err(JvmtiError(error.raw()))
+    }
+}
+
+/// A thread as the JVM describes it.
+pub struct ThreadInfo {
+    /// Name.
+    pub name: String,
+    /// Name of its group, or empty.
+    pub group: String,
+    /// Daemon.
+    pub daemon: bool,
+    /// Java priority.
+    pub priority: u32,
+}
+
+impl Jvmti {
+    /// A new environment.
+    ///
+    /// # Safety
+    /// `vm` is the JVM that called us.
+    pub unsafe fn new(vm: *mut JavaVM) -> Option<Jvmti> {
+        let mut env: *mut c_void = ptr::null_mut();
+        // SAFETY: by contract `vm` is valid; `env` is ours.
+        let status = unsafe { ((**vm).GetEnv)(vm, &raw mut env, JVMTI_VERSION_9) };
+        (status == JNI_OK && !env.is_null()).then_some(Jvmti(env.cast()))
+    }
+
+    /// Asks for those of the `wanted` capabilities that can be had now.
+    pub fn add_capabilities(self, wanted: fn(&mut jvmtiCapabilities, &jvmtiCapabilities)) -> Result<(), JvmtiError> {
+        let mut potential = jvmtiCapabilities::default();
+        call!(self, GetPotentialCapabilities, &raw mut potential)?;
+        let mut capabilities = jvmtiCapabilities::default();
+        wanted(&mut capabilities, &potential);
+        call!(self, AddCapabilities, &raw const capabilities)
+    }
+
+    /// Sets the functions that events call.
+    pub fn set_callbacks(self, callbacks: &jvmtiEventCallbacks) -> Result<(), JvmtiError> {
+        // None of our events is younger than JDK 9: all JVMs know this prefix of the table.
+        let size = std::mem::offset_of!(jvmtiEventCallbacks, reserved85) as jint;
+        call!(self, SetEventCallbacks, ptr::from_ref(callbacks), size)
+    }
+
+    /// Turns an event on or off, for all threads.
+    pub fn set_event(self, event: jvmtiEvent, on: bool) -> Result<(), JvmtiError> {
+        let mode = if on { JVMTI_ENABLE } else { JVMTI_DISABLE };
+        call!(self, SetEventNotificationMode, mode, event, ptr::null_mut())
+    }
+
+    /// All loaded classes, as local references of the calling thread.
+    pub fn loaded_classes(self) -> Result<Vec<jclass>, JvmtiError> {
+        let (mut count, mut classes) = (0, ptr::null_mut());
+        call!(self, GetLoadedClasses, &raw mut count, &raw mut classes)?;
+        Ok(self.take_array(classes, count))
+    }
+
+    /// All live platform threads, as local references of the calling thread.
+    pub fn all_threads(self) -> Result<Vec<jthread>, JvmtiError> {
+        let (mut count, mut threads) = (0, ptr::null_mut());
+        call!(self, GetAllThreads, &raw mut count, &raw mut threads)?;
+        Ok(self.take_array(threads, count))
+    }
+
+    /// The groups at the top (`system`), as local references of the calling thread.
+    pub fn top_thread_groups(self) -> Result<Vec<jobject>, JvmtiError> {
+        let (mut count, mut groups) = (0, ptr::null_mut());
+        call!(self, GetTopThreadGroups, &raw mut count, &raw mut groups)?;
+        Ok(self.take_array(groups, count))
+    }
+
+    /// A class's signature: `Ljava/lang/Object;`.
+    pub fn class_signature(self, class: jclass) -> Result<String, JvmtiError> {
+        let mut signature = ptr::null_mut();
+        call!(self, GetClassSignature, class, &raw mut signature, ptr::null_mut())?;
+        Ok(self.take_string(signature))
+    }
+
+    /// Whether the class may be retransformed at all.
+    pub fn is_modifiable(self, class: jclass) -> bool {
+        let mut modifiable: jboolean = 0;
+        call!(self, IsModifiableClass, class, &raw mut modifiable).is_ok() && modifiable != 0
+    }
+
+    /// Runs the class-file hook over loaded classes. One that fails fails all.
+    pub fn retransform(self, classes: &[jclass]) -> Result<(), JvmtiError> {
+        call!(self, RetransformClasses, classes.len() as jint, classes.as_ptr())
+    }
+
+    /// Name, group, and so on. `jni` is the calling thread's, to give references back.
+    pub fn thread_info(self, jni: super::jni::Jni, thread: jthread) -> Result<ThreadInfo, JvmtiError> {
+        let mut info = jvmtiThreadInfo::default();
+        call!(self, GetThreadInfo, thread, &raw mut info)?;
+        let group = if info.thread_group.is_null() {
+            String::new()
+        } else {
+            self.thread_group_name(jni, info.thread_group)
+        };
+        jni.delete_local(info.thread_group);
+        jni.delete_local(info.context_class_loader);
+        let (name, priority) = (self.take_string(info.name), u32::try_from(info.priority).unwrap_or(0));
+        Ok(ThreadInfo {
+            name,
+            group,
+            daemon: info.is_daemon != 0,
+            priority,
+        })
+    }
+
+    fn thread_group_name(self, jni: super::jni::Jni, group: jobject) -> String {
+        let mut info = jvmtiThreadGroupInfo::default();
+        if call!(self, GetThreadGroupInfo, group, &raw mut info).is_err() {
+            return String::new();
+        }
+        jni.delete_local(info.parent);
+        self.take_string(info.name)
+    }
+
+    /// `System.identityHashCode`
+    pub fn identity_hash(self, object: jobject) -> Result<u32, JvmtiError> {
+        let mut hash = 0;
+        call!(self, GetObjectHashCode, object, &raw mut hash).map(|()| hash as u32)
+    }
+
+    /// A property that the JVM was started with, as `java.vm.name`.
+    pub fn system_property(self, name: &CStr) -> Result<String, JvmtiError> {
+        let mut value = ptr::null_mut();
+        call!(self, GetSystemProperty, name.as_ptr(), &raw mut value)?;
+        Ok(self.take_string(value))
+    }
+
+    /// Starts `run` in a new daemon thread, which `thread` is the Java object of.
+    pub fn run_agent_thread(
+        self,
+        thread: jthread,
+        run: unsafe extern "system" fn(*mut jvmtiEnv, *mut JNIEnv, *mut c_void),
+    ) -> Result<(), JvmtiError> {
+        const NORMAL_PRIORITY: jint = 5;
+        call!(self, RunAgentThread, thread, Some(run), ptr::null(), NORMAL_PRIORITY)
+    }
+
+    /// A copy of `bytes` in memory that the JVM frees.
+    pub fn copy_of(self, bytes: &[u8]) -> Result<*mut u8, JvmtiError> {
+        let mut memory = ptr::null_mut();
+        call!(self, Allocate, bytes.len() as i64, &raw mut memory)?;
+        // SAFETY: the JVM gave this many bytes.
+        unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), memory, bytes.len()) };
+        Ok(memory)
+    }
+
+    /// Copies what the JVM allocated, and frees it.
+    fn take_array<T: Copy>(self, array: *mut T, count: jint) -> Vec<T> {
+        if array.is_null() {
+            return Vec::new();
+        }
+        // SAFETY: the JVM says that `count` elements stand there.
+        let copy = unsafe { std::slice::from_raw_parts(array, usize::try_from(count).unwrap_or(0)) }.to_vec();
+        self.free(array.cast());
+        copy
+    }
+
+    fn take_string(self, text: *mut c_char) -> String {
+        if text.is_null() {
+            return String::new();
+        }
+        // SAFETY: the JVM gives C strings.
+        let copy = mutf8::decode_cstr_lossy(unsafe { CStr::from_ptr(text) });
+        self.free(text.cast());
+        copy
+    }
+
+    fn free(self, memory: *mut u8) {
+        // An error would mean that the memory is none of the JVM's: then it is not ours to free either.
+        let _ = call!(self, Deallocate, memory);
+    }
+}

@@ -1,0 +1,209 @@
+//! One recording of this JVM: its rules, its arena, and what was changed for it.
+
+use std::collections::{HashMap, HashSet};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Mutex;
+use std::sync::atomic::Ordering;
+
+use plumb_filters::matcher::{JvmFeatures, Matcher};
+use plumb_trace::arena::Clock;
+use plumb_trace::definition::Definition;
+
+use super::arena::{Arena, DISARMED, GATE};
+use super::clock;
+use super::definitions::Definitions;
+use super::names::{dotted, lock, readable};
+use super::threads::Threads;
+use crate::protocol::{Armed, Config};
+
+/// Most classes and methods left alone that are remembered by name; more are not counted either.
+const LEFT_ALONE_MAX: usize = 65_536;
+
+/// A session: from the recorder's configuration to its stop.
+pub struct Session {
+    epoch: u64,
+    arena: Arena,
+    is_tsc: bool,
+    /// Which classes and methods get probes.
+    pub matcher: Matcher,
+    /// Which of the JVM's events are recorded.
+    pub features: JvmFeatures,
+    /// Names for numbers.
+    pub definitions: Definitions,
+    /// The threads defined so far.
+    pub threads: Threads,
+    changes: Mutex<Changes>,
+}
+
+#[derive(Default)]
+struct Changes {
+    /// Internal names of the classes that got probes, with the number of methods.
+    probed: HashMap<String, u32>,
+    /// Classes that the JVM would not take with probes.
+    refused: HashSet<String>,
+    /// Classes, or classes and methods, left alone.
+    left_alone: HashSet<String>,
+    /// Probe ids that have a name in this session.
+    methods: HashSet<u32>,
+    /// Class numbers that have a name in this session.
+    classes: HashSet<u32>,
+}
+
+impl Session {
+    /// Makes the arena; nothing is recorded yet. The descriptor is for the recorder.
+    ///
+    /// # Errors
+    /// Rules that this agent cannot read, or no memory: one line of reason.
+    pub fn create(epoch: u64, config: &Config) -> Result<(Session, OwnedFd), String> {
+        let matcher = Matcher::parse(&config.matcher).map_err(|error| error.to_string())?;
+        let clock = if cfg!(target_arch = "x86_64") {
+            config.clock
+        } else {
+            Clock::Monotonic
+        };
+        let bytes = usize::try_from(config.arena_bytes).unwrap_or(usize::MAX);
+        let explain = |error: io::Error| format!("no arena of {bytes} bytes: {error}");
+        let (arena, memory) = Arena::create(epoch, bytes, clock).map_err(explain)?;
+        let session = Session {
+            epoch,
+            arena,
+            is_tsc: clock == Clock::Tsc,
+            features: matcher.features(),
+            matcher,
+            definitions: Definitions::new(arena),
+            threads: Threads::default(),
+            changes: Mutex::default(),
+        };
+        Ok((session, memory))
+    }
+
+    /// Probes and events that are called write records from now on.
+    pub fn open_gate(&self) {
+        GATE.tsc.store(self.is_tsc, Ordering::Relaxed);
+        GATE.epoch.store(self.epoch, Ordering::Release);
+    }
+
+    /// Probes that are still called do nothing from now on.
+    pub fn close_gate(&self) {
+        GATE.epoch.store(DISARMED, Ordering::Release);
+    }
+
+    /// The recorder has everything from now on, and nobody here writes any more.
+    pub fn give_up_arena(&self) {
+        self.definitions.flush();
+        self.definitions.give_up();
+        self.arena.hand_over();
+    }
+
+    /// Takes the arena out of this process. What fails is mapped over by a later session.
+    pub fn unmap(&self) {
+        let _ = self.arena.retire();
+    }
+
+    /// Now, in this session's ticks.
+    pub fn now(&self) -> u64 {
+        clock::now(self.is_tsc)
+    }
+
+    /// Whether the class may get probes.
+    pub fn wants(&self, class: &str) -> bool {
+        self.is_thread_class(class)
+            || (self.matcher.class_may_match(class) && !lock(&self.changes).refused.contains(class))
+    }
+
+    /// `java.lang.Thread`, while names of threads are recorded.
+    pub fn is_thread_class(&self, class: &str) -> bool {
+        self.features.threads && class == "java/lang/Thread"
+    }
+
+    /// The class got this many probed methods.
+    pub fn note_probed(&self, class: &str, methods: usize) {
+        lock(&self.changes).probed.insert(class.to_owned(), methods as u32);
+    }
+
+    /// The JVM would not take the class with its probes.
+    pub fn note_refused(&self, class: &str, reason: &str) {
+        {
+            let mut changes = lock(&self.changes);
+            changes.probed.remove(class);
+            changes.refused.insert(class.to_owned());
+        }
+        self.note_left_alone(class, "", reason);
+    }
+
+    /// A class (or a method of it) was chosen and left alone.
+    pub fn note_left_alone(&self, class: &str, method: &str, reason: &str) {
+        let is_new = {
+            let left_alone = &mut lock(&self.changes).left_alone;
+            left_alone.len() < LEFT_ALONE_MAX && left_alone.insert(format!("{class} {method}"))
+        };
+        if is_new {
+            let (method, reason) = (method.to_owned(), reason.to_owned());
+            self.definitions.write(
+                self.now(),
+                Definition::LeftAlone {
+                    class: dotted(class),
+                    method,
+                    reason,
+                },
+            );
+        }
+    }
+
+    /// Whether the class has probes.
+    pub fn has_probed(&self, class: &str) -> bool {
+        lock(&self.changes).probed.contains_key(class)
+    }
+
+    /// Gives a probe id its name, once. `class` is an internal name.
+    pub fn define_method(&self, id: u32, class: &str, name: &str, descriptor: &str, unit: &str) {
+        if lock(&self.changes).methods.insert(id) {
+            let (name, descriptor, unit) = (name.to_owned(), descriptor.to_owned(), unit.to_owned());
+            self.definitions.write(
+                self.now(),
+                Definition::Method {
+                    id,
+                    class: dotted(class),
+                    name,
+                    descriptor,
+                    unit,
+                },
+            );
+        }
+    }
+
+    /// Gives a class number its name, once.
+    pub fn define_class(&self, id: u32, signature: &str) {
+        if id != 0 && lock(&self.changes).classes.insert(id) {
+            self.definitions.write(
+                self.now(),
+                Definition::Class {
+                    id,
+                    name: readable(signature),
+                },
+            );
+        }
+    }
+
+    /// What was armed so far.
+    pub fn armed(&self) -> Armed {
+        let changes = lock(&self.changes);
+        let classes = changes
+            .probed
+            .keys()
+            .filter(|class| !self.is_thread_class(class))
+            .count() as u32;
+        let methods = changes
+            .probed
+            .iter()
+            .filter(|(class, _)| !self.is_thread_class(class))
+            .map(|(_, methods)| methods)
+            .sum();
+        Armed {
+            classes,
+            methods,
+            left_alone: changes.left_alone.len() as u32,
+        }
+    }
+}

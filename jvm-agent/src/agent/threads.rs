@@ -1,0 +1,189 @@
+//! Java threads: their Linux thread ids, names, starts, ends and renames.
+//!
+//! Platform threads only: a virtual thread has no Linux thread of its own, and what it does stands with its carrier for now.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, OnceLock};
+
+use jvmti_bindings::sys::jni::{jfieldID, jthread};
+use plumb_trace::definition::Definition;
+
+use super::definitions::Definitions;
+use super::jni::Jni;
+use super::jvmti::{Jvmti, ThreadInfo};
+use super::names::lock;
+use super::vmstructs::VmStructs;
+
+/// Fields of `java.lang.Thread` and the way from them to a Linux thread id.
+pub struct ThreadFields {
+    tid: Option<Field>,
+    eetop: Option<Field>,
+    structs: Option<VmStructs>,
+}
+
+/// A field's id: `java.lang.Thread` is never unloaded, so that it stays valid.
+#[derive(Clone, Copy)]
+struct Field(usize);
+
+impl Field {
+    fn id(self) -> jfieldID {
+        self.0 as jfieldID
+    }
+}
+
+impl ThreadFields {
+    /// Looks for them. `in_libjvm` is any address in that library.
+    pub fn find(jni: Jni, in_libjvm: *const std::ffi::c_void) -> ThreadFields {
+        let class = jni.find_class(c"java/lang/Thread");
+        let field = |name| Some(Field(jni.long_field(class?, name)? as usize));
+        let found = ThreadFields {
+            tid: field(c"tid"),
+            eetop: field(c"eetop"),
+            structs: VmStructs::find(in_libjvm),
+        };
+        jni.delete_local(class.unwrap_or(std::ptr::null_mut()));
+        found
+    }
+
+    /// `Thread.threadId()`, 0 where unknown.
+    fn java_id(&self, jni: Jni, thread: jthread) -> u64 {
+        self.tid.map_or(0, |field| jni.get_long(thread, field.id()) as u64)
+    }
+
+    fn linux_tid(&self, jni: Jni, thread: jthread) -> Option<u32> {
+        let eetop = jni.get_long(thread, self.eetop?.id());
+        self.structs.as_ref()?.tid(eetop)
+    }
+}
+
+/// The threads that a session has defined, by Java id.
+#[derive(Default)]
+pub struct Threads {
+    known: Mutex<HashMap<u64, Known>>,
+}
+
+struct Known {
+    tid: u32,
+    name: String,
+}
+
+/// What it takes to describe a thread.
+#[derive(Clone, Copy)]
+pub struct Context<'a> {
+    /// The environment.
+    pub jvmti: Jvmti,
+    /// The calling thread's.
+    pub jni: Jni,
+    /// Set when the JVM is live.
+    pub fields: &'a OnceLock<ThreadFields>,
+    /// Where definitions go.
+    pub definitions: &'a Definitions,
+    /// Now.
+    pub at: u64,
+}
+
+impl Threads {
+    /// Defines all threads that are there and not defined yet, and all new names. `renamed_at` dates the names.
+    pub fn scan(&self, context: Context<'_>, renamed_at: u64) {
+        let Context { jvmti, jni, .. } = context;
+        jni.with_frame(|| {
+            let threads = jvmti.all_threads().unwrap_or_default();
+            jni.ensure_locals(threads.len() + 16);
+            for thread in threads {
+                self.look_at(context, thread, renamed_at);
+            }
+        });
+    }
+
+    fn look_at(&self, context: Context<'_>, thread: jthread, renamed_at: u64) {
+        let Context {
+            jvmti,
+            jni,
+            definitions,
+            ..
+        } = context;
+        let Some(fields) = context.fields.get() else { return };
+        let Ok(info) = jvmti.thread_info(jni, thread) else {
+            return;
+        };
+        let java_id = fields.java_id(jni, thread);
+        let renamed = {
+            let mut known = lock(&self.known);
+            match known.get_mut(&java_id) {
+                Some(known) if known.name == info.name => return,
+                Some(known) => {
+                    known.name.clone_from(&info.name);
+                    Some(known.tid)
+                }
+                None => None,
+            }
+        };
+        match renamed {
+            Some(tid) => definitions.write(renamed_at, Definition::JavaThreadName { tid, name: info.name }),
+            None => self.define(
+                context,
+                java_id,
+                fields.linux_tid(jni, thread).unwrap_or(0),
+                info,
+                false,
+            ),
+        }
+    }
+
+    /// The calling thread has started.
+    pub fn started(&self, context: Context<'_>, thread: jthread, tid: u32) {
+        if context.jni.is_virtual(thread) {
+            return;
+        }
+        let java_id = context
+            .fields
+            .get()
+            .map_or(0, |fields| fields.java_id(context.jni, thread));
+        if let Ok(info) = context.jvmti.thread_info(context.jni, thread) {
+            self.define(context, java_id, tid, info, true);
+        }
+    }
+
+    fn define(&self, context: Context<'_>, java_id: u64, tid: u32, info: ThreadInfo, started: bool) {
+        let ThreadInfo {
+            name,
+            group,
+            daemon,
+            priority,
+        } = info;
+        let newcomer = lock(&self.known)
+            .insert(
+                java_id,
+                Known {
+                    tid,
+                    name: name.clone(),
+                },
+            )
+            .is_none();
+        if newcomer || started {
+            let thread = Definition::JavaThread {
+                tid,
+                java_id,
+                name,
+                group,
+                daemon,
+                priority,
+                started,
+            };
+            context.definitions.write(context.at, thread);
+        }
+    }
+
+    /// The calling thread ends.
+    pub fn ended(&self, context: Context<'_>, thread: jthread, tid: u32) {
+        if context.jni.is_virtual(thread) {
+            return;
+        }
+        let java_id = context
+            .fields
+            .get()
+            .map_or(0, |fields| fields.java_id(context.jni, thread));
+        lock(&self.known).remove(&java_id);
+        context.definitions.write(context.at, Definition::JavaThreadEnd { tid });
+    }
+}

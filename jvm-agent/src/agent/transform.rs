@@ -1,0 +1,144 @@
+//! Probes into classes and out of them again: the class-file hook and retransformation.
+
+#![allow(unsafe_code, reason = "reads class files that the JVM points to")]
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use jvmti_bindings::sys::jni::jclass;
+use jvmti_bindings::sys::jvmti::JVMTI_EVENT_CLASS_FILE_LOAD_HOOK;
+
+use super::Agent;
+use super::jni::Jni;
+use super::jvmti::Jvmti;
+use super::names::internal_of;
+use super::probe::RENAME;
+use super::session::Session;
+use crate::protocol::Stopped;
+use crate::rewrite::{MethodInfo, Probes, Rewritten, rewrite};
+
+/// Classes that are retransformed at once: each batch stops the JVM for a moment.
+const BATCH: usize = 32;
+/// Longest pause between batches.
+const PAUSE_MAX: Duration = Duration::from_millis(20);
+
+/// The class file with probes, or none: leave it as it is. `class` is an internal name.
+pub fn with_probes(agent: &Agent, session: &Session, class: &str, bytes: &[u8]) -> Option<Vec<u8>> {
+    if !session.wants(class) {
+        return None;
+    }
+    let mut select = |class: &str, method: &MethodInfo<'_>| select(agent, session, class, method);
+    match rewrite(bytes, &Probes::PLUMB, &mut select) {
+        Ok(Some(rewritten)) => note(session, class, rewritten),
+        Ok(None) => None,
+        Err(error) => {
+            session.note_left_alone(class, "", &error.to_string());
+            None
+        }
+    }
+}
+
+fn select(agent: &Agent, session: &Session, class: &str, method: &MethodInfo<'_>) -> Option<u32> {
+    let MethodInfo {
+        name,
+        descriptor,
+        code_len,
+        ..
+    } = *method;
+    if code_len == 0 {
+        return None;
+    }
+    if session.is_thread_class(class) {
+        return (name == "setName" && descriptor == "(Ljava/lang/String;)V").then_some(RENAME);
+    }
+    let action = session.matcher.method(class, name, descriptor, code_len as usize)?;
+    let id = agent.names.method(class, name, descriptor);
+    session.define_method(id, class, name, descriptor, action.unit.unwrap_or(""));
+    Some(id)
+}
+
+fn note(session: &Session, class: &str, rewritten: Rewritten) -> Option<Vec<u8>> {
+    for left_alone in &rewritten.left_alone {
+        let method = format!("{}{}", left_alone.name, left_alone.descriptor);
+        session.note_left_alone(class, &method, &left_alone.reason.to_string());
+    }
+    if rewritten.probed.is_empty() {
+        return None;
+    }
+    session.note_probed(class, rewritten.probed.len());
+    Some(rewritten.bytes)
+}
+
+/// Puts probes into the loaded classes that want them. `pause`: leave the JVM some time between batches.
+pub fn probe_loaded(agent: &Agent, session: &Session, jni: Jni, pause: bool) {
+    let jvmti = agent.jvmti;
+    if jvmti.set_event(JVMTI_EVENT_CLASS_FILE_LOAD_HOOK, true).is_err() {
+        session.note_left_alone("*", "", "the JVM does not give class files");
+        return;
+    }
+    jni.with_frame(|| {
+        let classes = loaded(jvmti, jni, |class| session.wants(class));
+        for (class, error) in retransform(jvmti, &classes, pause) {
+            session.note_refused(&class, &error);
+        }
+    });
+    if session.matcher.is_empty_of_methods() {
+        // Only java.lang.Thread was wanted, and that is done: spare the JVM the hook.
+        let _ = jvmti.set_event(JVMTI_EVENT_CLASS_FILE_LOAD_HOOK, false);
+    }
+}
+
+/// Gives all probed classes their own bytecode back.
+pub fn restore(agent: &Agent, session: &Session, jni: Jni) -> Stopped {
+    let jvmti = agent.jvmti;
+    let _ = jvmti.set_event(JVMTI_EVENT_CLASS_FILE_LOAD_HOOK, false);
+    let stopped = jni.with_frame(|| {
+        let classes = loaded(jvmti, jni, |class| session.has_probed(class));
+        let failed = retransform(jvmti, &classes, true).len();
+        Stopped {
+            restored: (classes.len() - failed) as u32,
+            failed: failed as u32,
+        }
+    });
+    stopped.unwrap_or_default()
+}
+
+/// Loaded classes that are wanted and may be changed. The references live in the current frame.
+fn loaded(jvmti: Jvmti, jni: Jni, wanted: impl Fn(&str) -> bool) -> Vec<(jclass, String)> {
+    let classes = jvmti.loaded_classes().unwrap_or_default();
+    jni.ensure_locals(classes.len() + 16);
+    let named = classes.into_iter().filter_map(|class| {
+        let signature = jvmti.class_signature(class).ok()?;
+        // Arrays have no class file.
+        let name = signature.starts_with('L').then(|| internal_of(&signature))?;
+        (wanted(name) && jvmti.is_modifiable(class)).then(|| (class, name.to_owned()))
+    });
+    named.collect()
+}
+
+/// Retransforms, and names the classes that would not be, with the reason.
+fn retransform(jvmti: Jvmti, classes: &[(jclass, String)], pause: bool) -> Vec<(String, String)> {
+    let mut failed = Vec::new();
+    for batch in classes.chunks(BATCH) {
+        let begin = Instant::now();
+        retransform_batch(jvmti, batch, &mut failed);
+        if pause && batch.len() == BATCH {
+            thread::sleep(begin.elapsed().min(PAUSE_MAX));
+        }
+    }
+    failed
+}
+
+/// One class that fails fails its whole batch: halve until it stands alone.
+fn retransform_batch(jvmti: Jvmti, batch: &[(jclass, String)], failed: &mut Vec<(String, String)>) {
+    let references: Vec<jclass> = batch.iter().map(|(class, _)| *class).collect();
+    match (jvmti.retransform(&references), batch) {
+        (Ok(()), _) => {}
+        (Err(error), [(_, name)]) => failed.push((name.clone(), format!("the JVM refused it with probes: {error}"))),
+        (Err(_), _) => {
+            let (first, second) = batch.split_at(batch.len() / 2);
+            retransform_batch(jvmti, first, failed);
+            retransform_batch(jvmti, second, failed);
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! Attaching to a JVM that runs, and taking plumb out of one.
+
+use std::fs::{self, File};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::identity::as_user;
+use super::listener::accept_until;
+use super::place::{Place, open_directory};
+use super::target::Target;
+use super::{AttachError, JvmSession, SessionConfig, hotspot};
+use crate::agent::{STATUS_CONNECT, STATUS_DETACHING, STATUS_JVM};
+
+/// How to attach.
+#[derive(Clone, Debug)]
+pub struct AttachOptions {
+    /// The library to load: see [`super::agent_library`].
+    pub agent_library: PathBuf,
+    /// What to record.
+    pub config: SessionConfig,
+    /// How long each step may take.
+    pub timeout: Duration,
+}
+
+impl AttachOptions {
+    /// With a timeout of ten seconds.
+    #[must_use]
+    pub fn new(agent_library: PathBuf, config: SessionConfig) -> AttachOptions {
+        AttachOptions {
+            agent_library,
+            config,
+            timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Attaches to a JVM. The agent puts its probes in while the caller begins to drain the arena; see [`JvmSession::wait_until_armed`].
+///
+/// # Errors
+/// Why the JVM cannot be recorded, with a remedy. The JVM then runs as before.
+pub fn attach(pid: u32, options: &AttachOptions) -> Result<JvmSession, AttachError> {
+    let approach = Approach::to(pid, options.timeout)?;
+    let library = File::open(&options.agent_library).map_err(AttachError::system(format!(
+        "cannot read {}",
+        options.agent_library.display()
+    )))?;
+    let Target { uid, gid, .. } = approach.target;
+    let explain = || AttachError::system(format!("/tmp of JVM {pid}"));
+    let place = Place::create(&approach.tmp_path, uid, gid).map_err(explain())?;
+    let listener = place.listen(uid, gid).map_err(explain())?;
+    let socket = format!("socket={}", place.socket_path().display());
+    let status = as_user(uid, gid, || {
+        let path = approach.library_path(&options.agent_library, &library, &place)?;
+        approach.load(&path, &socket)
+    })?;
+    check_status(pid, status)?;
+    receive_agent(&listener, &approach.target, options)
+}
+
+/// Takes plumb out of a JVM: ends whatever session its agent has. True if there was one.
+///
+/// # Errors
+/// As [`attach`]; [`AttachError::Timeout`] if the session does not end.
+pub fn detach(pid: u32) -> Result<bool, AttachError> {
+    const TIMEOUT: Duration = Duration::from_secs(10);
+    const ASK_EVERY: Duration = Duration::from_millis(100);
+    let approach = Approach::to(pid, TIMEOUT)?;
+    let Some(library) = approach.target.loaded_library.clone() else {
+        return Ok(false);
+    };
+    let Target { uid, gid, .. } = approach.target;
+    let deadline = Instant::now() + TIMEOUT;
+    let mut had_session = false;
+    while as_user(uid, gid, || approach.load(&library, "detach"))? == STATUS_DETACHING {
+        had_session = true;
+        if Instant::now() >= deadline {
+            return Err(AttachError::Timeout {
+                pid,
+                seconds: TIMEOUT.as_secs(),
+                waiting_for: "the end of its session",
+            });
+        }
+        thread::sleep(ASK_EVERY);
+    }
+    Ok(had_session)
+}
+
+/// A JVM that can be asked to load a library.
+struct Approach {
+    target: Target,
+    tmp_path: PathBuf,
+    tmp: OwnedFd,
+    timeout: Duration,
+}
+
+impl Approach {
+    fn to(pid: u32, timeout: Duration) -> Result<Approach, AttachError> {
+        let target = Target::find(pid)?;
+        if target.has_option("-XX:+DisableAttachMechanism") {
+            return Err(AttachError::AttachDisabled(pid));
+        }
+        let tmp_path = PathBuf::from(format!("/proc/{pid}/root/tmp"));
+        let tmp = open_directory(&tmp_path).map_err(AttachError::system(format!("/tmp of JVM {pid}")))?;
+        Ok(Approach {
+            target,
+            tmp_path,
+            tmp,
+            timeout,
+        })
+    }
+
+    fn load(&self, library: &Path, options: &str) -> Result<i32, AttachError> {
+        hotspot::load(&self.target, &self.tmp, library, options, self.timeout)
+    }
+
+    /// The library's path for the JVM: the one it has loaded already (a second copy would not be the one that its probes call), ours if it can
+    /// read that, else a copy in `place`. Called as the JVM's user.
+    fn library_path(&self, ours: &Path, library: &File, place: &Place) -> Result<PathBuf, AttachError> {
+        if let Some(loaded) = &self.target.loaded_library {
+            return Ok(loaded.clone());
+        }
+        if self.sees_our_files() && File::open(ours).is_ok() {
+            return Ok(ours.to_owned());
+        }
+        let pid = self.target.pid;
+        place
+            .copy_library(library)
+            .map_err(AttachError::system(format!("copying the agent to /tmp of JVM {pid}")))?;
+        Ok(place.library_path())
+    }
+
+    /// Whether the JVM's files are ours: the same mount namespace, the same root directory.
+    fn sees_our_files(&self) -> bool {
+        use std::os::unix::fs::MetadataExt;
+        let root = |process: &str| {
+            fs::metadata(format!("/proc/{process}/root/"))
+                .map(|root| (root.dev(), root.ino()))
+                .ok()
+        };
+        let namespace = |process: &str| fs::read_link(format!("/proc/{process}/ns/mnt")).ok();
+        let pid = self.target.pid.to_string();
+        root(&pid).is_some() && root(&pid) == root("self") && namespace(&pid) == namespace("self")
+    }
+}
+
+fn check_status(pid: u32, status: i32) -> Result<(), AttachError> {
+    let failed = |answer: &str| {
+        Err(AttachError::Load {
+            pid,
+            answer: answer.to_owned(),
+        })
+    };
+    match status {
+        0 => Ok(()),
+        STATUS_CONNECT => failed("it does not reach the recorder's socket in its /tmp"),
+        STATUS_JVM => failed("it gives no JVMTI environment"),
+        status => failed(&format!("status {status}")),
+    }
+}
+
+/// The agent's connection; others' are not listened to.
+fn receive_agent(listener: &UnixListener, target: &Target, options: &AttachOptions) -> Result<JvmSession, AttachError> {
+    let Target { pid, .. } = *target;
+    let deadline = Instant::now() + options.timeout;
+    while let Some(stream) = accept_until(listener, deadline) {
+        match JvmSession::begin(stream, &options.config, deadline) {
+            Ok(session) if session.pid == pid && session.start_ticks == target.start_ticks => return Ok(session),
+            Ok(_) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Err(AttachError::Timeout {
+        pid,
+        seconds: options.timeout.as_secs(),
+        waiting_for: "its agent's connection",
+    })
+}

@@ -1,0 +1,214 @@
+//! A session with the agent of one JVM.
+
+#![allow(unsafe_code, reason = "socket credentials and seals have no safe form in std")]
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use plumb_trace::arena;
+
+use super::receive_fd::receive_length_and_fd;
+use super::target::ns_pid_and_start;
+use super::{AttachError, SessionConfig};
+use crate::protocol::{self, Armed, Config, PROTOCOL, Stopped, ToAgent, ToRecorder};
+
+/// Largest message that an agent sends, bytes.
+const MESSAGE_MAX: usize = 64 << 10;
+
+/// A JVM that is recorded. Dropping it closes the socket, upon which the agent gives the JVM its own bytecode back.
+#[derive(Debug)]
+pub struct JvmSession {
+    /// Process id as we see it.
+    pub pid: u32,
+    /// Process id as the JVM sees it itself.
+    pub ns_pid: u32,
+    /// Start time, clock ticks since boot: with the pid, the process instance.
+    pub start_ticks: u64,
+    stream: UnixStream,
+    arena: OwnedFd,
+    armed: Option<Armed>,
+}
+
+impl JvmSession {
+    /// Greets the agent that has connected, configures it, and takes its arena.
+    pub(super) fn begin(
+        stream: UnixStream,
+        config: &SessionConfig,
+        deadline: Instant,
+    ) -> Result<JvmSession, AttachError> {
+        let pid = peer_pid(&stream).map_err(AttachError::system("credentials of the agent's socket"))?;
+        let (ns_pid, start_ticks) = ns_pid_and_start(pid)?;
+        stream.set_nonblocking(false).map_err(|error| explain(pid, error))?;
+        stream
+            .set_write_timeout(Some(Duration::from_secs(10)))
+            .map_err(|error| explain(pid, error))?;
+        greet(&stream, pid, deadline)?;
+        let SessionConfig {
+            matcher,
+            arena_bytes,
+            clock,
+        } = config;
+        let config = Config {
+            matcher: matcher.clone(),
+            arena_bytes: *arena_bytes as u64,
+            clock: *clock,
+        };
+        protocol::send(&stream, &ToAgent::Config(config).to_frame()).map_err(|error| explain(pid, error))?;
+        let arena = receive_arena(&stream, pid, deadline)?;
+        Ok(JvmSession {
+            pid,
+            ns_pid,
+            start_ticks,
+            stream,
+            arena,
+            armed: None,
+        })
+    }
+
+    /// The JVM's arena, for the recorder: it may be drained from now on.
+    ///
+    /// # Errors
+    /// No descriptor left.
+    pub fn arena(&self) -> io::Result<OwnedFd> {
+        self.arena.try_clone()
+    }
+
+    /// Waits until the probes are in. The arena is to be drained meanwhile: the first probes write before the last class has them.
+    ///
+    /// # Errors
+    /// The agent refuses, the JVM ends, or it takes longer than `timeout`.
+    pub fn wait_until_armed(&mut self, timeout: Duration) -> Result<Armed, AttachError> {
+        if let Some(armed) = self.armed {
+            return Ok(armed);
+        }
+        match receive(&self.stream, self.pid, Instant::now() + timeout)? {
+            ToRecorder::Armed(armed) => {
+                self.armed = Some(armed);
+                Ok(armed)
+            }
+            other => Err(unexpected(self.pid, other)),
+        }
+    }
+
+    /// Whether the agent is still there: false when the JVM has ended, or somebody else took the agent out.
+    #[must_use]
+    pub fn is_alive(&self) -> bool {
+        let mut watched = libc::pollfd {
+            fd: self.stream.as_raw_fd(),
+            events: libc::POLLRDHUP,
+            revents: 0,
+        };
+        // SAFETY: one element of ours.
+        let ready = unsafe { libc::poll(&raw mut watched, 1, 0) };
+        ready == 0 || watched.revents & (libc::POLLHUP | libc::POLLERR | libc::POLLRDHUP) == 0
+    }
+
+    /// Has the agent give the JVM its own bytecode back, and waits for it. Afterwards nobody writes into the arena.
+    ///
+    /// # Errors
+    /// The JVM has ended (then nobody writes either), or it takes longer than `timeout`.
+    pub fn stop(self, timeout: Duration) -> Result<Stopped, AttachError> {
+        let deadline = Instant::now() + timeout;
+        protocol::send(&self.stream, &ToAgent::Stop.to_frame()).map_err(|error| explain(self.pid, error))?;
+        loop {
+            match receive(&self.stream, self.pid, deadline)? {
+                ToRecorder::Stopped(stopped) => return Ok(stopped),
+                // Was on its way when we asked.
+                ToRecorder::Armed(_) => {}
+                other => return Err(unexpected(self.pid, other)),
+            }
+        }
+    }
+}
+
+fn greet(stream: &UnixStream, pid: u32, deadline: Instant) -> Result<(), AttachError> {
+    match receive(stream, pid, deadline)? {
+        ToRecorder::Hello { protocol: PROTOCOL, .. } => Ok(()),
+        ToRecorder::Hello { protocol, version, .. } => Err(AttachError::OtherVersion { pid, version, protocol }),
+        other => Err(unexpected(pid, other)),
+    }
+}
+
+fn receive(stream: &UnixStream, pid: u32, deadline: Instant) -> Result<ToRecorder, AttachError> {
+    let content = protocol::receive(stream, MESSAGE_MAX, deadline).map_err(|error| explain(pid, error))?;
+    ToRecorder::parse(&content.ok_or(AttachError::Ended(pid))?).map_err(|error| explain(pid, error))
+}
+
+fn receive_arena(stream: &UnixStream, pid: u32, deadline: Instant) -> Result<OwnedFd, AttachError> {
+    let (length, arena) = receive_length_and_fd(stream, deadline).map_err(|error| explain(pid, error))?;
+    let content = protocol::receive_rest(stream, length, MESSAGE_MAX, deadline).map_err(|error| explain(pid, error))?;
+    match (ToRecorder::parse(&content).map_err(|error| explain(pid, error))?, arena) {
+        (ToRecorder::Arena { .. }, Some(arena)) => {
+            check_arena(arena).map_err(|reason| AttachError::Protocol { pid, reason })
+        }
+        (ToRecorder::Arena { .. }, None) => Err(AttachError::Protocol {
+            pid,
+            reason: "no arena came with the message".into(),
+        }),
+        (other, _) => Err(unexpected(pid, other)),
+    }
+}
+
+/// An arena that can shrink would be a SIGBUS for the recorder.
+fn check_arena(arena: OwnedFd) -> Result<OwnedFd, String> {
+    const NEEDED: i32 = libc::F_SEAL_SHRINK | libc::F_SEAL_GROW;
+    // SAFETY: a system call on our descriptor, without pointers.
+    let seals = unsafe { libc::fcntl(arena.as_raw_fd(), libc::F_GET_SEALS) };
+    if seals < 0 || seals & NEEDED != NEEDED {
+        return Err("its arena is not sealed".to_owned());
+    }
+    let file = File::from(arena);
+    let bytes = file.metadata().map_err(|error| error.to_string())?.len();
+    if !(arena::MIN_BYTES as u64..=arena::MAX_BYTES as u64).contains(&bytes) {
+        return Err(format!("its arena has {bytes} bytes"));
+    }
+    Ok(file.into())
+}
+
+fn unexpected(pid: u32, message: ToRecorder) -> AttachError {
+    match message {
+        ToRecorder::Refused { reason } => AttachError::Refused { pid, reason },
+        other => AttachError::Protocol {
+            pid,
+            reason: format!("unexpected message {other:?}"),
+        },
+    }
+}
+
+fn explain(pid: u32, error: io::Error) -> AttachError {
+    match error.kind() {
+        io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => AttachError::Timeout {
+            pid,
+            seconds: 10,
+            waiting_for: "a message of the agent's",
+        },
+        io::ErrorKind::InvalidData => AttachError::Protocol {
+            pid,
+            reason: error.to_string(),
+        },
+        _ => AttachError::Ended(pid),
+    }
+}
+
+fn peer_pid(stream: &UnixStream) -> io::Result<u32> {
+    let mut credentials = libc::ucred { pid: 0, uid: 0, gid: 0 };
+    let mut length = size_of::<libc::ucred>() as libc::socklen_t;
+    // SAFETY: the buffer and its length are ours.
+    let result = unsafe {
+        libc::getsockopt(
+            stream.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_PEERCRED,
+            (&raw mut credentials).cast(),
+            &raw mut length,
+        )
+    };
+    match (result, u32::try_from(credentials.pid)) {
+        (0, Ok(pid)) if pid != 0 => Ok(pid),
+        (0, _) => Err(io::ErrorKind::NotFound.into()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
