@@ -60,7 +60,7 @@ pub fn who_had_the_lock(query: &dyn Query, threads: &[TrackId], window: Window) 
                 .clip(interval.start_ns, interval.end_ns)
                 .filter(|_| interval.state == State::Monitor);
             let Some(part) = part else { return };
-            waits.monitor_ns += part.length_ns();
+            waits.monitor_ns = waits.monitor_ns.saturating_add(part.length_ns());
             waits.waits += 1;
             waits.longest_ns = waits.longest_ns.max(interval.length_ns());
             let class = if let Cause::Class(class) = interval.cause {
@@ -69,10 +69,11 @@ pub fn who_had_the_lock(query: &dyn Query, threads: &[TrackId], window: Window) 
                 StringId::default()
             };
             let sum = sums.entry(class).or_default();
-            sum.monitor_ns += part.length_ns();
+            sum.monitor_ns = sum.monitor_ns.saturating_add(part.length_ns());
             sum.waits += 1;
             if let Some(owner) = interval.peer {
-                *sum.owners.entry(owner).or_default() += part.length_ns();
+                let owned_ns = sum.owners.entry(owner).or_default();
+                *owned_ns = owned_ns.saturating_add(part.length_ns());
             }
         })?;
     }

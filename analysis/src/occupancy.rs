@@ -51,7 +51,7 @@ pub fn who_had_the_cpu(query: &dyn Query, threads: &[TrackId], window: Window) -
                 .clip(interval.start_ns, interval.end_ns)
                 .filter(|_| interval.state == State::Ready);
             let Some(part) = part else { return };
-            waits.ready_ns += part.length_ns();
+            waits.ready_ns = waits.ready_ns.saturating_add(part.length_ns());
             waits.waits += 1;
             waits.longest_ns = waits.longest_ns.max(interval.length_ns());
             if let Some(cpu) = interval.cpu {
@@ -76,7 +76,8 @@ fn host_of(query: &dyn Query, thread: TrackId) -> u32 {
 pub(crate) fn by_role(query: &dyn Query, by_thread: HashMap<TrackId, u64>) -> Vec<(Role, u64)> {
     let mut sums: BTreeMap<Role, u64> = BTreeMap::new();
     for (track, ns) in by_thread {
-        *sums.entry(roles::role(query, track)).or_default() += ns;
+        let sum = sums.entry(roles::role(query, track)).or_default();
+        *sum = sum.saturating_add(ns);
     }
     let mut sorted: Vec<_> = sums.into_iter().collect();
     sorted.sort_by_key(|(_, ns)| std::cmp::Reverse(*ns));
@@ -126,7 +127,8 @@ impl Batch<'_> {
             queue.pass(occupancy.start_ns);
             let waited_ns = queue.pass(occupancy.end_ns);
             if let Some(track) = occupancy.track.filter(|_| waited_ns > 0) {
-                *held.entry(track).or_default() += waited_ns;
+                let held_ns = held.entry(track).or_default();
+                *held_ns = held_ns.saturating_add(waited_ns);
             }
         })
     }
@@ -167,7 +169,10 @@ impl Queue {
         while self.now_ns < until_ns {
             let step = self.steps.get(self.next).filter(|(at, _)| *at <= until_ns);
             let at = step.map_or(until_ns, |(at, _)| *at);
-            waited_ns += at.saturating_sub(self.now_ns) * self.waiting.unsigned_abs();
+            let passed_ns = at.saturating_sub(self.now_ns);
+            waited_ns = passed_ns
+                .saturating_mul(self.waiting.unsigned_abs())
+                .saturating_add(waited_ns);
             self.now_ns = self.now_ns.max(at);
             match step {
                 Some((_, change)) => {

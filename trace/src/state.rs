@@ -121,22 +121,23 @@ impl StateTotals {
         self.ns[state as usize]
     }
 
-    /// Adds `ns` nanoseconds to `state`.
+    /// Adds `ns` nanoseconds to `state`. Sums stop at the largest number: only a hostile file gets there.
     pub fn add(&mut self, state: State, ns: u64) {
-        self.ns[state as usize] += ns;
+        let sum = &mut self.ns[state as usize];
+        *sum = sum.saturating_add(ns);
     }
 
     /// Adds another row, state by state.
     pub fn merge(&mut self, other: &StateTotals) {
         for (mine, theirs) in self.ns.iter_mut().zip(other.ns) {
-            *mine += theirs;
+            *mine = mine.saturating_add(theirs);
         }
     }
 
     /// The sum over all states: a thread's life within the window.
     #[must_use]
     pub fn sum(&self) -> u64 {
-        self.ns.iter().sum()
+        self.ns.iter().fold(0, |sum: u64, ns| sum.saturating_add(*ns))
     }
 }
 

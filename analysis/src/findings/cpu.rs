@@ -11,6 +11,7 @@ use crate::{
     format::{duration, percent, share},
     occupancy::{CpuWaits, who_had_the_cpu},
     roles::{IDLE, Role},
+    window::sum,
 };
 
 /// From this share on a group starves. Short requests that wake often wait a tenth or two of their time on an idle machine; somebody who takes
@@ -45,7 +46,7 @@ pub(super) fn finding(
 }
 
 fn culprits(waits: &CpuWaits) -> Vec<Culprit> {
-    let held_ns: u64 = waits.holders.iter().map(|(_, ns)| *ns).sum();
+    let held_ns = sum(waits.holders.iter().map(|(_, ns)| *ns));
     let nobody = (Role::named(IDLE), waits.ready_ns.saturating_sub(held_ns));
     let mut all: Vec<(Role, u64)> = waits.holders.clone();
     all.push(nobody);

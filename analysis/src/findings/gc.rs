@@ -7,6 +7,7 @@ use crate::{
     Window,
     format::{duration, share},
     roles::{self, Role},
+    window::sum,
 };
 
 /// From this share of the window on pauses are told.
@@ -32,7 +33,7 @@ fn finding(query: &dyn Query, jvm: &Track, pauses: &[Slice], window: Window) -> 
         .filter(|pause| pause.depth == 0)
         .filter_map(|pause| window.clip(pause.start_ns, pause.end_ns));
     let lengths: Vec<u64> = parts.map(Window::length_ns).collect();
-    let lost_ns: u64 = lengths.iter().sum();
+    let lost_ns = sum(lengths.iter().copied());
     let share = share(lost_ns, window.length_ns());
     if share < SHARE_MIN {
         return None;

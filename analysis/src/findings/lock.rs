@@ -11,6 +11,7 @@ use crate::{
     format::{duration, percent, share},
     locks::{ClassWaits, LockWaits, who_had_the_lock},
     roles::{Role, UNKNOWN},
+    window::sum,
 };
 
 /// From this share on a group's lock is told. Locks that do their work are waited for a few per cent of the time.
@@ -60,7 +61,7 @@ fn culprits(waits: &LockWaits) -> Vec<Culprit> {
             class: Some(class_name(class).to_owned()),
             share: share(ns, waits.monitor_ns),
         };
-        let known_ns: u64 = class.owner_roles.iter().map(|(_, ns)| *ns).sum();
+        let known_ns = sum(class.owner_roles.iter().map(|(_, ns)| *ns));
         culprits.extend(class.owner_roles.iter().map(|(role, ns)| culprit(role, *ns)));
         culprits.push(culprit(
             &Role::named(UNKNOWN),

@@ -26,6 +26,7 @@ use crate::{
     Window,
     format::share,
     roles::{self, Role},
+    window::sum,
 };
 
 /// A group must have lost at least this part of the window, summed over its threads, for a finding to be worth telling.
@@ -155,16 +156,14 @@ fn can_be_ill(track: &Track, process: &Process, has_targets: bool) -> bool {
 
 /// The time in which threads could run.
 fn runnable_ns(states: &StateTotals) -> u64 {
-    [State::Running, State::Stolen, State::Ready, State::Throttled]
-        .map(|state| states.get(state))
-        .iter()
-        .sum()
+    let could_run = [State::Running, State::Stolen, State::Ready, State::Throttled];
+    sum(could_run.map(|state| states.get(state)))
 }
 
 /// The time in which threads wanted to go on; see the module.
 fn busy_ns(states: &StateTotals) -> u64 {
     let kept_from_it = [State::Monitor, State::Disk, State::Fault, State::Pause];
-    runnable_ns(states) + kept_from_it.map(|state| states.get(state)).iter().sum::<u64>()
+    sum(kept_from_it.map(|state| states.get(state))).saturating_add(runnable_ns(states))
 }
 
 /// Whether a loss of time is worth telling.

@@ -284,9 +284,9 @@ fn add_totals(sum: &mut Totals, part: &Totals) {
         prorated,
     } = part;
     sum.states.merge(states);
-    sum.voluntary += voluntary;
-    sum.involuntary += involuntary;
-    sum.migrations += migrations;
+    sum.voluntary = sum.voluntary.saturating_add(*voluntary);
+    sum.involuntary = sum.involuntary.saturating_add(*involuntary);
+    sum.migrations = sum.migrations.saturating_add(*migrations);
     sum.prorated |= prorated;
 }
 

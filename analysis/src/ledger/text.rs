@@ -5,7 +5,10 @@ use std::fmt;
 use plumb_trace::State;
 
 use super::{By, Ledger, Row, RowKey};
-use crate::format::{duration, printable, table};
+use crate::{
+    format::{duration, printable, table},
+    window::sum,
+};
 
 impl fmt::Display for Ledger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -89,7 +92,7 @@ pub(crate) fn loss_note(losses: &[plumb_trace::timeline::Loss]) -> Option<String
     if losses.is_empty() {
         return None;
     }
-    let known: u64 = losses.iter().filter_map(|loss| loss.events).sum();
+    let known = sum(losses.iter().filter_map(|loss| loss.events));
     let unknown = losses.iter().filter(|loss| loss.events.is_none()).count();
     let unknown = if unknown == 0 {
         String::new()
