@@ -69,7 +69,13 @@ struct signal_struct {
 	atomic_t live;
 };
 
+struct thread_info {
+	u32 cpu;
+};
+
 struct task_struct {
+	struct thread_info thread_info;
+	void *stack;
 	unsigned int flags;
 	int prio;
 	struct sched_entity se;
@@ -98,6 +104,11 @@ struct task_struct___new {
 
 struct task_struct___old {
 	long state;
+};
+
+/* Before 5.16 a thread's CPU was here, not in thread_info. */
+struct task_struct___cpu {
+	unsigned int cpu;
 };
 
 #pragma clang attribute pop

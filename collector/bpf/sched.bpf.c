@@ -5,7 +5,7 @@
  * Built twice: with RICH (blocking system call, iowait, throttling) and without, for kernels on which one of those fields or helpers cannot be had:
  * one relocation that fails would fail the whole object.
  */
-#include "calls.h"
+#include "waker.h"
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
@@ -42,6 +42,16 @@ static __always_inline u32 state_of(struct task_struct *task)
 	if (bpf_core_field_exists(new->__state))
 		return BPF_CORE_READ(new, __state);
 	return BPF_CORE_READ(old, state);
+}
+
+/* The CPU that a thread was on last, or is queued for. */
+static __always_inline u32 cpu_of(struct task_struct *task)
+{
+	struct task_struct___cpu *old = (void *)task;
+
+	if (bpf_core_field_exists(old->cpu))
+		return BPF_CORE_READ(old, cpu);
+	return task->thread_info.cpu;
 }
 
 SEC("tp_btf/sched_switch")
@@ -117,12 +127,19 @@ int on_waking(u64 *ctx)
 	struct task_struct *waker = bpf_get_current_task_btf();
 	u32 cpu = bpf_get_smp_processor_id();
 	struct record *record;
+	u8 flags = waker->pid ? 0 : INTERRUPT;
 
 	if (!wanted(task->tgid))
 		return 0;
 	record = about(cpu, task, waker);
-	if (record)
-		commit(record, cpu, WAKING, waker->pid ? 0 : INTERRUPT, task->pid);
+	if (!record)
+		return 0;
+	record->value = cpu_of(task);
+#ifdef RICH
+	if (only_interrupted(waker))
+		flags = INTERRUPT;
+#endif
+	commit(record, cpu, WAKING, flags, task->pid);
 	return 0;
 }
 
@@ -134,8 +151,10 @@ static __always_inline int queued(struct task_struct *task)
 	if (!wanted(task->tgid))
 		return 0;
 	record = about(cpu, task, 0);
-	if (record)
-		commit(record, cpu, WAKEUP, 0, task->pid);
+	if (!record)
+		return 0;
+	record->value = cpu_of(task);
+	commit(record, cpu, WAKEUP, 0, task->pid);
 	return 0;
 }
 

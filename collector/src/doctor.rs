@@ -1,5 +1,10 @@
 //! What works on this machine, what does not, why, and what to do about it. Nothing is guessed: what can be tried is tried.
 
+use crate::kernel::{Kernel, KernelOptions, Scope, probe_cost};
+use crate::proc;
+use std::ffi::CString;
+use std::os::fd::{FromRawFd, OwnedFd};
+
 /// One thing that plumb needs or can use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Check {
@@ -13,8 +18,216 @@ pub struct Check {
     pub remedy: String,
 }
 
+impl Check {
+    fn new(name: &'static str, found: Result<String, String>, remedy: &str) -> Check {
+        match found {
+            Ok(why) => Check {
+                name,
+                ok: true,
+                why,
+                remedy: String::new(),
+            },
+            Err(why) => Check {
+                name,
+                ok: false,
+                why,
+                remedy: remedy.to_owned(),
+            },
+        }
+    }
+}
+
+/// Name of the check that says whether the kernel side can be recorded.
+pub const KERNEL: &str = "kernel-events";
+
 /// All checks of the kernel side and the recorder.
 #[must_use]
 pub fn checks() -> Vec<Check> {
-    Vec::new()
+    vec![
+        Check::new(
+            "root",
+            root(),
+            "run plumb as root, or give it CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE and CAP_SYS_NICE",
+        ),
+        Check::new(
+            "btf",
+            btf(),
+            "boot a kernel built with CONFIG_DEBUG_INFO_BTF (every current distribution's is)",
+        ),
+        Check::new(
+            "bpf",
+            bpf(),
+            "run as root, outside a container that forbids bpf(2); kernel 5.8 or later",
+        ),
+        Check::new(
+            KERNEL,
+            kernel(),
+            "see the check `bpf`; without, record with --no-kernel",
+        ),
+        Check::new(
+            "real-time",
+            real_time(),
+            "give CAP_SYS_NICE, or a real-time budget to the cgroup (cpu.rt_runtime_us); without, a busy machine may lose events",
+        ),
+        Check::new(
+            "clock",
+            clock(),
+            "boot with clocksource=tsc where the machine's TSC is stable; without, probes in a JVM cost about 20 ns more each",
+        ),
+        Check::new(
+            "memfd",
+            memfd(),
+            "allow memfd_create with sealing; without, JVMs cannot be recorded",
+        ),
+        Check::new("disk", disk(), "free space, or record into another file system with -o"),
+        Check::new(
+            "perf-events",
+            perf_events(),
+            "sysctl kernel.perf_event_paranoid=-1 (only benchmarks against perf need it)",
+        ),
+    ]
+}
+
+/// The check of this name, for tests that must not skip what works.
+#[must_use]
+pub fn check(name: &str) -> Option<Check> {
+    match name {
+        // Most of the tests ask for this one: the others need not be made for it.
+        KERNEL => Some(Check::new(KERNEL, kernel(), "")),
+        _ => checks().into_iter().find(|check| check.name == name),
+    }
+}
+
+const CAPABILITIES: [(u32, &str); 4] = [
+    (19, "CAP_SYS_PTRACE"),
+    (23, "CAP_SYS_NICE"),
+    (38, "CAP_PERFMON"),
+    (39, "CAP_BPF"),
+];
+
+fn root() -> Result<String, String> {
+    let status = proc::read_trimmed("/proc/self/status").unwrap_or_default();
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("CapEff:"))
+        .unwrap_or_default();
+    let held = u64::from_str_radix(line.trim(), 16).map_err(|_| "/proc/self/status cannot be read".to_owned())?;
+    let missing: Vec<&str> = CAPABILITIES
+        .iter()
+        .filter(|(bit, _)| held & (1 << bit) == 0)
+        .map(|&(_, name)| name)
+        .collect();
+    if missing.is_empty() {
+        Ok("all capabilities are there".into())
+    } else {
+        Err(format!("missing: {}", missing.join(", ")))
+    }
+}
+
+fn btf() -> Result<String, String> {
+    let path = "/sys/kernel/btf/vmlinux";
+    let bytes = std::fs::metadata(path)
+        .map_err(|error| format!("{path}: {error}"))?
+        .len();
+    Ok(format!("{path}, {bytes} bytes"))
+}
+
+/// The cause of an error, without its remedy: a check has its own.
+fn cause(error: &impl std::fmt::Display) -> String {
+    error.to_string().lines().next().unwrap_or_default().to_owned()
+}
+
+fn bpf() -> Result<String, String> {
+    probe_cost("empty", || {})
+        .map(|_| "a program was loaded and attached to sched_switch".into())
+        .map_err(|error| cause(&error))
+}
+
+fn kernel() -> Result<String, String> {
+    let options = KernelOptions {
+        scope: Scope::System,
+        ring_bytes: Some(0),
+    };
+    let (kernel, _rings) = Kernel::attach(options).map_err(|error| cause(&error))?;
+    let notes = kernel.notes.join("; ");
+    Ok(if notes.is_empty() {
+        "all programs were attached, the rings mapped".into()
+    } else {
+        notes
+    })
+}
+
+fn real_time() -> Result<String, String> {
+    let tried = std::thread::spawn(crate::drain::real_time).join();
+    match tried {
+        Ok(Ok(())) => Ok("SCHED_FIFO can be had".into()),
+        Ok(Err(error)) => Err(format!("SCHED_FIFO: {error}")),
+        Err(_) => Err("SCHED_FIFO could not be tried".into()),
+    }
+}
+
+fn clock() -> Result<String, String> {
+    let source =
+        proc::read_trimmed("/sys/devices/system/clocksource/clocksource0/current_clocksource").unwrap_or_default();
+    if source == "tsc" {
+        Ok("the kernel's clocksource is tsc".into())
+    } else {
+        Err(format!("the kernel's clocksource is {source}"))
+    }
+}
+
+fn memfd() -> Result<String, String> {
+    let name = c"plumb-doctor";
+    #[expect(unsafe_code, reason = "memfd_create")]
+    // SAFETY: `name` is a string with its NUL; a descriptor that is returned is ours alone.
+    let fd = unsafe {
+        let fd = libc::memfd_create(name.as_ptr(), libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING);
+        (fd >= 0).then(|| OwnedFd::from_raw_fd(fd))
+    };
+    fd.map(|_| "sealed memory can be shared".into())
+        .ok_or_else(|| format!("memfd_create: {}", std::io::Error::last_os_error()))
+}
+
+/// Less than this is soon full, bytes.
+const DISK_MIN: u64 = 1 << 30;
+
+fn disk() -> Result<String, String> {
+    let mut stat = std::mem::MaybeUninit::<libc::statvfs>::zeroed();
+    let here = CString::new(".").unwrap_or_default();
+    #[expect(unsafe_code, reason = "statvfs")]
+    // SAFETY: `here` is a string with its NUL, `stat` has room for the answer and is zeroed, which is a valid statvfs.
+    let stat = unsafe {
+        if libc::statvfs(here.as_ptr(), stat.as_mut_ptr()) != 0 {
+            return Err(std::io::Error::last_os_error().to_string());
+        }
+        stat.assume_init()
+    };
+    let free = stat.f_bavail.saturating_mul(stat.f_frsize);
+    let text = format!("{} MiB free in the current directory", free >> 20);
+    if free >= DISK_MIN { Ok(text) } else { Err(text) }
+}
+
+fn perf_events() -> Result<String, String> {
+    let path = "/proc/sys/kernel/perf_event_paranoid";
+    let value = proc::read_trimmed(path).ok_or("the kernel has no perf events")?;
+    // With CAP_PERFMON the setting does not matter.
+    if value.parse().is_ok_and(|level: i32| level <= 0) || root().is_ok() {
+        Ok(format!("perf_event_paranoid is {value}"))
+    } else {
+        Err(format!("perf_event_paranoid is {value}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_check_has_a_remedy_exactly_where_it_fails() {
+        for check in checks() {
+            println!("{check:?}");
+            assert_eq!(check.ok, check.remedy.is_empty(), "{}", check.name);
+            assert!(!check.why.is_empty(), "{}", check.name);
+        }
+    }
 }

@@ -268,7 +268,7 @@ impl Drain {
 }
 
 /// SCHED_FIFO 1: above every ordinary thread, below everything that is real-time on purpose.
-fn real_time() -> std::io::Result<()> {
+pub(crate) fn real_time() -> std::io::Result<()> {
     let parameter = libc::sched_param { sched_priority: 1 };
     #[expect(unsafe_code, reason = "sched_setscheduler")]
     // SAFETY: `parameter` is a valid sched_param; 0 is the calling thread.

@@ -10,10 +10,10 @@
 //!
 //! | kind    | tid, pid       | other_tid, other_pid | value               | more |
 //! | --- | --- | --- | --- | --- |
-//! | switch  | who leaves     | who comes            | prev_state, masked  | charged: `sum_exec_runtime` of both; syscall, fd_kind, fd: where the leaver blocks; nvcsw, nivcsw: of the leaver, low 32 bits; prio: of the comer |
-//! | waking  | who is woken   | the waker            | target CPU          | flag INTERRUPT: the waker only happened to be running |
+//! | switch  | who leaves     | who comes            | prev_state, masked  | charged: `sum_exec_runtime` of both; syscall, fd_kind, fd: where the leaver blocks; nvcsw, nivcsw: of the leaver, low 32 bits, this switch included; prio: of the comer |
+//! | waking  | who is woken   | the waker            | CPU it was on last  | flag INTERRUPT: the waker only happened to be running |
 //! | wakeup  | who is queued  | 0                    | target CPU          | |
-//! | fork    | the child      | the parent           | 0                   | comm of the child; flag KTHREAD |
+//! | fork    | the child      | the parent           | the child's tid in its own pid namespace, 0: not known | comm of the child; flag KTHREAD |
 //! | exec    | who            | old tid              | 0                   | comm after exec |
 //! | exit    | who            | 0                    | 0                   | comm |
 //! | rename  | who            | who renames          | 0                   | new comm |

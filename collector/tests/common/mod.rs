@@ -1,0 +1,80 @@
+//! What the tests share: a recording in a temporary directory, and its records.
+#![allow(dead_code, reason = "each test program uses a part")]
+
+use plumb_collector::{KernelOptions, Options, Recorder, Scope, doctor};
+use plumb_trace::definition::Dated;
+use plumb_trace::record::KernelRecord;
+use plumb_trace::recording::{FileKind, Payload, Recording, Segment};
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+
+/// Whether the kernel side can be tested here. Where not, says which test is left out and why; a machine on which `doctor` says that it works never comes here.
+pub fn kernel_works(test: &str) -> bool {
+    let check = doctor::check(doctor::KERNEL).expect("doctor knows the check");
+    if !check.ok {
+        println!("left out: {test}: {}", check.why);
+    }
+    check.ok
+}
+
+/// A directory that is removed at the end, and the name of a recording in it.
+pub fn place() -> (TempDir, PathBuf) {
+    let base = tempfile::tempdir().expect("a temporary directory");
+    let dir = base.path().join("recording");
+    (base, dir)
+}
+
+/// Options for a recording of the kernel side.
+pub fn kernel_options(dir: &Path, scope: Scope, ring_bytes: Option<usize>) -> Options {
+    Options {
+        dir: dir.to_owned(),
+        kernel: Some(KernelOptions { scope, ring_bytes }),
+        ..Options::default()
+    }
+}
+
+/// Starts to record the kernel side of the whole system.
+pub fn start(dir: &Path, ring_bytes: Option<usize>) -> Recorder {
+    Recorder::start(kernel_options(dir, Scope::System, ring_bytes)).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// All segments of the files of which `wanted` is true, none of them damaged.
+pub fn segments(dir: &Path, wanted: impl Fn(FileKind) -> bool) -> Vec<Segment> {
+    let recording = Recording::open(dir).unwrap_or_else(|error| panic!("{error}"));
+    let files = recording.files().iter().filter(|file| wanted(file.kind));
+    files
+        .flat_map(|file| file.segments())
+        .map(|segment| segment.unwrap_or_else(|damage| panic!("{damage:?}")))
+        .collect()
+}
+
+/// All kernel records, by time.
+pub fn kernel_records(dir: &Path) -> Vec<KernelRecord> {
+    let mut records = Vec::new();
+    for segment in segments(dir, |kind| matches!(kind, FileKind::Cpu(_))) {
+        if let Payload::Kernel(more) = segment.payload {
+            records.extend(more);
+        }
+    }
+    records.sort_by_key(|record| record.time_ns);
+    records
+}
+
+/// All definitions of the recorder.
+pub fn definitions(dir: &Path) -> Vec<Dated> {
+    let mut definitions = Vec::new();
+    for segment in segments(dir, |kind| kind == FileKind::Host) {
+        if let Payload::Definitions(more) = segment.payload {
+            definitions.extend(more);
+        }
+    }
+    definitions
+}
+
+/// Sum of all losses that the segments tell.
+pub fn told_losses(dir: &Path, wanted: impl Fn(FileKind) -> bool) -> u64 {
+    segments(dir, wanted)
+        .iter()
+        .map(|segment| segment.header.lost_before)
+        .sum()
+}
