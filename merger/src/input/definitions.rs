@@ -1,0 +1,85 @@
+//! First pass over the definitions: what later records refer to by number, whenever it was defined.
+//!
+//! Probe ids and class numbers are stable for a JVM's life and may be defined after their first use (another thread was faster), so they
+//! are read before any record is. Everything that is dated (threads, names) comes in order of time with the records.
+
+use plumb_trace::definition::Definition;
+use plumb_trace::recording::{Payload, StreamFile};
+use rustc_hash::FxHashMap;
+
+/// A method with a probe.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Method {
+    /// `com.shop.Cart.add`
+    pub(crate) name: String,
+    /// The unit that each call is, or empty.
+    pub(crate) unit: String,
+}
+
+/// What the numbers in one JVM's records mean.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Classes {
+    pub(crate) methods: FxHashMap<u32, Method>,
+    pub(crate) classes: FxHashMap<u32, String>,
+    /// Classes and methods that the agent left alone.
+    pub(crate) left_alone: u64,
+}
+
+impl Classes {
+    fn take(&mut self, definition: Definition) {
+        match definition {
+            Definition::Method {
+                id, class, name, unit, ..
+            } => {
+                self.methods.insert(
+                    id,
+                    Method {
+                        name: format!("{class}.{name}"),
+                        unit,
+                    },
+                );
+            }
+            Definition::Class { id, name } => {
+                self.classes.insert(id, name);
+            }
+            Definition::LeftAlone { .. } => self.left_alone += 1,
+            _ => {}
+        }
+    }
+}
+
+/// Reads the definitions in a JVM's file.
+pub(crate) fn classes(file: &StreamFile, entries: &[plumb_trace::recording::SegmentEntry]) -> Classes {
+    let mut classes = Classes::default();
+    for definition in all(file, entries) {
+        classes.take(definition);
+    }
+    classes
+}
+
+/// Thread ids in the initial namespace by (pid in the initial namespace, tid in its own), where the two differ.
+pub(crate) fn namespaced_tids(
+    file: &StreamFile,
+    entries: &[plumb_trace::recording::SegmentEntry],
+) -> FxHashMap<(u32, u32), u32> {
+    all(file, entries)
+        .filter_map(|definition| match definition {
+            Definition::Thread { tid, pid, ns_tid, .. } if tid != ns_tid => Some(((pid, ns_tid), tid)),
+            _ => None,
+        })
+        .collect()
+}
+
+/// All definitions at these places; damaged segments are met and reported again when their lane is read.
+fn all<'a>(
+    file: &'a StreamFile,
+    entries: &'a [plumb_trace::recording::SegmentEntry],
+) -> impl Iterator<Item = Definition> + 'a {
+    entries
+        .iter()
+        .filter_map(|entry| match file.read_at(entry.offset).ok()?.payload {
+            Payload::Definitions(dated) => Some(dated.into_iter().map(|dated| dated.definition)),
+            _ => None,
+        })
+        .flatten()
+}

@@ -1,0 +1,306 @@
+//! Opening recordings: hosts, clocks, JVMs and lanes.
+
+use super::clock::ClockMap;
+use super::definitions::{self, Classes};
+use super::lane::{Lane, LaneClock, LaneKind};
+use crate::MergeError;
+use plumb_trace::recording::{
+    ClockPair, Content, FileKind, Manifest, Payload, Recording, RecordingError, SegmentEntry, StreamFile,
+};
+use rustc_hash::FxHashMap;
+use std::path::PathBuf;
+use std::rc::Rc;
+
+/// How long a killed recorder may have kept what it had drained before it was on disk (it writes at least every second), ns.
+const UNWRITTEN_NS: u64 = 2_000_000_000;
+
+/// One boot of one host: the recordings that share a clock.
+#[derive(Debug)]
+pub(crate) struct HostInput {
+    /// The manifests of its recordings, in order of their start.
+    pub(crate) manifests: Vec<Manifest>,
+    /// First instant, on the timeline's clock, ns.
+    pub(crate) from_ns: u64,
+    /// End, as far as the recorders came to one, ns.
+    pub(crate) to_ns: Option<u64>,
+    pub(crate) has_kernel: bool,
+    /// CLOCK_REALTIME minus CLOCK_MONOTONIC at the start, ns.
+    pub(crate) realtime_offset_ns: i64,
+    /// Time since boot minus CLOCK_MONOTONIC, ns (what the host slept).
+    pub(crate) boottime_offset_ns: i64,
+    /// From its CLOCK_MONOTONIC to the timeline's clock, ns.
+    pub(crate) shift_ns: i64,
+    pub(crate) clock_uncertainty_ns: u64,
+}
+
+/// A JVM whose agent was recorded.
+#[derive(Debug)]
+pub(crate) struct JvmInput {
+    pub(crate) host: usize,
+    pub(crate) pid: u32,
+    pub(crate) ns_pid: u32,
+    pub(crate) start_ticks: u64,
+    pub(crate) classes: Classes,
+    /// Thread ids in the initial namespace by those of the JVM's own, where they differ.
+    pub(crate) tids: FxHashMap<u32, u32>,
+}
+
+/// Everything that a merge reads.
+#[derive(Debug, Default)]
+pub(crate) struct Input {
+    pub(crate) hosts: Vec<HostInput>,
+    pub(crate) jvms: Vec<JvmInput>,
+    pub(crate) lanes: Vec<Lane>,
+    pub(crate) notes: Vec<String>,
+    /// Records in all lanes.
+    pub(crate) records: u64,
+}
+
+/// A recording with the headers of its files.
+struct Opened {
+    recording: Recording,
+    host: usize,
+    indices: Vec<(StreamFile, Vec<SegmentEntry>)>,
+}
+
+/// Opens recordings; those of the same boot of a host become one host.
+///
+/// # Errors
+/// [`MergeError`] where there is none, or one is no recording. Damage within is noted and left out.
+pub(crate) fn load(dirs: &[PathBuf]) -> Result<Input, MergeError> {
+    let mut recordings = dirs
+        .iter()
+        .map(|dir| Recording::open(dir))
+        .collect::<Result<Vec<_>, RecordingError>>()?;
+    if recordings.is_empty() {
+        return Err(MergeError::Nothing);
+    }
+    let first_boot = recordings[0].manifest.host.boot_id.clone();
+    // The first host named stays the first: its clock is the timeline's.
+    recordings.sort_by_key(|recording| {
+        (
+            recording.manifest.host.boot_id != first_boot,
+            recording.manifest.started_ns,
+        )
+    });
+    let mut input = Input::default();
+    let mut boots: Vec<String> = Vec::new();
+    let mut opened = Vec::new();
+    for recording in recordings {
+        let boot = &recording.manifest.host.boot_id;
+        let host = boots.iter().position(|known| known == boot).unwrap_or_else(|| {
+            boots.push(boot.clone());
+            boots.len() - 1
+        });
+        opened.push(open(recording, host, &mut input.notes));
+    }
+    for host in 0..boots.len() {
+        let mine: Vec<&Opened> = opened.iter().filter(|one| one.host == host).collect();
+        add_host(&mut input, &mine);
+    }
+    Ok(input)
+}
+
+fn open(recording: Recording, host: usize, notes: &mut Vec<String>) -> Opened {
+    let mut indices = Vec::new();
+    for file in recording.files() {
+        let index = file.index();
+        notes.extend(index.damage.iter().map(|damage| format!("damaged: {damage}")));
+        indices.push((file.clone(), index.entries));
+    }
+    Opened {
+        recording,
+        host,
+        indices,
+    }
+}
+
+/// Makes one host of the recordings of one boot.
+fn add_host(input: &mut Input, recordings: &[&Opened]) {
+    let host = input.hosts.len();
+    let pairs: Vec<ClockPair> = recordings.iter().flat_map(|one| clock_pairs(one)).collect();
+    let manifests: Vec<Manifest> = recordings.iter().map(|one| one.recording.manifest.clone()).collect();
+    let mut entry = host_input(manifests, &pairs);
+    if let Some(first) = input.hosts.first() {
+        entry.shift_ns = entry.realtime_offset_ns.saturating_sub(first.realtime_offset_ns);
+        entry.from_ns = entry.from_ns.saturating_add_signed(entry.shift_ns);
+        entry.to_ns = entry.to_ns.map(|to| to.saturating_add_signed(entry.shift_ns));
+        input.notes.push(format!(
+            "{}: aligned to {} by both hosts' real-time clocks; how far these were apart is not known, a few ms under NTP",
+            entry.manifests[0].host.name, first.manifests[0].host.name
+        ));
+    }
+    let map = ClockMap::new(pairs).map(Rc::new);
+    entry.clock_uncertainty_ns = map.as_ref().map_or(0, |map| map.uncertainty_ns());
+    let clock = LaneClock {
+        tsc: map,
+        shift_ns: entry.shift_ns,
+    };
+    let from_ns = entry.from_ns;
+    input.hosts.push(entry);
+    let mut kernel_until = 0;
+    for opened in recordings {
+        add_lanes(input, host, opened, &clock, from_ns, kernel_until);
+        let manifest = &opened.recording.manifest;
+        if manifest.kernel {
+            kernel_until = kernel_until.max(
+                manifest
+                    .ended_ns
+                    .unwrap_or_else(|| last_ns(opened))
+                    .saturating_add_signed(clock.shift_ns),
+            );
+        }
+    }
+}
+
+/// Last time in a recording's CPU streams, on its host's CLOCK_MONOTONIC.
+fn last_ns(opened: &Opened) -> u64 {
+    let cpus = opened
+        .indices
+        .iter()
+        .filter(|(file, _)| matches!(file.kind, FileKind::Cpu(_)));
+    cpus.flat_map(|(_, entries)| entries)
+        .map(|entry| entry.header.last_time)
+        .max()
+        .unwrap_or(0)
+}
+
+fn clock_pairs(opened: &Opened) -> Vec<ClockPair> {
+    let clocks = opened.indices.iter().filter(|(file, _)| file.kind == FileKind::Clock);
+    let segments =
+        clocks.flat_map(|(file, entries)| entries.iter().filter_map(|entry| file.read_at(entry.offset).ok()));
+    segments
+        .filter_map(|segment| match segment.payload {
+            Payload::Clock(pairs) => Some(pairs),
+            _ => None,
+        })
+        .flatten()
+        .collect()
+}
+
+fn host_input(manifests: Vec<Manifest>, pairs: &[ClockPair]) -> HostInput {
+    let difference = |a: u64, b: u64| (i128::from(a) - i128::from(b)).clamp(i64::MIN.into(), i64::MAX.into()) as i64;
+    let first = &manifests[0];
+    let unfinished = manifests.iter().any(|manifest| manifest.ended_ns.is_none());
+    HostInput {
+        from_ns: manifests.iter().map(|manifest| manifest.started_ns).min().unwrap_or(0),
+        to_ns: (!unfinished)
+            .then(|| manifests.iter().filter_map(|manifest| manifest.ended_ns).max())
+            .flatten(),
+        has_kernel: manifests.iter().any(|manifest| manifest.kernel),
+        realtime_offset_ns: difference(first.started_realtime_ns, first.started_ns),
+        boottime_offset_ns: pairs
+            .first()
+            .map_or(0, |pair| difference(pair.boottime_ns, pair.monotonic_ns)),
+        shift_ns: 0,
+        clock_uncertainty_ns: 0,
+        manifests,
+    }
+}
+
+fn add_lanes(input: &mut Input, host: usize, opened: &Opened, clock: &LaneClock, from_ns: u64, kernel_until: u64) {
+    for (file, entries) in &opened.indices {
+        input.records += entries.iter().map(|entry| u64::from(entry.header.count)).sum::<u64>();
+        match file.kind {
+            FileKind::Clock => {}
+            FileKind::Host => {
+                input.lanes.push(Lane::new(
+                    LaneKind::Host { host },
+                    file.clone(),
+                    clock.clone(),
+                    entries,
+                    from_ns,
+                ));
+            }
+            FileKind::Cpu(cpu) => match u16::try_from(cpu) {
+                Ok(cpu) => {
+                    let kind = LaneKind::Cpu { host, cpu };
+                    let mut lane = Lane::new(kind, file.clone(), clock.clone(), entries, from_ns.max(kernel_until));
+                    // Two recordings of the same instant hold the same switches: they are taken once.
+                    lane.skip_until_ns = kernel_until;
+                    input.lanes.push(lane);
+                }
+                Err(_) => input
+                    .notes
+                    .push(format!("{}: no such CPU; left out", file.path.display())),
+            },
+            FileKind::Jvm { pid, start_ticks } => {
+                add_jvm(input, host, (pid, start_ticks), opened, (file, entries), clock)
+            }
+        }
+    }
+}
+
+/// Makes the lanes of a JVM's file; a second recording of the same JVM adds to the first.
+fn add_jvm(
+    input: &mut Input,
+    host: usize,
+    (pid, start_ticks): (u32, u64),
+    opened: &Opened,
+    (file, entries): (&StreamFile, &[SegmentEntry]),
+    clock: &LaneClock,
+) {
+    let manifest = &opened.recording.manifest;
+    let described = manifest
+        .jvms
+        .iter()
+        .find(|jvm| jvm.pid == pid && jvm.start_ticks == start_ticks);
+    let mut streams: Vec<(LaneKind, Vec<SegmentEntry>)> = Vec::new();
+    let jvm = input.jvms.len();
+    let mut place: FxHashMap<(bool, u32), usize> = FxHashMap::default();
+    for entry in entries {
+        let header = &entry.header;
+        let is_definitions = header.content == Content::Definitions;
+        let at = *place.entry((is_definitions, header.stream)).or_insert_with(|| {
+            let kind = match is_definitions {
+                true => LaneKind::JvmDefinitions { jvm },
+                false => LaneKind::Jvm {
+                    jvm,
+                    stream: header.stream,
+                    tid: header.tid,
+                },
+            };
+            streams.push((kind, Vec::new()));
+            streams.len() - 1
+        });
+        streams[at].1.push(*entry);
+    }
+    let defined: Vec<SegmentEntry> = entries
+        .iter()
+        .filter(|entry| entry.header.content == Content::Definitions)
+        .copied()
+        .collect();
+    let ns_pid = described.map_or(pid, |jvm| jvm.ns_pid);
+    let tids = if ns_pid == pid {
+        FxHashMap::default()
+    } else {
+        tids_of(opened, pid)
+    };
+    input.jvms.push(JvmInput {
+        host,
+        pid,
+        ns_pid,
+        start_ticks,
+        classes: definitions::classes(file, &defined),
+        tids,
+    });
+    let started = manifest.started_ns.saturating_add_signed(clock.shift_ns);
+    for (kind, entries) in streams {
+        input
+            .lanes
+            .push(Lane::new(kind, file.clone(), clock.clone(), &entries, started));
+    }
+}
+
+fn tids_of(opened: &Opened, pid: u32) -> FxHashMap<u32, u32> {
+    let hosts = opened.indices.iter().filter(|(file, _)| file.kind == FileKind::Host);
+    hosts
+        .flat_map(|(file, entries)| definitions::namespaced_tids(file, entries))
+        .filter_map(|((of, ns_tid), tid)| (of == pid).then_some((ns_tid, tid)))
+        .collect()
+}
+
+/// From when on a killed recorder's streams may be incomplete, given the last time seen in any of them.
+pub(crate) fn written_until(last_ns: u64) -> u64 {
+    last_ns.saturating_sub(UNWRITTEN_NS)
+}

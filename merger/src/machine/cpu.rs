@@ -1,0 +1,90 @@
+//! One CPU: who has it, since when, and from when on its stream tells everything.
+
+use plumb_trace::timeline::{Occupancy, TimelineError, TimelineWriter, TrackId};
+
+/// Who has a CPU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Occupant {
+    /// Not seen yet, or not since a loss.
+    Unknown,
+    /// Nobody: the idle task.
+    Idle,
+    /// This thread (place in the registry).
+    Thread(usize),
+}
+
+/// One CPU.
+#[derive(Debug)]
+pub(crate) struct Cpu {
+    /// Its track, from its first switch on.
+    pub(crate) track: Option<TrackId>,
+    pub(crate) occupant: Occupant,
+    since: u64,
+    /// From here on no switch of this CPU is missing; `None` before the first switch on any CPU.
+    pub(crate) known_from: Option<u64>,
+}
+
+impl Cpu {
+    pub(crate) fn new(known_from: Option<u64>) -> Cpu {
+        Cpu {
+            track: None,
+            occupant: Occupant::Unknown,
+            since: known_from.unwrap_or(0),
+            known_from,
+        }
+    }
+
+    /// The CPU goes from `from` to `to` at `at`. What the record says of `from` counts, also where somebody else was thought to be there.
+    pub(crate) fn switch(
+        &mut self,
+        writer: &mut TimelineWriter,
+        at: u64,
+        from: (Occupant, Option<TrackId>),
+        to: Occupant,
+    ) -> Result<(), TimelineError> {
+        let (before, track) = from;
+        // Before the first switch since a loss, the one who leaves now had it.
+        if self.occupant == before || (self.occupant == Occupant::Unknown && self.known_from.is_some()) {
+            self.write(writer, at, track)?;
+        }
+        self.since = at;
+        self.occupant = to;
+        Ok(())
+    }
+
+    /// Who has it is not known from `at` until `known_from`. `track` is the occupant's.
+    pub(crate) fn lose(
+        &mut self,
+        writer: &mut TimelineWriter,
+        at: u64,
+        known_from: u64,
+        track: Option<TrackId>,
+    ) -> Result<(), TimelineError> {
+        if self.occupant != Occupant::Unknown {
+            self.write(writer, at, track)?;
+        }
+        self.occupant = Occupant::Unknown;
+        self.known_from = Some(known_from);
+        self.since = known_from.max(self.since);
+        Ok(())
+    }
+
+    fn write(&mut self, writer: &mut TimelineWriter, at: u64, track: Option<TrackId>) -> Result<(), TimelineError> {
+        match self.track {
+            Some(cpu) if at > self.since => writer.occupancy(
+                cpu,
+                &Occupancy {
+                    start_ns: self.since,
+                    end_ns: at,
+                    track,
+                },
+            ),
+            _ => Ok(()),
+        }
+    }
+
+    /// The first switch since `known_from` on this CPU is still to come.
+    pub(crate) fn is_unseen(&self) -> bool {
+        self.occupant == Occupant::Unknown
+    }
+}

@@ -1,0 +1,326 @@
+//! A JVM's records: what its threads call, what they want, and when it pauses.
+
+use super::calls::{Calls, Probe};
+use super::thread::{Activity, Doing};
+use super::{Cpu, Machine, Occupant};
+use crate::input::{Classes, JvmInput};
+use plumb_trace::State;
+use plumb_trace::record::{JvmKind, JvmRecord};
+use plumb_trace::timeline::{Cause, Slice, StringId, TimelineError, TimelineWriter, Track, TrackId, TrackKind};
+use rustc_hash::FxHashMap;
+
+type Result<T = ()> = std::result::Result<T, TimelineError>;
+
+/// A JVM.
+#[derive(Debug)]
+pub(super) struct Jvm {
+    pub(super) host: usize,
+    pub(super) pid: u32,
+    pub(super) ns_pid: u32,
+    start_ticks: u64,
+    tids: FxHashMap<u32, u32>,
+    probes: FxHashMap<u32, Probe>,
+    classes: FxHashMap<u32, StringId>,
+    /// For probe ids without a definition.
+    nameless: Probe,
+    pause_name: StringId,
+    /// Place in the registry's processes, and its own track, once it has been seen.
+    pub(super) bound: Option<(usize, TrackId)>,
+    /// The thread that announces pauses.
+    pub(super) vm_thread: Option<TrackId>,
+    /// Begin of the pause that goes on, and how many starts it had.
+    pause: Option<(u64, u32)>,
+    /// The last pause that is over.
+    pub(super) last_pause: Option<(u64, u64)>,
+}
+
+/// One thread's stream.
+#[derive(Debug)]
+pub(super) struct JvmStream {
+    /// Place in the registry's threads; `None` where it cannot be told.
+    pub(super) thread: Option<usize>,
+    pub(super) calls: Calls,
+}
+
+impl Jvm {
+    pub(super) fn new(input: JvmInput, writer: &mut TimelineWriter) -> Jvm {
+        let JvmInput {
+            host,
+            pid,
+            ns_pid,
+            start_ticks,
+            classes: Classes { methods, classes, .. },
+            tids,
+        } = input;
+        let probes = methods.into_iter().map(|(id, method)| {
+            let unit = (!method.unit.is_empty()).then(|| writer.string(&method.unit));
+            (
+                id,
+                Probe {
+                    name: writer.string(&method.name),
+                    unit,
+                },
+            )
+        });
+        let probes = probes.collect();
+        Jvm {
+            host,
+            pid,
+            ns_pid,
+            start_ticks,
+            tids,
+            probes,
+            classes: classes
+                .into_iter()
+                .map(|(id, name)| (id, writer.string(&name)))
+                .collect(),
+            nameless: Probe {
+                name: writer.string("(method without a name)"),
+                unit: None,
+            },
+            pause_name: writer.string("GC pause"),
+            bound: None,
+            vm_thread: None,
+            pause: None,
+            last_pause: None,
+        }
+    }
+
+    fn probe(&self, id: u32) -> Probe {
+        self.probes.get(&id).copied().unwrap_or(self.nameless)
+    }
+
+    fn class(&self, id: u32) -> Cause {
+        self.classes.get(&id).map_or(Cause::None, |&name| Cause::Class(name))
+    }
+}
+
+impl Machine {
+    pub(super) fn jvm_record(&mut self, jvm: usize, stream: u32, tid: u32, at: u64, record: &JvmRecord) -> Result {
+        let Some(kind) = record.kind() else {
+            self.oddities.unknown_kinds += 1;
+            return Ok(());
+        };
+        let Some(thread) = self.stream_thread(jvm, stream, tid, at) else {
+            self.oddities.nameless += 1;
+            return Ok(());
+        };
+        match kind {
+            JvmKind::Enter | JvmKind::Exit | JvmKind::Thrown => {
+                self.call((jvm, stream), thread, at, kind, record.value())
+            }
+            JvmKind::MonitorEnter => {
+                self.set_activity(thread, at, Activity::Monitor(self.jvms[jvm].class(record.detail())))
+            }
+            JvmKind::Wait => self.set_activity(thread, at, Activity::Wait(self.jvms[jvm].class(record.detail()))),
+            JvmKind::MonitorEntered | JvmKind::Waited => self.set_activity(thread, at, Activity::None),
+            JvmKind::GcStart => self.pause_starts(jvm, thread, at),
+            JvmKind::GcFinish => self.pause_ends(jvm, at, false),
+            JvmKind::Armed => Ok(()),
+        }
+    }
+
+    fn call(&mut self, stream: (usize, u32), thread: usize, at: u64, kind: JvmKind, id: u32) -> Result {
+        let probe = self.jvms[stream.0].probe(id);
+        let entry = &self.registry.threads[thread];
+        let Some(JvmStream { calls, .. }) = self.streams.get_mut(&stream) else {
+            return Ok(());
+        };
+        match kind {
+            JvmKind::Enter => {
+                calls.enter(at, id, probe);
+                Ok(())
+            }
+            _ => calls.exit(&mut self.writer, entry.track, at, (id, probe), kind == JvmKind::Thrown),
+        }
+    }
+
+    /// What a thread wants from here on. It runs while it says so; without kernel records its word is all there is.
+    fn set_activity(&mut self, thread: usize, at: u64, activity: Activity) -> Result {
+        let entry = &mut self.registry.threads[thread];
+        entry.activity = activity;
+        if self.hosts[entry.host].has_kernel || entry.ended {
+            return Ok(());
+        }
+        let doing = match activity {
+            Activity::None => Doing::UNKNOWN,
+            _ => entry.with_activity(State::Blocked, Cause::None),
+        };
+        entry.change(&mut self.writer, at, doing)
+    }
+
+    fn pause_starts(&mut self, jvm: usize, thread: usize, at: u64) -> Result {
+        let track = self.registry.threads[thread].track;
+        let entry = &mut self.jvms[jvm];
+        entry.vm_thread = Some(track);
+        if let Some((_, starts)) = &mut entry.pause {
+            *starts = starts.saturating_add(1);
+            return Ok(());
+        }
+        entry.pause = Some((at, 1));
+        self.hold_without_kernel(
+            jvm,
+            at,
+            State::Unknown,
+            Doing {
+                peer: Some(track),
+                ..Doing::just(State::Pause)
+            },
+        )
+    }
+
+    /// A pause ends; `open_end`: its end was not seen.
+    pub(super) fn pause_ends(&mut self, jvm: usize, at: u64, open_end: bool) -> Result {
+        let entry = &mut self.jvms[jvm];
+        let Some((start_ns, starts)) = entry.pause.take() else {
+            return Ok(());
+        };
+        if starts > 1 && !open_end {
+            entry.pause = Some((start_ns, starts - 1));
+            return Ok(());
+        }
+        let end_ns = at.max(start_ns);
+        entry.last_pause = Some((start_ns, end_ns));
+        let name = entry.pause_name;
+        if let Some((_, track)) = entry.bound {
+            let slice = Slice {
+                start_ns,
+                end_ns,
+                name,
+                depth: 0,
+                thrown: false,
+                open_start: false,
+                open_end,
+            };
+            self.writer.slice(track, &slice)?;
+        }
+        self.hold_without_kernel(jvm, at, State::Pause, Doing::UNKNOWN)
+    }
+
+    /// Without kernel records: every Java thread that is in `from` is in `to` from here on. Who was in native code all the time was not
+    /// held; that cannot be told, and a note says so.
+    fn hold_without_kernel(&mut self, jvm: usize, at: u64, from: State, to: Doing) -> Result {
+        let Jvm {
+            host,
+            bound: Some((process, _)),
+            ..
+        } = self.jvms[jvm]
+        else {
+            return Ok(());
+        };
+        if self.hosts[host].has_kernel {
+            return Ok(());
+        }
+        let held = self.registry.threads.iter_mut();
+        let mut held = held
+            .filter(|thread| thread.process == process && thread.java && !thread.ended && thread.doing.state == from);
+        held.try_for_each(|thread| thread.change(&mut self.writer, at, to))
+    }
+
+    /// The thread of a stream, told once: streams are never used twice.
+    fn stream_thread(&mut self, jvm: usize, stream: u32, tid: u32, at: u64) -> Option<usize> {
+        if let Some(known) = self.streams.get(&(jvm, stream))
+            && known.thread.is_some()
+        {
+            return known.thread;
+        }
+        let thread = self.java_thread(jvm, tid, at);
+        let known_from = thread.map_or(at, |thread| self.registry.threads[thread].since.min(at));
+        self.streams.insert(
+            (jvm, stream),
+            JvmStream {
+                thread,
+                calls: Calls::new(known_from),
+            },
+        );
+        thread
+    }
+
+    /// The thread that has this id in its JVM's own namespace now.
+    pub(super) fn java_thread(&mut self, jvm: usize, tid: u32, at: u64) -> Option<usize> {
+        if tid == 0 {
+            return None;
+        }
+        let (process, _) = self.bind(jvm, at);
+        let Jvm { host, pid, ns_pid, .. } = self.jvms[jvm];
+        let tid = match self.jvms[jvm].tids.get(&tid) {
+            Some(&tid) => tid,
+            None if ns_pid == pid => tid,
+            None => return self.newborn(jvm, process, tid),
+        };
+        match self.registry.find(host, tid) {
+            Some(thread) => (self.registry.threads[thread].process == process).then_some(thread),
+            // It is dead already: a last record that the clocks' uncertainty puts behind its end.
+            None => match self.registry.find_dead(host, tid) {
+                Some((thread, _)) if self.registry.threads[thread].process == process => Some(thread),
+                _ => Some(self.registry.add_old(&mut self.writer, host, tid, pid)),
+            },
+        }
+    }
+
+    /// A thread that a JVM in another pid namespace started while recorded: its id outside is that of the one thread of the process that runs now and has no name
+    /// from the JVM yet. `None` where there are several.
+    fn newborn(&mut self, jvm: usize, process: usize, tid: u32) -> Option<usize> {
+        let host = self.jvms[jvm].host;
+        let running = self.hosts[host].cpus.iter().filter_map(|cpu: &Cpu| match cpu.occupant {
+            Occupant::Thread(thread) => Some(thread),
+            _ => None,
+        });
+        let mut candidates = running.filter(|&thread| {
+            let entry = &self.registry.threads[thread];
+            entry.process == process && !entry.java
+        });
+        let thread = candidates.next()?;
+        if candidates.next().is_some() {
+            return None;
+        }
+        let outside = self.registry.threads[thread].tid;
+        self.jvms[jvm].tids.insert(tid, outside);
+        Some(thread)
+    }
+
+    /// The process of a JVM, and the JVM's own track; made known if they are not.
+    pub(super) fn bind(&mut self, jvm: usize, at: u64) -> (usize, TrackId) {
+        if let Some(bound) = self.jvms[jvm].bound {
+            return bound;
+        }
+        let Jvm {
+            host,
+            pid,
+            ns_pid,
+            start_ticks,
+            ..
+        } = self.jvms[jvm];
+        let same = |process: &usize| {
+            self.registry.processes[*process]
+                .start_ticks
+                .is_none_or(|ticks| ticks == start_ticks)
+        };
+        let process = match self.registry.find_process(host, pid).filter(same) {
+            Some(process) => process,
+            None => self.registry.new_process(&mut self.writer, host, pid),
+        };
+        let entry = &mut self.registry.processes[process];
+        entry.start_ticks = Some(start_ticks);
+        entry.jvm = Some(jvm);
+        let id = entry.id;
+        let described = self.writer.process_mut(id);
+        described.jvm = true;
+        described.ns_pid = ns_pid;
+        let start_ns = self.hosts[host].from_ns;
+        let track = self.writer.add_track(Track {
+            kind: TrackKind::Jvm,
+            process: id,
+            tid: None,
+            vthread: None,
+            name: "JVM".into(),
+            former_names: Vec::new(),
+            group: None,
+            start_ns,
+            end_ns: at.max(start_ns),
+            java: false,
+        });
+        self.jvms[jvm].bound = Some((process, track));
+        (process, track)
+    }
+}

@@ -1,0 +1,334 @@
+//! The kernel's records: each arm says why that case happens.
+//!
+//! `ready` begins at the queueing (the wakeup record), as run_delay of schedstat does: between sched_waking and there the thread waits for an
+//! interrupt on its CPU and is not yet in its queue. Where the wakeup record is missing (filtered, or never written because the thread was still on its way out), it
+//! begins at the waking.
+
+use super::cause::{Leaving, leaving};
+use super::cpu::Occupant;
+use super::thread::{Doing, Seen, Thread, Waker};
+use super::{Machine, pauses};
+use plumb_trace::State;
+use plumb_trace::record::{KernelKind, KernelRecord, flags};
+use plumb_trace::timeline::{Cause, TimelineError, TrackId};
+
+type Result<T = ()> = std::result::Result<T, TimelineError>;
+
+impl Machine {
+    pub(super) fn kernel_record(&mut self, host: usize, cpu: u16, at: u64, record: &KernelRecord) -> Result {
+        match KernelKind::from_u8(record.kind) {
+            Some(KernelKind::Switch) => self.switch(host, cpu, at, record),
+            Some(KernelKind::Waking) => self.waking(host, at, record),
+            Some(KernelKind::Wakeup) => self.wakeup(host, at, record),
+            Some(KernelKind::Fork) => self.fork(host, at, record),
+            Some(KernelKind::Exec) => self.exec(host, at, record),
+            Some(KernelKind::Exit) => Ok(()), // The life ends at the last switch-out: up to there the thread uses the CPU.
+            Some(KernelKind::Rename) => {
+                self.rename(host, at, record);
+                Ok(())
+            }
+            None => {
+                self.oddities.unknown_kinds += 1;
+                Ok(())
+            }
+        }
+    }
+
+    /// The thread of a record; `None` for the idle task.
+    fn thread_of(&mut self, host: usize, tid: u32, pid: u32, at: u64) -> Result<Option<usize>> {
+        if tid == 0 {
+            return Ok(None);
+        }
+        match self.registry.find(host, tid) {
+            // Another process has the id: the end of the one before and the birth of this one were not recorded.
+            Some(thread) if pid != 0 && self.registry.threads[thread].pid != pid => self.end_thread(thread, at)?,
+            Some(thread) => return Ok(Some(thread)),
+            None => {}
+        }
+        Ok(Some(self.registry.add_old(&mut self.writer, host, tid, pid)))
+    }
+
+    fn switch(&mut self, host: usize, cpu: u16, at: u64, record: &KernelRecord) -> Result {
+        let covered = *self.hosts[host].covered_from.get_or_insert(at);
+        let state = self.cpu(host, cpu);
+        state.known_from.get_or_insert(covered);
+        self.ensure_cpu_track(host, cpu);
+        let from = self.thread_of(host, record.tid, record.pid, at)?;
+        let to = self.thread_of(host, record.other_tid, record.other_pid, at)?;
+        self.displace(host, cpu, from, at)?;
+        let occupant = |thread: Option<usize>| thread.map_or(Occupant::Idle, Occupant::Thread);
+        let leaver = (occupant(from), self.occupant_track(occupant(from)));
+        let successor = self.occupant_track(occupant(to));
+        if let Some(thread) = from {
+            self.leave(thread, cpu, at, record, successor)?;
+        }
+        let cpus = &mut self.hosts[host].cpus[usize::from(cpu)];
+        cpus.switch(&mut self.writer, at, leaver, occupant(to))?;
+        match to {
+            Some(thread) => self.come(thread, cpu, at, record),
+            None => Ok(()),
+        }
+    }
+
+    /// Somebody else was thought to have this CPU: a record is missing that no loss tells of. Where it went is not known.
+    fn displace(&mut self, host: usize, cpu: u16, leaver: Option<usize>, at: u64) -> Result {
+        match self.hosts[host].cpus[usize::from(cpu)].occupant {
+            Occupant::Thread(thread)
+                if Some(thread) != leaver && self.registry.threads[thread].doing == Doing::running(cpu) =>
+            {
+                self.oddities.contradictions += 1;
+                self.registry.threads[thread].lose_sight(&mut self.writer, at)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A thread leaves its CPU.
+    fn leave(&mut self, thread: usize, cpu: u16, at: u64, record: &KernelRecord, successor: Option<TrackId>) -> Result {
+        if self.registry.threads[thread].doing != Doing::running(cpu) {
+            self.assume_running(thread, cpu, at)?;
+        }
+        let entry = &mut self.registry.threads[thread];
+        entry.seen = Seen::Yes;
+        let could_go_on = record.value == 0 || record.flags & flags::PREEMPT != 0;
+        let involuntary = entry.counts_involuntary(record.nvcsw, record.nivcsw, could_go_on);
+        let stolen = entry.charge.leaves(at.saturating_sub(entry.since), record.charged_ns);
+        entry.close(&mut self.writer, at, stolen, involuntary)?;
+        let peer = if successor == Some(entry.track) {
+            None
+        } else {
+            successor
+        };
+        match leaving(record, !involuntary) {
+            Leaving::Dead => return self.end_thread(thread, at),
+            Leaving::Runnable(yielded) => {
+                let cause = if yielded { Cause::Yielded } else { Cause::Preempted };
+                entry.doing = Doing {
+                    cpu: Some(cpu),
+                    peer,
+                    cause,
+                    ..Doing::just(State::Ready)
+                };
+            }
+            Leaving::Throttled => entry.doing = Doing::just(State::Throttled),
+            Leaving::Off(state, cause) => entry.doing = entry.with_activity(state, cause),
+        }
+        Ok(())
+    }
+
+    /// A thread leaves a CPU on which it was not thought to be: it has been there since nothing is missing of that CPU, if this is the first
+    /// switch since then; what it did before is not known.
+    fn assume_running(&mut self, thread: usize, cpu: u16, at: u64) -> Result {
+        let host = self.registry.threads[thread].host;
+        let state = &self.hosts[host].cpus[usize::from(cpu)];
+        let from = if state.is_unseen() {
+            state.known_from.unwrap_or(at)
+        } else {
+            at
+        };
+        let last_loss = self.hosts[host].last_loss;
+        let entry = &mut self.registry.threads[thread];
+        if entry.doing.state != State::Unknown {
+            self.oddities.contradictions += u64::from(last_loss.is_none());
+            // It was seen doing something else, and came here in a loss since then.
+            let lost_at = last_loss.filter(|&lost| lost > entry.since).unwrap_or(at).min(at);
+            entry.lose_sight(&mut self.writer, lost_at)?;
+        }
+        entry.charge.forget();
+        entry.change(&mut self.writer, from.max(entry.since), Doing::running(cpu))
+    }
+
+    /// A thread comes to a CPU.
+    fn come(&mut self, thread: usize, cpu: u16, at: u64, record: &KernelRecord) -> Result {
+        let entry = &self.registry.threads[thread];
+        match entry.doing.state {
+            State::Ready | State::Throttled | State::Unknown => {}
+            // Thought to run elsewhere: a record is missing that no loss tells of.
+            State::Running => {
+                self.oddities.contradictions += 1;
+                self.registry.threads[thread].lose_sight(&mut self.writer, at)?;
+            }
+            // No wakeup record: runnable since its birth or the waking, or, without these, since now.
+            _ => {
+                let since = match entry.seen {
+                    Seen::Newborn(_) => entry.since,
+                    _ => entry.waker.map_or(at, |waker| waker.at.max(entry.since)),
+                };
+                self.queue(thread, since, Some(cpu))?;
+            }
+        }
+        let entry = &mut self.registry.threads[thread];
+        entry.seen = Seen::Yes;
+        entry.waker = None;
+        entry.change(&mut self.writer, at, Doing::running(cpu))?;
+        entry.charge.comes(record.other_charged_ns);
+        Ok(())
+    }
+
+    /// A thread is about to be woken: who does it is known only here.
+    fn waking(&mut self, host: usize, at: u64, record: &KernelRecord) -> Result {
+        let interrupt = record.flags & flags::INTERRUPT != 0;
+        let waker = if interrupt {
+            None
+        } else {
+            self.thread_of(host, record.other_tid, record.other_pid, at)?
+        };
+        let Some(thread) = self.thread_of(host, record.tid, record.pid, at)? else {
+            return Ok(());
+        };
+        self.see_off_cpu(thread, at)?;
+        let track = waker
+            .filter(|&waker| waker != thread)
+            .map(|waker| self.registry.threads[waker].track);
+        self.registry.threads[thread].waker = Some(Waker { at, track, interrupt });
+        Ok(())
+    }
+
+    /// A thread is in a queue from here on.
+    fn wakeup(&mut self, host: usize, at: u64, record: &KernelRecord) -> Result {
+        let Some(thread) = self.thread_of(host, record.tid, record.pid, at)? else {
+            return Ok(());
+        };
+        self.see_off_cpu(thread, at)?;
+        let entry = &mut self.registry.threads[thread];
+        if entry.doing.is_off() || entry.doing.state == State::Unknown {
+            self.queue(thread, at, u16::try_from(record.value).ok())
+        } else {
+            // It had not left its CPU, or its queue: nothing happens but that it will not sleep.
+            entry.waker = None;
+            Ok(())
+        }
+    }
+
+    /// A thread that is being woken was off its CPU: if this is its first record, since everything is recorded.
+    fn see_off_cpu(&mut self, thread: usize, at: u64) -> Result {
+        let entry = &mut self.registry.threads[thread];
+        let host = &self.hosts[entry.host];
+        if let (Seen::Never(_), Some(covered), None) = (entry.seen, host.covered_from, host.first_loss) {
+            let from = covered.max(entry.since).min(at);
+            entry.change(&mut self.writer, from, Doing::just(State::Blocked))?;
+        }
+        if let Seen::Never(_) = entry.seen {
+            entry.seen = Seen::Yes;
+        }
+        Ok(())
+    }
+
+    /// Ends what kept a thread off its CPU; it waits for one from `at` on.
+    fn queue(&mut self, thread: usize, at: u64, cpu: Option<u16>) -> Result {
+        let entry = &mut self.registry.threads[thread];
+        let waker = entry.waker.take();
+        let (peer, cause) = match (entry.seen, waker) {
+            (Seen::Newborn(parent), _) => (parent, Cause::Born),
+            (_, Some(Waker { interrupt: true, .. })) => (None, Cause::WokenByInterrupt),
+            (_, waker) => (waker.and_then(|waker| waker.track), Cause::Woken),
+        };
+        if let Seen::Newborn(_) = entry.seen {
+            entry.seen = Seen::Yes;
+        } else if entry.doing.is_off() {
+            entry.doing.peer = peer;
+            let jvm = self.registry.processes[entry.process].jvm.map(|jvm| &self.jvms[jvm]);
+            pauses::split(entry, jvm, &mut self.writer, at, waker.is_some())?;
+        }
+        entry.change(
+            &mut self.writer,
+            at,
+            Doing {
+                cpu,
+                peer,
+                cause,
+                ..Doing::just(State::Ready)
+            },
+        )
+    }
+
+    fn fork(&mut self, host: usize, at: u64, record: &KernelRecord) -> Result {
+        if record.tid == 0 {
+            return Ok(());
+        }
+        if let Some(thread) = self.registry.find(host, record.tid) {
+            self.end_thread(thread, at)?;
+        }
+        let parent = self.thread_of(host, record.other_tid, record.other_pid, at)?;
+        if record.tid == record.pid || self.registry.find_process(host, record.pid).is_none() {
+            let process = self.registry.new_process(&mut self.writer, host, record.pid);
+            self.describe_new_process(process, parent, record);
+        }
+        let parent = parent.map(|parent| self.registry.threads[parent].track);
+        let newborn = (Doing::just(State::Blocked), Seen::Newborn(parent));
+        let thread = self.registry.add(
+            &mut self.writer,
+            host,
+            (record.tid, record.pid),
+            at,
+            newborn.0,
+            newborn.1,
+        );
+        self.registry.set_name(&mut self.writer, thread, at, &record.comm());
+        Ok(())
+    }
+
+    /// A process's name changes; the other threads of the process are dead, and whoever called exec goes on as its leader.
+    fn exec(&mut self, host: usize, at: u64, record: &KernelRecord) -> Result {
+        if record.tid == 0 {
+            return Ok(());
+        }
+        if record.other_tid != record.tid
+            && record.other_tid != 0
+            && let Some(thread) = self.registry.find(host, record.other_tid)
+        {
+            if let Some(leader) = self.registry.find(host, record.tid) {
+                self.end_thread(leader, at)?;
+            }
+            self.registry.rename_id(thread, record.tid);
+            self.writer.track_mut(self.registry.threads[thread].track).tid = Some(record.tid);
+        }
+        self.rename(host, at, record);
+        Ok(())
+    }
+
+    /// What a process has from its parent until it calls exec.
+    fn describe_new_process(&mut self, process: usize, parent: Option<usize>, record: &KernelRecord) {
+        let cgroup = parent.map(|parent| self.registry.threads[parent].process);
+        let cgroup = cgroup.map(|process| {
+            self.writer
+                .process_mut(self.registry.processes[process].id)
+                .cgroup
+                .clone()
+        });
+        let process = self.writer.process_mut(self.registry.processes[process].id);
+        process.name = record.comm();
+        process.kernel = record.flags & flags::KTHREAD != 0;
+        process.cgroup = cgroup.unwrap_or_default();
+    }
+
+    fn rename(&mut self, host: usize, at: u64, record: &KernelRecord) {
+        let Some(thread) = self.registry.find(host, record.tid) else {
+            return;
+        };
+        let comm = record.comm();
+        let Thread {
+            process,
+            tid,
+            pid,
+            java_name,
+            ..
+        } = self.registry.threads[thread];
+        if !java_name {
+            self.registry.set_name(&mut self.writer, thread, at, &comm);
+        }
+        if tid == pid {
+            self.writer.process_mut(self.registry.processes[process].id).name = comm;
+        }
+    }
+
+    /// Ends a thread's life at `at`.
+    pub(super) fn end_thread(&mut self, thread: usize, at: u64) -> Result {
+        let entry = &mut self.registry.threads[thread];
+        entry.close(&mut self.writer, at, 0, false)?;
+        let end = at.max(entry.since);
+        self.writer.track_mut(entry.track).end_ns = end;
+        self.registry.remove(thread, end);
+        Ok(())
+    }
+}
