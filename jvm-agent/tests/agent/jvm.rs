@@ -1,0 +1,160 @@
+//! JVMs for tests: where they are, what they run, how they are talked to.
+
+use std::env;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::Duration;
+
+/// No command of a test takes this long.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A Java runtime.
+#[derive(Clone, Debug)]
+pub struct Jdk {
+    pub name: &'static str,
+    pub java: PathBuf,
+}
+
+/// The runtimes to test on. What is missing is said.
+pub fn jdks() -> Vec<Jdk> {
+    let places = [
+        ("17", "PLUMB_JDK17", "/usr/lib/jvm/java-17-openjdk-amd64"),
+        ("25", "PLUMB_JDK25", "/usr/lib/jvm/temurin-25-jdk-amd64"),
+    ];
+    let found: Vec<Jdk> = places.into_iter().filter_map(|(name, variable, usual)| jdk(name, variable, usual)).collect();
+    assert!(!found.is_empty(), "no Java at all: install openjdk-17-jdk-headless, or set PLUMB_JDK17 or PLUMB_JDK25");
+    found
+}
+
+fn jdk(name: &'static str, variable: &str, usual: &str) -> Option<Jdk> {
+    let home = env::var_os(variable).map_or_else(|| PathBuf::from(usual), PathBuf::from);
+    let java = home.join("bin/java");
+    if !java.is_file() {
+        eprintln!("not tested on JDK {name}: no {}; set {variable} to its home", java.display());
+        return None;
+    }
+    Some(Jdk { name, java })
+}
+
+/// Compiled test programs.
+pub fn classes() -> &'static Path {
+    static CLASSES: OnceLock<PathBuf> = OnceLock::new();
+    CLASSES.get_or_init(|| {
+        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("agent-classes-{}", std::process::id()));
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/java/agent/Subject.java");
+        let output = Command::new("javac").args(["--release", "17", "-d"]).arg(&target).arg(source).output().expect("javac runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        target
+    })
+}
+
+/// A JVM that runs `Subject`; killed when dropped.
+pub struct Subject {
+    child: Child,
+    commands: ChildStdin,
+    answers: Receiver<String>,
+    complaints: Option<thread::JoinHandle<String>>,
+}
+
+impl Subject {
+    pub fn start(jdk: &Jdk, arguments: &[&str]) -> Subject {
+        Subject::start_as(jdk, arguments, None)
+    }
+
+    /// As another user, if one is given.
+    pub fn start_as(jdk: &Jdk, arguments: &[&str], user: Option<u32>) -> Subject {
+        let mut command = Command::new(&jdk.java);
+        command.args(["-Xmx256m", "-XX:+UseSerialGC"]).args(arguments).arg("-cp").arg(classes()).arg("Subject");
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        if let Some(user) = user {
+            command.uid(user).gid(user).current_dir("/");
+        }
+        Subject::run(command)
+    }
+
+    fn run(mut command: Command) -> Subject {
+        let mut child = command.spawn().expect("java starts");
+        let (commands, output) = (child.stdin.take().expect("piped"), child.stdout.take().expect("piped"));
+        let mut errors = child.stderr.take().expect("piped");
+        let (sender, answers) = channel();
+        thread::spawn(move || {
+            for line in BufReader::new(output).lines().map_while(Result::ok) {
+                // The test may be over.
+                let _ = sender.send(line);
+            }
+        });
+        let complaints = thread::spawn(move || {
+            let mut text = String::new();
+            let _ = errors.read_to_string(&mut text);
+            text
+        });
+        let mut subject = Subject { child, commands, answers, complaints: Some(complaints) };
+        subject.wait_for("ready");
+        subject
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Has it do something, and waits until it is done; gives what it counted.
+    pub fn order(&mut self, command: &str) -> String {
+        writeln!(self.commands, "{command}").expect("the subject listens");
+        self.wait_for("done")
+    }
+
+    /// The first line of output that begins so, without that begin. Other lines must be the JVM's own business.
+    fn wait_for(&mut self, begin: &str) -> String {
+        loop {
+            let line = self.answers.recv_timeout(PATIENCE).unwrap_or_else(|_| {
+                let _ = self.child.kill();
+                let said = self.complaints.take().map(|thread| thread.join().unwrap_or_default());
+                panic!("the subject does not say {begin:?}: {said:?}")
+            });
+            if let Some(rest) = line.strip_prefix(begin) {
+                return rest.trim().to_owned();
+            }
+            assert!(!line.starts_with("WARNING in native method") && !line.starts_with("FATAL ERROR"), "{line}");
+        }
+    }
+
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Ends it as it wants to end, and gives what it wrote to stderr.
+    pub fn quit(mut self) -> String {
+        writeln!(self.commands, "quit").expect("the subject listens");
+        let status = self.child.wait().expect("it ends");
+        assert!(status.success(), "{status}");
+        self.complaints.take().map(|thread| thread.join().unwrap_or_default()).unwrap_or_default()
+    }
+
+    /// Names of its Linux threads.
+    pub fn thread_names(&self) -> io::Result<Vec<String>> {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.pid()))?;
+        // A thread may end while we look.
+        Ok(tasks.flatten().filter_map(|task| std::fs::read_to_string(task.path().join("comm")).ok()).collect())
+    }
+}
+
+impl Drop for Subject {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Waits until `condition` holds.
+pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    let begin = std::time::Instant::now();
+    while !condition() {
+        assert!(begin.elapsed() < PATIENCE, "waited in vain: {what}");
+        thread::sleep(Duration::from_millis(5));
+    }
+}

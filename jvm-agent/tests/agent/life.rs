@@ -1,0 +1,82 @@
+//! Attach, record, detach, attach again.
+
+use plumb_trace::arena;
+use plumb_trace::definition::Definition;
+use plumb_trace::record::JvmKind;
+
+use super::jvm::{Subject, jdks};
+use super::{TIMEOUT, attached};
+
+/// `work` was done `count` times in each of its four threads: every call has its enter, and its exit or its thrown.
+fn check_work(recorder: &super::Recorder, count: usize) {
+    let (calls, thrown) = (4 * count, 4 * (count / 3));
+    for method in ["Probed.outer", "Probed.step"] {
+        assert_eq!(recorder.count(JvmKind::Enter, method), calls, "{method}");
+        assert_eq!(recorder.count(JvmKind::Thrown, method), thrown, "{method}");
+        assert_eq!(recorder.count(JvmKind::Exit, method), calls - thrown, "{method}");
+    }
+    assert_eq!(recorder.lost(), 0);
+}
+
+#[test]
+fn every_call_is_recorded_between_attach_and_detach_and_none_else() {
+    for jdk in jdks() {
+        let mut subject = Subject::start(&jdk, &[]);
+        subject.order("work 1000");
+        for count in [30_000, 999] {
+            let (session, mut recorder) = attached(&subject);
+            subject.order(&format!("work {count}"));
+            let stopped = session.stop(TIMEOUT).expect("stops");
+            assert!(stopped.restored >= 1 && stopped.failed == 0, "{stopped:?}");
+            subject.order("work 500");
+            recorder.drain(false);
+            check_work(&recorder, count);
+            assert_eq!(recorder.slots_in(arena::SLOT_OWNED), 0, "JDK {}", jdk.name);
+        }
+        subject.quit();
+    }
+}
+
+#[test]
+fn streams_begin_armed_and_go_forward() {
+    for jdk in jdks() {
+        let mut subject = Subject::start(&jdk, &[]);
+        let (session, mut recorder) = attached(&subject);
+        subject.order("work 3000");
+        session.stop(TIMEOUT).expect("stops");
+        recorder.drain(false);
+        assert!(recorder.streams.len() >= 4);
+        for (number, stream) in &recorder.streams {
+            assert_eq!(stream.records.first().and_then(|record| record.kind()), Some(JvmKind::Armed), "stream {number}");
+            assert!(stream.records.is_sorted_by_key(|record| record.ticks), "stream {number}");
+            assert!(stream.tid != 0);
+        }
+    }
+}
+
+#[test]
+fn threads_have_names_and_linux_ids() {
+    for jdk in jdks() {
+        let mut subject = Subject::start(&jdk, &[]);
+        let (_session, mut recorder) = attached(&subject);
+        subject.order("work 10");
+        recorder.drain(false);
+        let mut old = 0;
+        let mut workers = 0;
+        for dated in &recorder.definitions {
+            let Definition::JavaThread { tid, name, started, java_id, .. } = &dated.definition else { continue };
+            assert!(*java_id != 0, "{name}");
+            if *started {
+                workers += usize::from(name.starts_with("worker-"));
+                assert!(*tid != 0, "{name}");
+            } else if name == "a-thread-with-a-long-name-of-its-own" {
+                old += 1;
+                let comm = std::fs::read_to_string(format!("/proc/{}/task/{tid}/comm", subject.pid())).expect("its thread");
+                assert_eq!(comm.trim_end(), &name[..15]);
+            }
+        }
+        assert_eq!((old, workers), (1, 4), "JDK {}", jdk.name);
+        let is_end = |dated: &&plumb_trace::definition::Dated| matches!(dated.definition, Definition::JavaThreadEnd { .. });
+        assert!(recorder.definitions.iter().filter(is_end).count() >= 4);
+    }
+}

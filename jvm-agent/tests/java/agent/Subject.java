@@ -1,0 +1,158 @@
+import java.io.BufferedReader;
+import java.io.InputStreamReader;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.CountDownLatch;
+
+/** Does what it is told, a command a line, and says "done" with what it counted: the agent's tests hold records to that. */
+public class Subject {
+    static final Object LOCK = new Object();
+    static volatile long sink;
+    static volatile Object garbage;
+
+    public static void main(String[] arguments) throws Exception {
+        BufferedReader commands = new BufferedReader(new InputStreamReader(System.in));
+        Thread idle = new Thread(Subject::idle, "a-thread-with-a-long-name-of-its-own");
+        idle.setDaemon(true);
+        idle.start();
+        System.out.println("ready");
+        for (String line = commands.readLine(); line != null && !line.equals("quit"); line = commands.readLine()) {
+            String[] words = line.split(" ");
+            System.out.println("done " + obey(words[0], words.length > 1 ? Integer.parseInt(words[1]) : 0));
+        }
+    }
+
+    static String obey(String command, int count) throws Exception {
+        switch (command) {
+            case "work": return work(count);
+            case "lock": return lock(count);
+            case "wait": return waitAndNotify(count);
+            case "gc": return gc(count);
+            case "rename": return rename(count);
+            case "load": return String.valueOf(Late.call(count));
+            case "spin": return spin(count);
+            default: throw new IllegalArgumentException(command);
+        }
+    }
+
+    /** Four threads; each calls `step` count times, of which every third is left by an exception, through `outer`. */
+    static String work(int count) throws Exception {
+        Thread[] threads = new Thread[4];
+        long[] thrown = new long[threads.length];
+        for (int i = 0; i < threads.length; i++) {
+            int index = i;
+            threads[i] = new Thread(() -> thrown[index] = calls(count), "worker-" + i);
+            threads[i].start();
+        }
+        long sum = 0;
+        for (int i = 0; i < threads.length; i++) {
+            threads[i].join();
+            sum += thrown[i];
+        }
+        return "calls=" + (long) count * threads.length + " thrown=" + sum;
+    }
+
+    static long calls(int count) {
+        long thrown = 0;
+        for (int i = 0; i < count; i++) {
+            try {
+                sink += Probed.outer(i);
+            } catch (IllegalStateException expected) {
+                thrown++;
+            }
+        }
+        return thrown;
+    }
+
+    /** One thread holds the lock until `count` others are about to enter it. */
+    static String lock(int count) throws Exception {
+        List<Thread> threads = new ArrayList<>();
+        synchronized (LOCK) {
+            for (int i = 0; i < count; i++) {
+                Thread thread = new Thread(() -> { synchronized (LOCK) { sink++; } }, "wants-lock-" + i);
+                thread.start();
+                threads.add(thread);
+            }
+            for (Thread thread : threads) {
+                while (thread.getState() != Thread.State.BLOCKED) Thread.onSpinWait();
+            }
+        }
+        for (Thread thread : threads) thread.join();
+        return "contended=" + count;
+    }
+
+    static String waitAndNotify(int count) throws Exception {
+        for (int i = 0; i < count; i++) {
+            Object monitor = new Object();
+            Thread waiter = new Thread(() -> {
+                synchronized (monitor) {
+                    try { monitor.wait(); } catch (InterruptedException e) { throw new AssertionError(e); }
+                }
+            }, "waiter-" + i);
+            waiter.start();
+            while (waiter.getState() != Thread.State.WAITING) Thread.onSpinWait();
+            synchronized (monitor) { monitor.notify(); }
+            waiter.join();
+        }
+        return "waits=" + count;
+    }
+
+    static String gc(int count) {
+        for (int i = 0; i < count; i++) {
+            garbage = new byte[1 << 20];
+            System.gc();
+        }
+        return "collections=" + count;
+    }
+
+    static String rename(int count) throws Exception {
+        CountDownLatch named = new CountDownLatch(1);
+        CountDownLatch end = new CountDownLatch(1);
+        Thread thread = new Thread(() -> {
+            Thread.currentThread().setName("renamed-to-" + count);
+            named.countDown();
+            try { end.await(); } catch (InterruptedException e) { throw new AssertionError(e); }
+        }, "not-yet-renamed");
+        thread.setDaemon(true);
+        thread.start();
+        named.await();
+        return "renamed";
+    }
+
+    /** Calls for ever, in `count` threads. */
+    static String spin(int count) {
+        for (int i = 0; i < count; i++) {
+            Thread thread = new Thread(() -> { while (true) calls(1000); }, "spinner-" + i);
+            thread.setDaemon(true);
+            thread.start();
+        }
+        return "spinning";
+    }
+
+    static void idle() {
+        try { Thread.sleep(Long.MAX_VALUE); } catch (InterruptedException e) { throw new AssertionError(e); }
+    }
+}
+
+class Probed {
+    static long outer(int i) {
+        return step(i) + 1;
+    }
+
+    static long step(int i) {
+        if (i % 3 == 2) throw new IllegalStateException();
+        return i;
+    }
+}
+
+/** Loaded only when it is asked for. */
+class Late {
+    static int call(int count) {
+        for (int i = 0; i < count; i++) once();
+        return count;
+    }
+
+    static void once() {
+        Subject.sink++;
+    }
+}
