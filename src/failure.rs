@@ -1,9 +1,11 @@
 //! How a command fails: one line of cause, one of remedy, and an exit status.
+//!
+//! The errors of the crates display as two lines, cause and remedy; those that know no remedy get one here, from who called.
 
 use anyhow::Error;
 use std::{fmt, io, process::ExitCode};
 
-/// What a line of remedy begins with, here and in the errors of the crates.
+/// What the line of remedy begins with.
 const REMEDY: &str = "remedy: ";
 
 /// A cause that has its remedy with it.
@@ -23,19 +25,25 @@ impl std::error::Error for Remedied {}
 
 /// Gives errors a remedy.
 pub trait OrRemedy<T> {
-    /// Adds `remedy`, unless the error tells one already.
+    /// Adds `remedy` to an error of one line; one of more lines has its own.
     fn or_remedy(self, remedy: &str) -> Result<T, Error>;
+    /// Adds `remedy` to an error of any number of lines.
+    fn remedy(self, remedy: &str) -> Result<T, Error>;
 }
 
 impl<T, E: Into<Error>> OrRemedy<T> for Result<T, E> {
     fn or_remedy(self, remedy: &str) -> Result<T, Error> {
+        let result = self.map_err(Into::into);
+        match result {
+            Err(error) if format!("{error:#}").contains('\n') => Err(error),
+            result => result.remedy(remedy),
+        }
+    }
+
+    fn remedy(self, remedy: &str) -> Result<T, Error> {
         self.map_err(|error| {
-            let cause = error.into();
-            if format!("{cause:#}").contains(REMEDY) {
-                return cause;
-            }
             Remedied {
-                cause,
+                cause: error.into(),
                 remedy: remedy.to_owned(),
             }
             .into()
@@ -43,33 +51,27 @@ impl<T, E: Into<Error>> OrRemedy<T> for Result<T, E> {
     }
 }
 
-/// Wrong usage that only the command itself can see.
-#[derive(Debug)]
-pub struct WrongUsage(pub String);
-
-impl fmt::Display for WrongUsage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for WrongUsage {}
-
 /// Tells the error and says how the command ends.
 pub fn tell(error: &Error) -> ExitCode {
     if is_closed_pipe(error) {
         // `plumb ledger … | head`: nobody reads any more, which is nobody's mistake.
         return ExitCode::SUCCESS;
     }
-    eprintln!("error: {error:#}");
-    ExitCode::from(if error.is::<WrongUsage>() { 2 } else { 1 })
+    eprintln!("error: {}", with_remedy_marked(&format!("{error:#}")));
+    ExitCode::FAILURE
+}
+
+/// Marks the last of several lines as the remedy, unless one is marked.
+fn with_remedy_marked(text: &str) -> String {
+    match text.trim_end().rsplit_once('\n') {
+        Some((cause, remedy)) if !text.contains(REMEDY) => format!("{cause}\n{REMEDY}{remedy}"),
+        _ => text.trim_end().to_owned(),
+    }
 }
 
 fn is_closed_pipe(error: &Error) -> bool {
-    error
-        .chain()
-        .filter_map(|cause| cause.downcast_ref::<io::Error>())
-        .any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
+    let mut causes = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>());
+    causes.any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
 }
 
 #[cfg(test)]
@@ -77,11 +79,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_remedy_is_added_once() {
-        let bare: Result<(), Error> = Err(anyhow::anyhow!("the cause"));
-        let remedied = bare.or_remedy("do this").unwrap_err();
-        assert_eq!(remedied.to_string(), "the cause\nremedy: do this");
-        let again = Err::<(), Error>(remedied).or_remedy("do that").unwrap_err();
-        assert_eq!(again.to_string(), "the cause\nremedy: do this");
+    fn every_error_is_told_with_one_remedy() {
+        let told = |error: Error| with_remedy_marked(&error.to_string());
+        let bare = || Err::<(), Error>(anyhow::anyhow!("the cause"));
+        let own = || Err::<(), Error>(anyhow::anyhow!("the cause\ndo that"));
+        assert_eq!(
+            bare().or_remedy("do this").map_err(told),
+            Err("the cause\nremedy: do this".to_owned())
+        );
+        assert_eq!(
+            own().or_remedy("do this").map_err(told),
+            Err("the cause\nremedy: do that".to_owned())
+        );
+        assert_eq!(
+            own().remedy("do this").map_err(told),
+            Err("the cause\ndo that\nremedy: do this".to_owned())
+        );
     }
 }

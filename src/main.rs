@@ -3,6 +3,8 @@
 
 mod commands;
 mod failure;
+mod interrupt;
+mod time;
 
 use clap::Parser;
 use std::process::ExitCode;

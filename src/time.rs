@@ -58,6 +58,15 @@ pub fn parse_length(text: &str) -> Result<u64, String> {
         .ok_or_else(too_long)
 }
 
+/// A length of time for people, in seconds or, where it is short, milliseconds.
+pub fn shown(ns: u64) -> String {
+    if ns < 1_000_000_000 {
+        format!("{:.1} ms", ns as f64 / 1e6)
+    } else {
+        format!("{:.1} s", ns as f64 / 1e9)
+    }
+}
+
 /// `fraction` are the digits behind the point; those below a nanosecond are cut.
 fn fraction_ns(fraction: &str, unit_ns: u64) -> u64 {
     let mut place_ns = unit_ns;

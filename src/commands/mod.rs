@@ -1,19 +1,38 @@
 //! The subcommands.
 
+mod detach;
+mod doctor;
+mod ledger;
+mod merge;
+mod record;
+mod report;
 mod rules;
+mod timeline;
 
 use anyhow::Result;
 
 /// What plumb does.
 #[derive(clap::Subcommand)]
 pub enum Command {
+    Doctor(doctor::Arguments),
+    Record(record::Arguments),
+    Merge(merge::Arguments),
+    Report(report::Arguments),
+    Ledger(ledger::Arguments),
     /// Check rule files: every mistake, and what they would match
     Rules(rules::Arguments),
+    Detach(detach::Arguments),
 }
 
 /// Runs a subcommand.
 pub fn run(command: Command) -> Result<()> {
     match command {
+        Command::Doctor(arguments) => doctor::run(&arguments),
+        Command::Record(arguments) => record::run(&arguments),
+        Command::Merge(arguments) => merge::run(&arguments),
+        Command::Report(arguments) => report::run(&arguments),
+        Command::Ledger(arguments) => ledger::run(&arguments),
         Command::Rules(arguments) => rules::run(&arguments),
+        Command::Detach(arguments) => detach::run(&arguments),
     }
 }

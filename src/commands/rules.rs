@@ -2,7 +2,7 @@
 
 use crate::failure::OrRemedy;
 use anyhow::{Result, bail};
-use plumb_filters::{CheckReport, RuleHits, Rules, check, classpath, load};
+use plumb_filters::{Rules, check, classpath, load};
 use std::io::{self, Write};
 
 /// Work on rule files.
@@ -81,7 +81,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 
 /// Reads rules; all their mistakes are the error.
 pub fn read(files: &[String]) -> Result<Rules> {
-    load(files).or_remedy("correct the rules; `plumb rules check --help` shows the language")
+    load(files).remedy("correct the rules; `plumb rules check --help` shows the language")
 }
 
 fn shown(rules: &Rules) -> String {
@@ -121,7 +121,7 @@ fn check_against(rules: &Rules, path: &str, out: &mut impl Write) -> Result<()> 
         eprintln!("skipped: {skipped}");
     }
     let report = check(rules, listing.classes);
-    print_hits(&report, out)?;
+    writeln!(out, "\n{report}")?;
     if report.unmatched.is_empty() {
         return Ok(());
     }
@@ -131,34 +131,4 @@ fn check_against(rules: &Rules, path: &str, out: &mut impl Write) -> Result<()> 
         told.len(),
         told.join("\n")
     )
-}
-
-fn print_hits(report: &CheckReport, out: &mut impl Write) -> Result<()> {
-    writeln!(
-        out,
-        "\n{} of {} methods in {} of {} classes would get a probe",
-        report.methods_probed, report.methods, report.classes_probed, report.classes
-    )?;
-    writeln!(out, "{:>9} {:>9} {:>11}  rule", "classes", "methods", "left alone")?;
-    for RuleHits {
-        text,
-        place: _,
-        classes,
-        methods,
-        left_alone,
-    } in &report.rules
-    {
-        writeln!(out, "{classes:>9} {methods:>9} {left_alone:>11}  {text}")?;
-    }
-    for RuleHits {
-        text,
-        place: _,
-        classes,
-        methods,
-        left_alone: _,
-    } in &report.excludes
-    {
-        writeln!(out, "{classes:>9} {methods:>9} {:>11}  exclude {text}", "")?;
-    }
-    Ok(())
 }

@@ -18,7 +18,10 @@ fn check(command: &mut Command, status: i32, words: &[&str]) {
     for word in words {
         assert!(said.contains(word), "{command:?} does not say {word:?}: {said}");
     }
-    assert!(status == 2 || said.contains("remedy: "), "{command:?} tells no remedy: {said}");
+    assert!(
+        status == 2 || said.contains("remedy: "),
+        "{command:?} tells no remedy: {said}"
+    );
     assert!(!said.contains("panicked"), "{command:?}: {said}");
 }
 
@@ -33,14 +36,28 @@ fn as_nobody(dir: &Path) -> Command {
     }
     succeed(Command::new("chmod").args(["-R", "a+rwX"]).arg(dir));
     let mut command = Command::new("setpriv");
-    command.args(["--reuid", NOBODY, "--regid", NOBODY, "--clear-groups", "--inh-caps=-all"]).arg(dir.join("plumb")).current_dir(dir);
+    command
+        .args([
+            "--reuid",
+            NOBODY,
+            "--regid",
+            NOBODY,
+            "--clear-groups",
+            "--inh-caps=-all",
+        ])
+        .arg(dir.join("plumb"))
+        .current_dir(dir);
     command
 }
 
 #[test]
 fn wrong_usage_is_status_2() {
     check(plumb().arg("record"), 2, &["--pid"]);
-    check(plumb().args(["ledger", "x.plumb", "--from", "5"]), 2, &["number and a unit"]);
+    check(
+        plumb().args(["ledger", "x.plumb", "--from", "5"]),
+        2,
+        &["number and a unit"],
+    );
     check(plumb().args(["record", "--flight", "1s", "--all"]), 2, &["--flight"]);
     check(plumb().args(["compare", "a", "b"]), 2, &["compare"]);
 }
@@ -49,10 +66,22 @@ fn wrong_usage_is_status_2() {
 fn rule_mistakes_are_told_with_line_and_column_before_anything_is_recorded() {
     let dir = scratch();
     let rules = dir.path().join("rules.toml");
-    fs::write(&rules, "[[method]]\nmatch = \"com.shop.Order.place\"\nmin = \"1us\"\n\n[[trigger]]\nwhen = \"x\"\n").expect("writable");
-    check(plumb().args(["rules", "check"]).arg(&rules), 1, &["rules.toml:3:1", "rules.toml:5:3", "min", "trigger"]);
+    fs::write(
+        &rules,
+        "[[method]]\nmatch = \"com.shop.Order.place\"\nmin = \"1us\"\n\n[[trigger]]\nwhen = \"x\"\n",
+    )
+    .expect("writable");
+    check(
+        plumb().args(["rules", "check"]).arg(&rules),
+        1,
+        &["rules.toml:3:1", "rules.toml:5:3", "min", "trigger"],
+    );
     let out = dir.path().join("out");
-    check(plumb().args(["record", "--all", "-o"]).arg(&out).arg("-f").arg(&rules), 1, &["rules.toml:3:1"]);
+    check(
+        plumb().args(["record", "--all", "-o"]).arg(&out).arg("-f").arg(&rules),
+        1,
+        &["rules.toml:3:1"],
+    );
     assert!(!out.exists(), "no recording was begun");
 }
 
@@ -61,21 +90,39 @@ fn a_process_that_is_no_jvm_is_left_alone() {
     let dir = scratch();
     let mut sleeper = Running::start(Command::new("sleep").arg("1000"));
     let pid = sleeper.pid().to_string();
-    check(plumb().args(["record", "--no-kernel", "--pid", &pid, "-o"]).arg(dir.path().join("out")), 1, &[&pid, "JVM"]);
+    check(
+        plumb()
+            .args(["record", "--no-kernel", "--pid", &pid, "-o"])
+            .arg(dir.path().join("out")),
+        1,
+        &[&pid, "JVM"],
+    );
     check(plumb().args(["detach", "--pid", &pid]), 1, &[&pid, "JVM"]);
     assert!(sleeper.is_alive(), "the attach signal would have killed it");
-    check(plumb().args(["record", "--no-kernel", "--pid", "999999999", "-o"]).arg(dir.path().join("out")), 1, &["999999999"]);
+    check(
+        plumb()
+            .args(["record", "--no-kernel", "--pid", "999999999", "-o"])
+            .arg(dir.path().join("out")),
+        1,
+        &["999999999"],
+    );
 }
 
 #[test]
 fn a_jvm_of_another_user_is_refused_to_who_has_no_right() {
     let _machine = machine();
-    let Some((_, home)) = jdks().into_iter().next() else { return };
+    let Some((_, home)) = jdks().into_iter().next() else {
+        return;
+    };
     let dir = scratch();
     let mut calls = Running::start(&mut java(&home, &["Calls", "wait"]));
     calls.line_with("ready");
     let pid = calls.pid().to_string();
-    check(as_nobody(dir.path()).args(["record", "--no-kernel", "--pid", &pid, "-o", "out"]), 1, &[&pid]);
+    check(
+        as_nobody(dir.path()).args(["record", "--no-kernel", "--pid", &pid, "-o", "out"]),
+        1,
+        &[&pid],
+    );
     assert!(calls.is_alive());
 }
 
@@ -85,30 +132,50 @@ fn an_output_directory_that_exists_is_not_touched() {
     let out = dir.path().join("out");
     fs::create_dir(&out).expect("a new directory");
     fs::write(out.join("precious"), "data").expect("writable");
-    check(plumb().args(["record", "--all", "-d", "100ms", "-o"]).arg(&out), 1, &["exists", "out"]);
-    let left: Vec<_> = fs::read_dir(&out).expect("still there").flatten().map(|entry| entry.file_name()).collect();
+    check(
+        plumb().args(["record", "--all", "-d", "100ms", "-o"]).arg(&out),
+        1,
+        &["exists", "out"],
+    );
+    let left: Vec<_> = fs::read_dir(&out)
+        .expect("still there")
+        .flatten()
+        .map(|entry| entry.file_name())
+        .collect();
     assert_eq!(left, ["precious"]);
 }
 
 #[test]
 fn without_root_the_kernel_side_says_what_is_missing() {
     let dir = scratch();
-    check(as_nobody(dir.path()).args(["record", "--all", "-d", "100ms", "-o", "out"]), 1, &["root"]);
+    check(
+        as_nobody(dir.path()).args(["record", "--all", "-d", "100ms", "-o", "out"]),
+        1,
+        &["root"],
+    );
 }
 
 #[test]
 fn without_btf_the_kernel_side_says_so() {
-    if !allows("kernel tracing", "without BTF") || !can_mount("without BTF") {
+    if !allows("kernel-events", "without BTF") || !can_mount("without BTF") {
         return;
     }
     let dir = scratch();
-    let script = format!("mount -t tmpfs none /sys/kernel/btf && exec {} record --all -d 100ms -o {}", env!("CARGO_BIN_EXE_plumb"), dir.path().join("out").display());
-    check(Command::new("unshare").args(["--mount", "sh", "-c", &script]), 1, &["BTF"]);
+    let script = format!(
+        "mount -t tmpfs none /sys/kernel/btf && exec {} record --all -d 100ms -o {}",
+        env!("CARGO_BIN_EXE_plumb"),
+        dir.path().join("out").display()
+    );
+    check(
+        Command::new("unshare").args(["--mount", "sh", "-c", &script]),
+        1,
+        &["BTF"],
+    );
 }
 
 #[test]
 fn a_full_disk_ends_the_recording_and_keeps_what_was_written() {
-    if !allows("kernel tracing", "full disk") || !can_mount("full disk") {
+    if !allows("kernel-events", "full disk") || !can_mount("full disk") {
         return;
     }
     let _machine = machine();
@@ -121,13 +188,19 @@ fn a_full_disk_ends_the_recording_and_keeps_what_was_written() {
          status=$?; mkdir {mount}.merged && {program} merge {mount}/r -o {mount}.merged/t.plumb && {program} ledger {mount}.merged/t.plumb; exit $status",
         pingpong.display()
     );
-    check(Command::new("unshare").args(["--mount", "sh", "-c", &script]), 1, &["space left", "pingpong"]);
+    check(
+        Command::new("unshare").args(["--mount", "sh", "-c", &script]),
+        1,
+        &["space left", "pingpong"],
+    );
     fs::remove_dir_all(format!("{mount}.merged")).expect("the merged timeline was there");
 }
 
 /// Whether a mount of our own is allowed; says so where not.
 fn can_mount(test: &str) -> bool {
-    let tried = Command::new("unshare").args(["--mount", "mount", "-t", "tmpfs", "none", "/mnt"]).output();
+    let tried = Command::new("unshare")
+        .args(["--mount", "mount", "-t", "tmpfs", "none", "/mnt"])
+        .output();
     let can = tried.is_ok_and(|output| output.status.success());
     if !can {
         eprintln!("cannot run {test} on this machine: mounting in a namespace of one's own is denied");

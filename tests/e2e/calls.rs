@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, io::Write};
 
 #[test]
 fn calls_counted_from_the_start_are_the_slices() {
-    if !allows("java agent", "calls from the start") {
+    if !allows("agent library", "calls from the start") {
         return;
     }
     let _machine = machine();
@@ -21,7 +21,7 @@ fn calls_counted_from_the_start_are_the_slices() {
 
 #[test]
 fn calls_counted_after_attaching_are_the_slices() {
-    if !allows("java agent", "calls after attaching") {
+    if !allows("agent library", "calls after attaching") {
         return;
     }
     let _machine = machine();
@@ -30,7 +30,11 @@ fn calls_counted_after_attaching_are_the_slices() {
         let mut calls = Running::start(&mut java(&home, &["Calls", "wait"]));
         calls.line_with("ready");
         let mut recorder = Running::start(
-            plumb().args(["record", "--pid", &calls.pid().to_string(), "-f"]).arg(checkout("examples/calls/rules.toml")).arg("-o").arg(dir.path().join("r")),
+            plumb()
+                .args(["record", "--pid", &calls.pid().to_string(), "-f"])
+                .arg(checkout("examples/calls/rules.toml"))
+                .arg("-o")
+                .arg(dir.path().join("r")),
         );
         recorder.line_with("recording");
         writeln!(calls.stdin()).expect("the program reads");
@@ -48,13 +52,37 @@ fn calls_counted_after_attaching_are_the_slices() {
 fn check(version: &str, timeline: &TimelineFile, counted: &Value) {
     let counted: BTreeMap<String, u64> = serde_json::from_value(counted["calls"].clone()).expect("counts");
     let slices = slices(timeline);
-    let found: BTreeMap<String, u64> = counted.keys().map(|name| (name.clone(), slices.iter().filter(|(slice, _)| slice == name).count() as u64)).collect();
+    let found: BTreeMap<String, u64> = counted
+        .keys()
+        .map(|name| {
+            (
+                name.clone(),
+                slices.iter().filter(|(slice, _)| slice == name).count() as u64,
+            )
+        })
+        .collect();
     assert_eq!(found, counted, "JDK {version}");
-    let thrown = |name: &str| slices.iter().filter(|(slice, call)| slice == name && call.thrown).count() as u64;
+    let thrown = |name: &str| {
+        slices
+            .iter()
+            .filter(|(slice, call)| slice == name && call.thrown)
+            .count() as u64
+    };
     // Every third of each thread's 500 rounds throws, through both methods.
-    assert_eq!((thrown("Calls.throwing"), thrown("Calls.through"), thrown("Calls.leaf")), (4 * 167, 4 * 167, 0), "JDK {version}");
-    assert!(slices.iter().all(|(_, call)| !call.open_start && !call.open_end), "every call began and ended within the recording");
-    let deepest = slices.iter().filter(|(name, _)| name == "Calls.recursive").map(|(_, call)| call.depth).max();
+    assert_eq!(
+        (thrown("Calls.throwing"), thrown("Calls.through"), thrown("Calls.leaf")),
+        (4 * 167, 4 * 167, 0),
+        "JDK {version}"
+    );
+    assert!(
+        slices.iter().all(|(_, call)| !call.open_start && !call.open_end),
+        "every call began and ended within the recording"
+    );
+    let deepest = slices
+        .iter()
+        .filter(|(name, _)| name == "Calls.recursive")
+        .map(|(_, call)| call.depth)
+        .max();
     assert_eq!(deepest, Some(12), "JDK {version}: calls nest");
     assert_eq!(timeline.losses(), [], "nothing was lost");
 }
@@ -62,5 +90,6 @@ fn check(version: &str, timeline: &TimelineFile, counted: &Value) {
 fn slices(timeline: &TimelineFile) -> Vec<(String, Slice)> {
     let threads = tracks(timeline, TrackKind::Thread);
     let all = threads.flat_map(|(id, _)| timeline.slices(id, 0, u64::MAX, 0).expect("slices"));
-    all.map(|slice| (timeline.string(slice.name).to_owned(), slice)).collect()
+    all.map(|slice| (timeline.string(slice.name).to_owned(), slice))
+        .collect()
 }

@@ -11,12 +11,16 @@ use std::{
 
 #[test]
 fn damaged_recordings_merge_as_far_as_they_are_whole() {
-    if !allows("kernel tracing", "damage") {
+    if !allows("kernel-events", "damage") {
         return;
     }
     let _machine = machine();
     let dir = scratch();
-    let (_, whole) = record(dir.path(), &["--no-jvm", "-f", "kernel"], &Command::new(example("pingpong")));
+    let (_, whole) = record(
+        dir.path(),
+        &["--no-jvm", "-f", "kernel"],
+        &Command::new(example("pingpong")),
+    );
     let threads = tracks(&whole, TrackKind::Thread).count();
     let files = files_below(&dir.path().join("r"));
     assert!(files.len() > 1, "manifest and streams");
@@ -27,11 +31,21 @@ fn damaged_recordings_merge_as_far_as_they_are_whole() {
             let hit = copy.join(file.strip_prefix(dir.path().join("r")).expect("below"));
             rewrite(&hit, damage);
             let merged = dir.path().join("copy.plumb");
-            let output = plumb().arg("merge").arg(&copy).arg("-o").arg(&merged).output().expect("plumb runs");
+            let output = plumb()
+                .arg("merge")
+                .arg(&copy)
+                .arg("-o")
+                .arg(&merged)
+                .output()
+                .expect("plumb runs");
             assert_no_crash(&output, &hit);
             if output.status.success() {
                 let found = tracks(&crate::support::open(&merged), TrackKind::Thread).count();
-                assert!(found * 2 > threads || files.len() < 3, "{}: {found} of {threads} threads left", hit.display());
+                assert!(
+                    found * 2 > threads || files.len() < 3,
+                    "{}: {found} of {threads} threads left",
+                    hit.display()
+                );
                 fs::remove_file(&merged).expect("removable");
             } else {
                 assert!(told(&output).contains("remedy: "), "{}", told(&output));
@@ -43,12 +57,16 @@ fn damaged_recordings_merge_as_far_as_they_are_whole() {
 
 #[test]
 fn damaged_timelines_are_refused_or_read_but_never_crash() {
-    if !allows("kernel tracing", "damage") {
+    if !allows("kernel-events", "damage") {
         return;
     }
     let _machine = machine();
     let dir = scratch();
-    record(dir.path(), &["--no-jvm", "-f", "kernel"], &Command::new(example("pingpong")));
+    record(
+        dir.path(),
+        &["--no-jvm", "-f", "kernel"],
+        &Command::new(example("pingpong")),
+    );
     let whole = fs::read(dir.path().join("r.plumb")).expect("a timeline");
     let damaged = dir.path().join("damaged.plumb");
     for step in 0..24 {
@@ -59,7 +77,10 @@ fn damaged_timelines_are_refused_or_read_but_never_crash() {
         check_readers(&damaged);
         fs::write(&damaged, &whole[..at]).expect("writable");
         check_readers(&damaged);
-        assert!(TimelineFile::open(&damaged).is_err(), "a timeline cut at {at} has lost its footer");
+        assert!(
+            TimelineFile::open(&damaged).is_err(),
+            "a timeline cut at {at} has lost its footer"
+        );
     }
 }
 
@@ -67,13 +88,28 @@ fn check_readers(timeline: &Path) {
     for command in ["ledger", "report"] {
         let output = plumb().arg(command).arg(timeline).output().expect("plumb runs");
         assert_no_crash(&output, timeline);
-        assert!(output.status.success() || told(&output).contains("remedy: "), "{}", told(&output));
+        assert!(
+            output.status.success() || told(&output).contains("remedy: "),
+            "{}",
+            told(&output)
+        );
     }
 }
 
 fn assert_no_crash(output: &Output, file: &Path) {
-    assert!(matches!(output.status.code(), Some(0 | 1)), "{}: {}\n{}", file.display(), output.status, told(output));
-    assert!(!told(output).contains("panicked"), "{}: {}", file.display(), told(output));
+    assert!(
+        matches!(output.status.code(), Some(0 | 1)),
+        "{}: {}\n{}",
+        file.display(),
+        output.status,
+        told(output)
+    );
+    assert!(
+        !told(output).contains("panicked"),
+        "{}: {}",
+        file.display(),
+        told(output)
+    );
 }
 
 fn cut(bytes: &mut Vec<u8>) {

@@ -14,17 +14,27 @@ struct Tolerance {
     ns_by_root_slice: f64,
 }
 
-const RUNNING: Tolerance = Tolerance { share: 0.005, ns_by_root_slice: 8_000.0 };
-const READY: Tolerance = Tolerance { share: 0.02, ns_by_root_slice: 20_000.0 };
+const RUNNING: Tolerance = Tolerance {
+    share: 0.005,
+    ns_by_root_slice: 8_000.0,
+};
+const READY: Tolerance = Tolerance {
+    share: 0.02,
+    ns_by_root_slice: 20_000.0,
+};
 
 #[test]
 fn ledger_agrees_with_schedstat_and_rows_sum_to_lives() {
-    if !allows("kernel tracing", "kernel_books") {
+    if !allows("kernel-events", "kernel_books") {
         return;
     }
     let _machine = machine();
     let dir = scratch();
-    let (printed, timeline) = record(dir.path(), &["--no-jvm", "-f", "kernel"], &Command::new(example("bookkeeper")));
+    let (printed, timeline) = record(
+        dir.path(),
+        &["--no-jvm", "-f", "kernel"],
+        &Command::new(example("bookkeeper")),
+    );
     let books = last_json(&printed);
     let rows = books["threads"].as_array().expect("threads");
     assert_eq!(rows.len(), 10);
@@ -37,23 +47,36 @@ fn ledger_agrees_with_schedstat_and_rows_sum_to_lives() {
 /// What the timeline and a row of the kernel's books disagree in.
 fn check(timeline: &TimelineFile, row: &Value) -> Vec<String> {
     let track = thread(timeline, number(row, "tid"));
-    let totals = timeline.totals(track, number(row, "from_ns"), number(row, "to_ns")).expect("totals");
+    let totals = timeline
+        .totals(track, number(row, "from_ns"), number(row, "to_ns"))
+        .expect("totals");
     let slices = number(row, "slices");
     let switches = totals.voluntary + totals.involuntary;
     let mut faults = Vec::new();
     let mut judge = |what: &str, got: u64, wanted: u64, tolerance: &Tolerance| {
         let allowed = (wanted as f64 * tolerance.share).max(tolerance.ns_by_root_slice * (slices as f64).sqrt());
         let off = got.abs_diff(wanted) as f64;
-        let line = format!("{} {what}: {got} ns, the kernel says {wanted}, off {off}, allowed {allowed:.0}", row["name"]);
+        let line = format!(
+            "{} {what}: {got} ns, the kernel says {wanted}, off {off}, allowed {allowed:.0}",
+            row["name"]
+        );
         println!("{line}");
         if off > allowed {
             faults.push(line);
         }
     };
-    judge("running", totals.states.get(State::Running), number(row, "run_ns"), &RUNNING);
+    judge(
+        "running",
+        totals.states.get(State::Running),
+        number(row, "run_ns"),
+        &RUNNING,
+    );
     judge("ready", totals.states.get(State::Ready), number(row, "wait_ns"), &READY);
     if switches != slices {
-        faults.push(format!("{}: {switches} time slices, the kernel says {slices}", row["name"]));
+        faults.push(format!(
+            "{}: {switches} time slices, the kernel says {slices}",
+            row["name"]
+        ));
     }
     faults
 }

@@ -6,7 +6,7 @@ use std::{io::Write, path::Path};
 
 #[test]
 fn a_killed_recorder_leaves_a_recording_that_merges_and_a_jvm_that_works() {
-    if !allows("java agent", "killed") || !allows("kernel tracing", "killed") {
+    if !allows("agent library", "killed") || !allows("kernel-events", "killed") {
         return;
     }
     let _machine = machine();
@@ -24,18 +24,39 @@ fn a_killed_recorder_leaves_a_recording_that_merges_and_a_jvm_that_works() {
         );
         recorder.line_with("recording");
         let before = size(&recording);
-        wait_for("the recording to grow", || (size(&recording) > before + 4096).then_some(()));
+        wait_for("the recording to grow", || {
+            (size(&recording) > before + 4096).then_some(())
+        });
         recorder.signal("KILL");
         let _killed = recorder.end();
 
         succeed(plumb().arg("merge").arg(&recording));
         let timeline = open(&dir.path().join("r.plumb"));
-        assert!(tracks(&timeline, TrackKind::Thread).any(|(_, track)| track.tid == Some(calls.pid())), "the JVM's main thread is there");
+        assert!(
+            tracks(&timeline, TrackKind::Thread).any(|(_, track)| track.tid == Some(calls.pid())),
+            "the JVM's main thread is there"
+        );
         assert!(!timeline.losses().is_empty(), "what was not drained is a loss");
-        assert!(timeline.losses().iter().any(|loss| loss.events.is_none()), "of a count that nobody knows");
+        assert!(
+            timeline.losses().iter().any(|loss| loss.events.is_none()),
+            "of a count that nobody knows"
+        );
 
         // The life line is cut: a second recorder finds the JVM as the first one did.
-        succeed(plumb().args(["record", "-d", "200ms", "-f", "jvm", "--pid", &calls.pid().to_string(), "-o"]).arg(dir.path().join("again")));
+        succeed(
+            plumb()
+                .args([
+                    "record",
+                    "-d",
+                    "200ms",
+                    "-f",
+                    "jvm",
+                    "--pid",
+                    &calls.pid().to_string(),
+                    "-o",
+                ])
+                .arg(dir.path().join("again")),
+        );
         writeln!(calls.stdin()).expect("the program lives on");
         calls.line_with("{\"calls\"");
         writeln!(calls.stdin()).expect("the program lives on");

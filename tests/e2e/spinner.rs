@@ -21,27 +21,47 @@ struct Gap {
 
 #[test]
 fn gaps_are_off_cpu_intervals_and_off_cpu_intervals_are_gaps() {
-    if !allows("kernel tracing", "spinner") {
+    if !allows("kernel-events", "spinner") {
         return;
     }
     let _machine = machine();
     let dir = scratch();
-    let (printed, timeline) = record(dir.path(), &["--no-jvm", "-f", "kernel"], &Command::new(example("spinner")));
+    let (printed, timeline) = record(
+        dir.path(),
+        &["--no-jvm", "-f", "kernel"],
+        &Command::new(example("spinner")),
+    );
     let log = last_json(&printed);
     let gaps: Vec<Gap> = log["gaps"].as_array().expect("gaps").iter().map(gap).collect();
     let track = thread(&timeline, number(&log, "tid"));
-    let states = timeline.states(track, number(&log, "from_ns"), number(&log, "to_ns")).expect("states");
+    let states = timeline
+        .states(track, number(&log, "from_ns"), number(&log, "to_ns"))
+        .expect("states");
     let off = off_cpu(&states, number(&log, "from_ns"), number(&log, "to_ns"));
     assert!(off.len() > 20, "the rival took the CPU only {} times", off.len());
 
-    let unseen: Vec<&Gap> = off.iter().filter(|off| !gaps.iter().any(|gap| holds(gap, off))).collect();
-    assert!(unseen.is_empty(), "{} of {} off-CPU intervals are no gap: {unseen:?}", unseen.len(), off.len());
+    let unseen: Vec<&Gap> = off
+        .iter()
+        .filter(|off| !gaps.iter().any(|gap| holds(gap, off)))
+        .collect();
+    assert!(
+        unseen.is_empty(),
+        "{} of {} off-CPU intervals are no gap: {unseen:?}",
+        unseen.len(),
+        off.len()
+    );
     let unexplained = unexplained(&gaps, &off, &states);
-    assert!(unexplained.is_empty(), "gaps that the timeline does not know of: {unexplained:?}");
+    assert!(
+        unexplained.is_empty(),
+        "gaps that the timeline does not know of: {unexplained:?}"
+    );
 }
 
 fn gap(pair: &Value) -> Gap {
-    Gap { from_ns: pair[0].as_u64().expect("ns"), to_ns: pair[1].as_u64().expect("ns") }
+    Gap {
+        from_ns: pair[0].as_u64().expect("ns"),
+        to_ns: pair[1].as_u64().expect("ns"),
+    }
 }
 
 /// The stretches off the CPU, adjoining states joined, that lie within the log.
@@ -50,7 +70,10 @@ fn off_cpu(states: &[StateInterval], from_ns: u64, to_ns: u64) -> Vec<Gap> {
     for state in states.iter().filter(|state| state.state != State::Running) {
         match off.last_mut() {
             Some(last) if last.to_ns == state.start_ns => last.to_ns = state.end_ns,
-            _ => off.push(Gap { from_ns: state.start_ns, to_ns: state.end_ns }),
+            _ => off.push(Gap {
+                from_ns: state.start_ns,
+                to_ns: state.end_ns,
+            }),
         }
     }
     off.retain(|off| off.from_ns >= from_ns && off.to_ns <= to_ns);
@@ -63,10 +86,14 @@ fn holds(outer: &Gap, inner: &Gap) -> bool {
 
 /// Long gaps without an off-CPU interval, in slices whose stolen time does not make up for them.
 fn unexplained(gaps: &[Gap], off: &[Gap], states: &[StateInterval]) -> Vec<(Gap, u64)> {
-    let bare = gaps.iter().filter(|gap| gap.to_ns - gap.from_ns > GAP_MIN_NS && !off.iter().any(|off| holds(gap, off)));
+    let bare = gaps
+        .iter()
+        .filter(|gap| gap.to_ns - gap.from_ns > GAP_MIN_NS && !off.iter().any(|off| holds(gap, off)));
     let mut left: Vec<(Gap, u64)> = Vec::new();
     for gap in bare {
-        let slice = states.iter().find(|state| state.state == State::Running && state.start_ns < gap.to_ns && gap.from_ns < state.end_ns);
+        let slice = states
+            .iter()
+            .find(|state| state.state == State::Running && state.start_ns < gap.to_ns && gap.from_ns < state.end_ns);
         let stolen_ns = slice.map_or(0, |slice| slice.stolen_ns);
         let within_ns: u64 = match slice {
             Some(slice) => gaps.iter().map(|gap| overlap_ns(gap, slice)).sum(),
@@ -80,5 +107,7 @@ fn unexplained(gaps: &[Gap], off: &[Gap], states: &[StateInterval]) -> Vec<(Gap,
 }
 
 fn overlap_ns(gap: &Gap, slice: &StateInterval) -> u64 {
-    gap.to_ns.min(slice.end_ns).saturating_sub(gap.from_ns.max(slice.start_ns))
+    gap.to_ns
+        .min(slice.end_ns)
+        .saturating_sub(gap.from_ns.max(slice.start_ns))
 }

@@ -28,8 +28,14 @@ pub fn plumb() -> Command {
 
 /// A program of examples/.
 pub fn example(name: &str) -> PathBuf {
-    let program = Path::new(env!("CARGO_BIN_EXE_plumb")).with_file_name("examples").join(name);
-    assert!(program.exists(), "{} is not built: run `cargo build --examples`", program.display());
+    let program = Path::new(env!("CARGO_BIN_EXE_plumb"))
+        .with_file_name("examples")
+        .join(name);
+    assert!(
+        program.exists(),
+        "{} is not built: run `cargo build --examples`",
+        program.display()
+    );
     program
 }
 
@@ -46,18 +52,30 @@ pub fn scratch() -> TempDir {
 /// Runs to the end and fails the test unless it succeeds; its standard output.
 pub fn succeed(command: &mut Command) -> String {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    assert!(output.status.success(), "{command:?}: {}\n{}", output.status, told(&output));
+    assert!(
+        output.status.success(),
+        "{command:?}: {}\n{}",
+        output.status,
+        told(&output)
+    );
     String::from_utf8(output.stdout).expect("UTF-8 on standard output")
 }
 
 /// Standard output and error of a command that has ended.
 pub fn told(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+    format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
 }
 
 /// The last line of JSON.
 pub fn last_json(text: &str) -> Value {
-    let last = text.lines().rev().find_map(|line| serde_json::from_str(line).ok().filter(Value::is_object));
+    let last = text
+        .lines()
+        .rev()
+        .find_map(|line| serde_json::from_str(line).ok().filter(Value::is_object));
     last.unwrap_or_else(|| panic!("no line of JSON in: {text}"))
 }
 
@@ -66,9 +84,14 @@ pub fn allows(check: &str, test: &str) -> bool {
     static DOCTOR: OnceLock<Value> = OnceLock::new();
     let doctor = DOCTOR.get_or_init(|| {
         let output = plumb().args(["doctor", "--json"]).output().expect("plumb doctor runs");
-        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("plumb doctor --json: {error}: {}", told(&output)))
+        serde_json::from_slice(&output.stdout)
+            .unwrap_or_else(|error| panic!("plumb doctor --json: {error}: {}", told(&output)))
     });
-    let found = doctor["checks"].as_array().into_iter().flatten().find(|found| found["name"] == check);
+    let found = doctor["checks"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .find(|found| found["name"] == check);
     let found = found.unwrap_or_else(|| panic!("plumb doctor has no check {check}: {doctor}"));
     if found["ok"] != true {
         eprintln!("cannot run {test} on this machine: {check}: {}", found["why"]);
@@ -78,17 +101,27 @@ pub fn allows(check: &str, test: &str) -> bool {
 
 /// The Java runtimes to test with: (version, home). `cargo xtask test` names them in PLUMB_JDK17 and PLUMB_JDK25.
 pub fn jdks() -> Vec<(&'static str, PathBuf)> {
-    ["17", "25"].into_iter().filter_map(|version| Some((version, java_home(version)?))).collect()
+    ["17", "25"]
+        .into_iter()
+        .filter_map(|version| Some((version, java_home(version)?)))
+        .collect()
 }
 
 fn java_home(version: &str) -> Option<PathBuf> {
     if let Some(home) = std::env::var_os(format!("PLUMB_JDK{version}")) {
         return Some(home.into());
     }
-    let homes = std::fs::read_dir("/usr/lib/jvm").ok()?.flatten().map(|entry| entry.path());
-    let found = homes.filter(|home| home.to_string_lossy().contains(version)).find(|home| home.join("bin/java").exists());
+    let homes = std::fs::read_dir("/usr/lib/jvm")
+        .ok()?
+        .flatten()
+        .map(|entry| entry.path());
+    let found = homes
+        .filter(|home| home.to_string_lossy().contains(version))
+        .find(|home| home.join("bin/java").exists());
     if found.is_none() {
-        eprintln!("cannot run with JDK {version}: PLUMB_JDK{version} is not set and /usr/lib/jvm has none; `cargo xtask test` gets one");
+        eprintln!(
+            "cannot run with JDK {version}: PLUMB_JDK{version} is not set and /usr/lib/jvm has none; `cargo xtask test` gets one"
+        );
     }
     found
 }
@@ -98,9 +131,17 @@ pub fn java_classes() -> &'static Path {
     static CLASSES: OnceLock<PathBuf> = OnceLock::new();
     CLASSES.get_or_init(|| {
         let classes = Path::new(env!("CARGO_TARGET_TMPDIR")).join("classes");
-        let sources = std::fs::read_dir(checkout("examples/calls/src")).expect("the sources").flatten().map(|entry| entry.path());
+        let sources = std::fs::read_dir(checkout("examples/calls/src"))
+            .expect("the sources")
+            .flatten()
+            .map(|entry| entry.path());
         let javac = java_home("17").expect("a JDK 17").join("bin/javac");
-        succeed(Command::new(javac).args(["--release", "17", "-d"]).arg(&classes).args(sources));
+        succeed(
+            Command::new(javac)
+                .args(["--release", "17", "-d"])
+                .arg(&classes)
+                .args(sources),
+        );
         classes
     })
 }
@@ -115,7 +156,14 @@ pub fn java(home: &Path, arguments: &[&str]) -> Command {
 /// `plumb record ARGUMENTS -o DIR/r -- COMMAND`, merged: what the command printed, and the timeline.
 pub fn record(dir: &Path, arguments: &[&str], command: &Command) -> (String, TimelineFile) {
     let mut recorder = plumb();
-    recorder.arg("record").args(arguments).arg("-o").arg(dir.join("r")).arg("--").arg(command.get_program()).args(command.get_args());
+    recorder
+        .arg("record")
+        .args(arguments)
+        .arg("-o")
+        .arg(dir.join("r"))
+        .arg("--")
+        .arg(command.get_program())
+        .args(command.get_args());
     let printed = succeed(&mut recorder);
     (printed, open(&dir.join("r.plumb")))
 }
@@ -127,7 +175,12 @@ pub fn open(path: &Path) -> TimelineFile {
 
 /// The tracks of a kind, with their numbers.
 pub fn tracks(timeline: &TimelineFile, kind: TrackKind) -> impl Iterator<Item = (TrackId, &Track)> {
-    timeline.tracks().iter().enumerate().filter(move |(_, track)| track.kind == kind).map(|(index, track)| (TrackId(index as u32), track))
+    timeline
+        .tracks()
+        .iter()
+        .enumerate()
+        .filter(move |(_, track)| track.kind == kind)
+        .map(|(index, track)| (TrackId(index as u32), track))
 }
 
 /// The track of a thread.
@@ -138,7 +191,9 @@ pub fn thread(timeline: &TimelineFile, tid: u64) -> TrackId {
 
 /// A number in JSON.
 pub fn number(value: &Value, key: &str) -> u64 {
-    value[key].as_u64().unwrap_or_else(|| panic!("no number {key} in {value}"))
+    value[key]
+        .as_u64()
+        .unwrap_or_else(|| panic!("no number {key} in {value}"))
 }
 
 /// Waits until `condition` gives something.
@@ -164,14 +219,22 @@ pub struct Running {
 impl Running {
     /// Starts it.
     pub fn start(command: &mut Command) -> Running {
-        let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let piped = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         let mut child = piped.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let (sender, lines) = std::sync::mpsc::channel();
         let (stdout, stderr) = (child.stdout.take().expect("piped"), child.stderr.take().expect("piped"));
         let of_errors = sender.clone();
         std::thread::spawn(move || forward(stdout, &sender));
         let errors = std::thread::spawn(move || forward(stderr, &of_errors));
-        Running { child, lines, errors: Some(errors), seen: String::new() }
+        Running {
+            child,
+            lines,
+            errors: Some(errors),
+            seen: String::new(),
+        }
     }
 
     pub fn pid(&self) -> u32 {
@@ -208,7 +271,9 @@ impl Running {
     /// Waits for its end: the status, and all that it said.
     pub fn end(mut self) -> (ExitStatus, String) {
         drop(self.child.stdin.take());
-        let status = wait_for("the end of a process", || self.child.try_wait().expect("a child of ours"));
+        let status = wait_for("the end of a process", || {
+            self.child.try_wait().expect("a child of ours")
+        });
         if let Some(errors) = self.errors.take() {
             let _ = errors.join();
         }

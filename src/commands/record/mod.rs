@@ -1,0 +1,177 @@
+//! `plumb record`.
+
+mod agents;
+mod plan;
+mod progress;
+mod subject;
+
+use super::merge;
+use crate::{
+    failure::OrRemedy,
+    interrupt,
+    time::{parse_length, shown},
+};
+pub use agents::with_remedy;
+
+use agents::Agents;
+use anyhow::{Result, anyhow};
+use clap::ArgGroup;
+use plan::Plan;
+use plumb_collector::{Recorder, Summary};
+use progress::Progress;
+use std::{
+    path::PathBuf,
+    sync::atomic::{AtomicBool, Ordering},
+    time::{Duration, Instant},
+};
+use subject::Subject;
+
+/// Record a command, running JVMs or the whole system, and merge into a timeline
+#[derive(clap::Args)]
+#[command(after_long_help = HELP, group(ArgGroup::new("what").required(true).args(["pid", "all", "command"])))]
+pub struct Arguments {
+    /// Rule file or preset (jvm, kernel, tomcat); may be given several times, later ones win [default: jvm and kernel]
+    #[arg(short = 'f', long = "rules", value_name = "RULES")]
+    rules: Vec<String>,
+    /// Directory of the recording, which must not exist [default: plumb-NAME-PID-TIME in the current directory]
+    #[arg(short, long, value_name = "DIR")]
+    output: Option<PathBuf>,
+    /// Stop after this time, as in 30s or 1.5m [default: when the command or the JVMs end, or at Ctrl-C]
+    #[arg(short, long, value_name = "TIME", value_parser = parse_length)]
+    duration: Option<u64>,
+    /// Attach to these running JVMs
+    #[arg(long, value_name = "PID", num_args = 1..)]
+    pid: Vec<u32>,
+    /// The kernel side of the whole system, no JVM
+    #[arg(long)]
+    all: bool,
+    /// Record nothing of the kernel: states are then those that the JVM tells
+    #[arg(long, conflicts_with = "all")]
+    no_kernel: bool,
+    /// Record nothing inside the JVM
+    #[arg(long)]
+    no_jvm: bool,
+    /// Leave the merging to a later `plumb merge`
+    #[arg(long)]
+    no_merge: bool,
+    /// The command to start, with its arguments; a JVM in it gets the agent at its start
+    #[arg(last = true, value_name = "CMD")]
+    command: Vec<String>,
+}
+
+const HELP: &str = "\
+One of `-- CMD…`, `--pid` and `--all` says what is recorded. The result is the directory DIR and, merged from it, the timeline
+DIR.plumb. Both are readable by their owner only: they hold names and paths of production.
+
+Ctrl-C ends the recording cleanly and keeps everything; so does SIGTERM. A JVM that was attached to gets its original bytecode back.
+When plumb itself is killed, what it had drained is kept: `plumb merge DIR` makes the timeline.
+
+Examples:
+  plumb record -f tomcat --pid 4711 -d 30s -o slow          a running Tomcat, for 30 seconds
+  plumb record -f tomcat -f shop.toml --pid 4711 -d 30s     with rules of one's own on top
+  plumb record -- java -jar shop.jar                        a JVM from its start to its end
+  plumb record --all -d 10s -o host                         who had the CPUs of this machine
+  plumb record --no-merge -f jvm --pid 4711 -o there        record here, merge elsewhere
+
+What may go wrong: `plumb doctor` tells what this machine allows; `plumb rules check` what rules would match.";
+
+/// How often is looked whether the recording should end.
+const TURN: Duration = Duration::from_millis(20);
+
+/// Runs the subcommand.
+pub fn run(arguments: &Arguments) -> Result<()> {
+    let plan = Plan::of(arguments)?;
+    let stop = interrupt::stop_flag()?;
+    let mut recorder =
+        Recorder::start(plan.options.clone()).or_remedy("`plumb doctor` tells what this machine allows")?;
+    let (subject, agents) = match begin(arguments, &plan, &mut recorder) {
+        Ok(begun) => begun,
+        Err(error) => {
+            // Nothing was recorded: what lies there is only what we have made ourselves.
+            drop(recorder);
+            let _ = std::fs::remove_dir_all(&plan.options.dir);
+            return Err(error);
+        }
+    };
+    eprintln!(
+        "recording {} into {}; Ctrl-C ends it and keeps everything",
+        subject.shown(),
+        plan.options.dir.display()
+    );
+    let summary = follow(arguments, recorder, subject, agents, &stop)?;
+    finish(&plan, &summary)
+}
+
+fn begin(arguments: &Arguments, plan: &Plan, recorder: &mut Recorder) -> Result<(Subject, Agents)> {
+    let mut agents = Agents::default();
+    if let (Some(matcher), false) = (&plan.matcher, arguments.pid.is_empty()) {
+        agents.attach(&arguments.pid, matcher, recorder)?;
+    }
+    let subject = Subject::begin(arguments, plan.matcher.as_ref())?;
+    if let Some(pid) = subject.started_pid() {
+        // It may have ended by now, which is no fault.
+        let _ = recorder.add_target(pid);
+    }
+    Ok((subject, agents))
+}
+
+/// Until the time is over, the subject has ended, somebody asks to stop, or nothing more can be stored.
+fn follow(
+    arguments: &Arguments,
+    mut recorder: Recorder,
+    mut subject: Subject,
+    mut agents: Agents,
+    stop: &AtomicBool,
+) -> Result<Summary> {
+    let deadline = arguments.duration.map(|ns| Instant::now() + Duration::from_nanos(ns));
+    let mut progress = Progress::new();
+    loop {
+        let is_over = deadline.is_some_and(|deadline| Instant::now() >= deadline);
+        if is_over || stop.load(Ordering::Relaxed) || subject.has_ended() || recorder.ended_early().is_some() {
+            break;
+        }
+        subject.wait(TURN, &mut recorder, &mut agents);
+        agents.forget_ended();
+        progress.tell(&recorder);
+    }
+    progress.clear();
+    agents.stop();
+    subject.tell_end();
+    recorder
+        .stop()
+        .or_remedy("what was written before stays: `plumb merge` makes a timeline of it")
+}
+
+fn finish(plan: &Plan, summary: &Summary) -> Result<()> {
+    tell_summary(summary);
+    if let Some(timeline) = &plan.timeline {
+        merge::merge(std::slice::from_ref(&summary.dir), timeline)?;
+    }
+    match &summary.cut_short {
+        None => Ok(()),
+        Some(reason) => Err(anyhow!("the recording ended early: {reason}"))
+            .remedy("what was written before that is kept; free space, or record elsewhere with -o"),
+    }
+}
+
+fn tell_summary(summary: &Summary) {
+    let Summary {
+        dir,
+        counts,
+        duration_ns,
+        cut_short: _,
+        notes,
+    } = summary;
+    eprintln!(
+        "recorded {} into {}: {} records of the kernel, {} of JVMs, {} lost, {:.1} MB",
+        shown(*duration_ns),
+        dir.display(),
+        counts.kernel_stored,
+        counts.jvm_stored,
+        counts.kernel_lost + counts.jvm_lost + counts.definitions_lost,
+        counts.bytes as f64 / 1e6,
+    );
+    for note in notes {
+        eprintln!("note: {note}");
+    }
+}

@@ -1,0 +1,155 @@
+//! From the arguments to what the recorder is to do.
+
+use super::Arguments;
+use crate::{
+    commands::{merge, rules},
+    failure::OrRemedy,
+};
+use anyhow::{Context, Result, anyhow};
+use plumb_collector::{KernelOptions, Options, Scope};
+use plumb_filters::{KernelScope, Rules};
+use plumb_trace::recording::{Group, RuleSource};
+use std::{
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
+
+/// What is recorded, and what becomes of it.
+pub struct Plan {
+    /// For the recorder.
+    pub options: Options,
+    /// Compiled rules for agents; `None` where nothing inside JVMs is wanted.
+    pub matcher: Option<Vec<u8>>,
+    /// Where the timeline goes, unless it is left to later.
+    pub timeline: Option<PathBuf>,
+}
+
+impl Plan {
+    /// Reads the rules and checks what can be checked before anything is begun.
+    pub fn of(arguments: &Arguments) -> Result<Plan> {
+        let rules = rules::read(&rule_names(arguments))?;
+        let (kernel, kernel_absent) = kernel(arguments, &rules);
+        let matcher = (!arguments.no_jvm && !arguments.all && rules.want_jvm()).then(|| rules.compile());
+        if kernel.is_none() && matcher.is_none() {
+            let cause = Err(anyhow!("these rules and options leave nothing to record"));
+            return cause.remedy("use the presets: -f jvm for JVMs, -f kernel for the scheduler");
+        }
+        let dir = match &arguments.output {
+            Some(dir) => dir.clone(),
+            None => default_dir(arguments)?,
+        };
+        let timeline = (!arguments.no_merge).then(|| merge::default_output(&dir));
+        refuse_existing(&dir)?;
+        timeline.as_deref().map_or(Ok(()), refuse_existing)?;
+        Ok(Plan {
+            options: options(arguments, &rules, dir, kernel, kernel_absent),
+            matcher,
+            timeline,
+        })
+    }
+}
+
+fn rule_names(arguments: &Arguments) -> Vec<String> {
+    match (arguments.rules.is_empty(), arguments.all) {
+        (false, _) => arguments.rules.clone(),
+        (true, true) => vec!["kernel".to_owned()],
+        (true, false) => vec!["jvm".to_owned(), "kernel".to_owned()],
+    }
+}
+
+/// The kernel side, or why there is none.
+fn kernel(arguments: &Arguments, rules: &Rules) -> (Option<KernelOptions>, Option<String>) {
+    let scope = match rules.kernel.map(|kernel| kernel.scope) {
+        _ if arguments.no_kernel => return (None, Some("--no-kernel was given".to_owned())),
+        _ if arguments.all => Scope::System,
+        None => return (None, Some("the rules ask for no kernel events".to_owned())),
+        Some(KernelScope::System) => Scope::System,
+        Some(KernelScope::Tree) => Scope::Tree,
+    };
+    (
+        Some(KernelOptions {
+            scope,
+            ring_bytes: None,
+        }),
+        None,
+    )
+}
+
+fn options(
+    arguments: &Arguments,
+    rules: &Rules,
+    dir: PathBuf,
+    kernel: Option<KernelOptions>,
+    kernel_absent: Option<String>,
+) -> Options {
+    let group = |group: &plumb_filters::Group| Group {
+        name: group.name.clone(),
+        threads: group.threads.clone(),
+    };
+    let source = |source: &plumb_filters::Source| RuleSource {
+        name: source.name.clone(),
+        text: source.text.clone(),
+    };
+    Options {
+        dir,
+        targets: arguments.pid.clone(),
+        groups: rules.groups.iter().map(group).collect(),
+        units: rules.units().into_iter().map(str::to_owned).collect(),
+        rules: rules.sources.iter().map(source).collect(),
+        kernel,
+        kernel_absent,
+    }
+}
+
+fn refuse_existing(path: &Path) -> Result<()> {
+    // A link is not followed, so that one that points nowhere is in the way as well.
+    match path.symlink_metadata() {
+        Ok(_) => Err(anyhow!("{} exists already", path.display())).remedy("name another with -o, or move it away"),
+        Err(_) => Ok(()),
+    }
+}
+
+/// plumb-NAME-PID-TIME: of the first process, the command, or the host.
+fn default_dir(arguments: &Arguments) -> Result<PathBuf> {
+    let now = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .context("the clock stands before 1970")?;
+    let (name, pid) = match (arguments.command.first(), arguments.pid.first()) {
+        (Some(program), _) => (file_name(program), std::process::id()),
+        (None, Some(&pid)) => (comm(pid).unwrap_or_else(|| "process".to_owned()), pid),
+        (None, None) => ("host".to_owned(), std::process::id()),
+    };
+    Ok(PathBuf::from(format!(
+        "plumb-{}-{pid}-{}",
+        harmless(&name),
+        now.as_secs()
+    )))
+}
+
+fn file_name(program: &str) -> String {
+    Path::new(program)
+        .file_name()
+        .map_or_else(|| program.to_owned(), |name| name.to_string_lossy().into_owned())
+}
+
+fn comm(pid: u32) -> Option<String> {
+    Some(
+        std::fs::read_to_string(format!("/proc/{pid}/comm"))
+            .ok()?
+            .trim_end()
+            .to_owned(),
+    )
+}
+
+/// A process may call itself anything, slashes included.
+fn harmless(name: &str) -> String {
+    name.chars()
+        .map(|c| {
+            if c.is_ascii_alphanumeric() || "._-".contains(c) {
+                c
+            } else {
+                '_'
+            }
+        })
+        .collect()
+}

@@ -1,0 +1,43 @@
+//! `plumb report`.
+
+use super::timeline;
+use crate::failure::OrRemedy;
+use anyhow::Result;
+use plumb_analysis::report;
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+};
+
+/// Say what is overloaded, why, and on what evidence
+#[derive(clap::Args)]
+#[command(after_long_help = HELP)]
+pub struct Arguments {
+    /// The timeline
+    #[arg(value_name = "FILE")]
+    timeline: PathBuf,
+    /// Machine-readable: {"findings": [...], "units": [...]}
+    #[arg(long)]
+    json: bool,
+}
+
+const HELP: &str = "\
+A finding names a group of threads, what it waits for (its share of the time in which it had something to do), who has what it
+waits for, and what can be done. Below stand the latencies of each kind of unit, and what they consist of.
+
+Examples:
+  plumb report slow.plumb
+  plumb report slow.plumb --json | jq '.findings[] | {kind, group, share}'";
+
+/// Runs the subcommand.
+pub fn run(arguments: &Arguments) -> Result<()> {
+    let timeline = timeline::open(&arguments.timeline)?;
+    let report = report(&timeline, timeline::window(&timeline, None, None)?).or_remedy(timeline::REMEDY)?;
+    let mut out = io::stdout().lock();
+    if arguments.json {
+        writeln!(out, "{:#}", report.to_json())?;
+    } else {
+        write!(out, "{report}")?;
+    }
+    Ok(())
+}

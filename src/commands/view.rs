@@ -1,0 +1,44 @@
+//! `plumb view`.
+
+use crate::time::{Time, parse_time};
+use anyhow::Result;
+use std::path::PathBuf;
+
+/// Look at a timeline, in a window or as a picture
+#[derive(clap::Args)]
+#[command(after_long_help = HELP)]
+pub struct Arguments {
+    /// The timeline
+    #[arg(value_name = "FILE")]
+    timeline: PathBuf,
+    /// Write what the window would show as a PNG; needs no display
+    #[arg(long, value_name = "OUT.png")]
+    screenshot: Option<PathBuf>,
+    /// Size of the picture, pixels
+    #[arg(long, value_name = "WxH", default_value = "1600x900", value_parser = parse_size, requires = "screenshot")]
+    size: (u32, u32),
+    /// Begin of what is shown: from the start (1.5s, 200ms), or absolute ns (@NS)
+    #[arg(long, value_name = "T", value_parser = parse_time)]
+    from: Option<Time>,
+    /// End of what is shown
+    #[arg(long, value_name = "T", value_parser = parse_time)]
+    to: Option<Time>,
+}
+
+const HELP: &str = "\
+One row a thread, by groups, coloured by state; under it the calls of its methods.
+  wheel: zoom at the pointer · drag: move · point at something: what it is · Ctrl-F or /: search by name
+
+Examples:
+  plumb view slow.plumb
+  plumb view slow.plumb --screenshot slow.png --size 1920x1080
+  plumb view slow.plumb --screenshot slow.png --from 3.2s --to 3.4s";
+
+/// Largest side of a picture, pixels.
+const SIDE_MAX: u32 = 16_384;
+
+fn parse_size(text: &str) -> Result<(u32, u32), String> {
+    let side = |text: &str| text.parse().ok().filter(|side| (1..=SIDE_MAX).contains(side));
+    let sides = text.split_once('x').and_then(|(width, height)| Some((side(width)?, side(height)?)));
+    sides.ok_or_else(|| format!("a size is WIDTHxHEIGHT in pixels, each from 1 to {SIDE_MAX}, as in 1600x900"))
+}
