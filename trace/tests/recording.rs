@@ -70,7 +70,7 @@ fn any_kernel_record() -> impl Strategy<Value = KernelRecord> {
             },
         );
     let bytes = prop::array::uniform32(any::<u8>());
-    let any = (bytes.clone(), bytes, 0u8..9).prop_map(|(low, high, kind)| {
+    let any = (bytes, bytes, 0u8..9).prop_map(|(low, high, kind)| {
         let mut bytes = [0; KERNEL_RECORD_BYTES];
         bytes[..32].copy_from_slice(&low);
         bytes[32..].copy_from_slice(&high);
@@ -90,7 +90,7 @@ proptest! {
 
     #[test]
     fn jvm_records_come_back(records in prop::collection::vec((any::<u64>(), any::<u64>(), 0u64..12, any::<bool>()), 0..60)) {
-        let record = |(ticks, word, kind, likely)| JvmRecord { ticks, word: if likely { kind | word % 3 << 32 } else { word } };
+        let record = |(ticks, word, kind, likely)| JvmRecord { ticks, word: if likely { kind | (word % 3) << 32 } else { word } };
         check_round_trip(Payload::Jvm(records.into_iter().map(record).collect()));
     }
 

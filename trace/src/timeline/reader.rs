@@ -69,6 +69,19 @@ impl TimelineFile {
         self.source.bytes_read()
     }
 
+    /// Widths of the buckets of a track's levels of detail, ns, finest first. None: its intervals are so few that they are read themselves. At one of these
+    /// resolutions, and at finer ones than the first, [`Query::coarse_states`] is exact; else the state that is said to have the largest part may be the second.
+    ///
+    /// # Errors
+    /// See [`Query::states`].
+    pub fn coarse_widths(&self, track: TrackId) -> Result<Vec<u64>, TimelineError> {
+        let mut sequences = self.sequences(track)?;
+        sequences.retain(|sequence| sequence.kind == SequenceKind::Coarse);
+        let mut widths: Vec<u64> = sequences.iter().map(|sequence| 1 << sequence.level).collect();
+        widths.sort_unstable();
+        Ok(widths)
+    }
+
     /// The sequences of a track; none where there is no such track.
     fn sequences(&self, track: TrackId) -> Result<Vec<Sequence>, TimelineError> {
         if track.0 >= self.tail.track_count {
@@ -132,15 +145,7 @@ impl TimelineFile {
             let stop_ns = to_ns
                 .saturating_add(class_end_ns(sequence.level))
                 .saturating_add(sequence.disorder_ns);
-            result.extend(self.rows(
-                sequence,
-                Range {
-                    from_ns,
-                    to_ns,
-                    stop_ns,
-                },
-                wanted,
-            )?);
+            result.extend(self.rows(sequence, Range::window(from_ns, to_ns, stop_ns), wanted)?);
         }
         Ok(result)
     }
@@ -278,12 +283,12 @@ impl Query for TimelineFile {
     }
 }
 
-/// The range of rows that do not overlap each other.
+/// The range of rows that do not overlap each other: what ends where the window begins is outside.
 fn ordered(from_ns: u64, to_ns: u64) -> Range {
+    let range = Range::window(from_ns, to_ns, to_ns);
     Range {
-        from_ns: from_ns.saturating_add(1),
-        to_ns,
-        stop_ns: to_ns,
+        from_ns: range.from_ns.saturating_add(1),
+        ..range
     }
 }
 

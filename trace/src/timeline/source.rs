@@ -33,6 +33,23 @@ pub(super) struct Range {
 }
 
 impl Range {
+    /// Rows that overlap a window; of a window of no length, none.
+    pub(super) fn window(from_ns: u64, to_ns: u64, stop_ns: u64) -> Range {
+        if from_ns < to_ns {
+            Range {
+                from_ns,
+                to_ns,
+                stop_ns,
+            }
+        } else {
+            Range {
+                from_ns: u64::MAX,
+                to_ns: 0,
+                stop_ns: 0,
+            }
+        }
+    }
+
     pub(super) const ALL: Range = Range {
         from_ns: 0,
         to_ns: u64::MAX,

@@ -1,0 +1,6 @@
+//! Timelines: answers of a file against a naive model of the same rows, and what is damaged.
+
+mod damage;
+mod model;
+mod rows;
+mod size;
