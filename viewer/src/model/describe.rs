@@ -1,0 +1,262 @@
+//! What is known of a thing on the screen, as pairs of a word and its value.
+
+use super::source::Source;
+use super::syscalls;
+use super::time::{instant, length, percent, wall_clock};
+use plumb_trace::State;
+use plumb_trace::record::fd_kind;
+use plumb_trace::timeline::{Cause, Slice, StateInterval, Totals, TrackId, TrackKind, Unit};
+use std::collections::HashMap;
+
+/// A word and its value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fact {
+    /// What.
+    pub word: &'static str,
+    /// The value.
+    pub value: String,
+}
+
+fn fact(word: &'static str, value: impl Into<String>) -> Fact {
+    Fact {
+        word,
+        value: value.into(),
+    }
+}
+
+/// What a state means, in a few words.
+pub fn meaning(state: State) -> &'static str {
+    match state {
+        State::Running => "on a CPU",
+        State::Stolen => "on a CPU, but the hypervisor ran somebody else",
+        State::Ready => "could run, has no CPU",
+        State::Throttled => "could run, but its cgroup's quota is spent",
+        State::Monitor => "wants a Java monitor that another thread has",
+        State::Wait => "in Object.wait",
+        State::Park => "in LockSupport.park",
+        State::Sleep => "in Thread.sleep",
+        State::Idle => "a pool worker with nothing to do",
+        State::Net => "blocked on a socket",
+        State::Disk => "blocked on a file or block device",
+        State::Poll => "waits for one of several descriptors",
+        State::Futex => "blocked in futex, the JVM did not say why",
+        State::Syscall => "blocked in another system call",
+        State::Fault => "waits for a page",
+        State::Blocked => "off its CPU, cause not recorded",
+        State::Pause => "held by a safepoint or GC pause of its JVM",
+        State::Stopped => "stopped by a signal, the freezer or a debugger",
+        State::Unknown => "not seen: before the recording, or lost",
+    }
+}
+
+/// All that is known of a stretch of one state.
+pub fn interval(source: &Source, track: TrackId, interval: &StateInterval) -> Vec<Fact> {
+    let mut facts = span(source, interval.start_ns, interval.end_ns);
+    if let Some(cpu) = interval.cpu {
+        facts.push(fact("CPU", cpu.to_string()));
+    }
+    if interval.stolen_ns > 0 {
+        let share = interval.stolen_ns as f64 / interval.length_ns().max(1) as f64;
+        facts.push(fact(
+            "stolen",
+            format!("{} ({})", length(interval.stolen_ns), percent(share)),
+        ));
+    }
+    facts.extend(cause(source, interval));
+    facts.extend(peer(source, interval));
+    if interval.involuntary {
+        facts.push(fact("left its CPU", "involuntarily"));
+    }
+    if interval.state == State::Ready {
+        facts.extend(meanwhile(source, track, interval));
+    }
+    facts
+}
+
+fn span(source: &Source, start_ns: u64, end_ns: u64) -> Vec<Fact> {
+    let length_ns = end_ns.saturating_sub(start_ns);
+    let step_ns = (length_ns as f64 / 100.0).clamp(1.0, 1e6);
+    let write = |absolute_ns: u64| instant(source.since_start_ns(absolute_ns), step_ns);
+    vec![
+        fact("length", length(length_ns)),
+        fact("since", write(start_ns)),
+        fact("till", write(end_ns)),
+    ]
+}
+
+fn cause(source: &Source, interval: &StateInterval) -> Option<Fact> {
+    let value = match interval.cause {
+        Cause::None => return None,
+        Cause::Woken => "woken",
+        Cause::WokenByInterrupt => "woken out of an interrupt",
+        Cause::Preempted => "preempted",
+        Cause::Yielded => "gave its CPU away (sched_yield)",
+        Cause::Born => "newly born",
+        Cause::Class(class) => return Some(fact("object", source.query.string(class))),
+        Cause::Syscall { number, fd_kind } => return Some(fact("call", call(number, fd_kind))),
+    };
+    Some(fact("cause", value))
+}
+
+fn call(number: u16, kind: u8) -> String {
+    let on = match kind {
+        fd_kind::SOCKET => " on a socket",
+        fd_kind::REGULAR => " on a regular file",
+        fd_kind::PIPE => " on a pipe",
+        fd_kind::ANON => " on an epoll, event or timer descriptor",
+        fd_kind::BLOCK => " on a block device",
+        fd_kind::CHAR => " on a character device",
+        _ => "",
+    };
+    format!("{}{on}", syscalls::name(number))
+}
+
+fn peer(source: &Source, interval: &StateInterval) -> Option<Fact> {
+    let word = match (interval.state, interval.cause) {
+        (State::Ready, Cause::Preempted) => "by",
+        (State::Ready, Cause::Born) => "parent",
+        (State::Ready, _) => "woken by",
+        (State::Monitor, _) => "owner",
+        _ => "ended by",
+    };
+    interval.peer.map(|peer| fact(word, source.thread_title(peer)))
+}
+
+/// Who had the CPU that a ready thread waited for: those with the largest parts.
+fn meanwhile(source: &Source, track: TrackId, interval: &StateInterval) -> Option<Fact> {
+    const NAMED_MAX: usize = 3;
+    let process = source.track(track)?.process;
+    let host = source.query.processes().get(process.0 as usize)?.host;
+    let cpu = source.query.cpu_track(host, interval.cpu?)?;
+    let occupancy = source.query.occupancy(cpu, interval.start_ns, interval.end_ns).ok()?;
+    let mut parts: HashMap<TrackId, u64> = HashMap::new();
+    for each in occupancy {
+        let (from_ns, to_ns) = (each.start_ns.max(interval.start_ns), each.end_ns.min(interval.end_ns));
+        if let Some(holder) = each.track.filter(|holder| *holder != track) {
+            *parts.entry(holder).or_default() += to_ns.saturating_sub(from_ns);
+        }
+    }
+    let mut parts: Vec<_> = parts.into_iter().filter(|(_, ns)| *ns > 0).collect();
+    parts.sort_by_key(|(holder, ns)| (std::cmp::Reverse(*ns), holder.0));
+    let share = |ns: u64| percent(ns as f64 / interval.length_ns().max(1) as f64);
+    let named = parts
+        .iter()
+        .take(NAMED_MAX)
+        .map(|(holder, ns)| format!("{} {}", source.thread_title(*holder), share(*ns)));
+    let named = named.collect::<Vec<_>>().join("\n");
+    (!named.is_empty()).then(|| fact("CPU meanwhile", named))
+}
+
+/// All that is known of a method call.
+pub fn call_of(source: &Source, slice: &Slice) -> Vec<Fact> {
+    let mut facts = span(source, slice.start_ns, slice.end_ns);
+    facts.push(fact("calls around it", slice.depth.to_string()));
+    if slice.thrown {
+        facts.push(fact("left by", "an exception"));
+    }
+    let open = match (slice.open_start, slice.open_end) {
+        (true, true) => "begin and end not seen",
+        (true, false) => "begin not seen",
+        (false, true) => "end not seen",
+        (false, false) => return facts,
+    };
+    facts.push(fact("length is", format!("at least this: {open}")));
+    facts
+}
+
+/// What a unit of work was, for the tooltip of its thread.
+pub fn unit(source: &Source, unit: &Unit) -> Fact {
+    let length = length(unit.end_ns.saturating_sub(unit.start_ns));
+    let mut value = format!("{} {length}", source.query.string(unit.name));
+    if unit.thrown {
+        value.push_str(", left by an exception");
+    }
+    if !unit.complete {
+        value.push_str(", not seen whole");
+    }
+    fact("unit", value)
+}
+
+/// What is known of a thread.
+pub fn thread(source: &Source, track: TrackId) -> Vec<Fact> {
+    let Some(found) = source.track(track) else {
+        return Vec::new();
+    };
+    let info = source.query.info();
+    let mut facts = vec![fact("process", source.process_title(found.process))];
+    match (found.kind, found.tid, found.vthread) {
+        (TrackKind::VirtualThread, _, Some(number)) => facts.push(fact("virtual thread", number.to_string())),
+        (_, Some(tid), _) => facts.push(fact("tid", tid.to_string())),
+        _ => {}
+    }
+    if let Some(group) = found.group.and_then(|group| info.groups.get(group as usize)) {
+        facts.push(fact("group", group.clone()));
+    }
+    if let Some((_, former)) = found.former_names.last() {
+        facts.push(fact("formerly", former.clone()));
+    }
+    if found.start_ns > info.from_ns {
+        facts.push(fact("born", instant(source.since_start_ns(found.start_ns), 1e6)));
+    }
+    if found.end_ns < info.to_ns {
+        facts.push(fact("ended", instant(source.since_start_ns(found.end_ns), 1e6)));
+    }
+    facts
+}
+
+/// The states of a window with the largest parts, the largest first, with their shares.
+pub fn shares(totals: &Totals) -> Vec<(State, f64)> {
+    let sum = totals.states.sum().max(1) as f64;
+    let mut shares: Vec<_> = State::ALL
+        .map(|state| (state, totals.states.get(state) as f64 / sum))
+        .into_iter()
+        .collect();
+    shares.retain(|(_, share)| *share > 0.0);
+    shares.sort_by(|a, b| b.1.total_cmp(&a.1));
+    shares
+}
+
+/// The wall-clock time of a time from the start, UTC.
+pub fn wall_clock_at(source: &Source, from_start_ns: f64) -> String {
+    let monotonic = i128::from(source.absolute_ns(from_start_ns));
+    wall_clock(monotonic + i128::from(source.query.info().realtime_offset_ns))
+}
+
+/// `1 gap`, `2 gaps`.
+pub fn count(number: usize, thing: &str) -> String {
+    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
+}
+
+/// What one should know before trusting what is on the screen, one line each.
+pub fn cautions(source: &Source) -> Vec<String> {
+    let info = source.query.info();
+    let mut lines = Vec::new();
+    if info.from_ns >= info.to_ns {
+        lines.push(format!(
+            "{}: the timeline holds no time; the recording ended before it began",
+            source.label
+        ));
+    }
+    if !info.hosts.iter().any(|host| host.has_kernel) {
+        lines.push(format!(
+            "{}: no kernel records: states are what the JVMs said, and nobody knows who had the CPUs",
+            source.label
+        ));
+    }
+    let losses = source.query.losses();
+    if !losses.is_empty() {
+        let known: u64 = losses.iter().filter_map(|loss| loss.events).sum();
+        let unknown = if losses.iter().any(|loss| loss.events.is_none()) {
+            " and an unknown number more"
+        } else {
+            ""
+        };
+        lines.push(format!(
+            "{}: {known} events{unknown} were lost in {} (hatched)",
+            source.label,
+            count(losses.len(), "gap")
+        ));
+    }
+    lines.extend(info.notes.iter().map(|note| format!("{}: {note}", source.label)));
+    lines
+}

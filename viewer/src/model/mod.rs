@@ -1,0 +1,11 @@
+//! What the window shows, apart from how it is drawn: no type of egui's here.
+
+pub mod describe;
+pub mod lanes;
+pub mod occupancy;
+pub mod search;
+pub mod session;
+pub mod source;
+pub mod syscalls;
+pub mod time;
+pub mod tree;

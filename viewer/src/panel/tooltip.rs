@@ -1,0 +1,145 @@
+//! Everything known about what the pointer is over.
+
+use crate::model::describe::{self, Fact};
+use crate::model::source::Source;
+use crate::model::time::{length, percent};
+use crate::model::tree::Node;
+use crate::palette::{self, ui};
+use crate::pick::Hit;
+use eframe::egui::{self, Color32, PopupAnchor, RichText, Sense, vec2};
+use plumb_trace::timeline::{Occupancy, TrackId, Unit};
+use plumb_trace::{State, timeline};
+
+/// Shows it beside the pointer.
+pub fn show(ui: &egui::Ui, source: &Source, node: &Node, hit: &Hit) {
+    let id = ui.scope_id().with("lane tooltip");
+    let tip = egui::Tooltip::always_open(ui.ctx().clone(), ui.layer_id(), id, PopupAnchor::Pointer);
+    tip.gap(14.0).show(|ui| content(ui, source, node, hit));
+}
+
+fn content(ui: &mut egui::Ui, source: &Source, node: &Node, hit: &Hit) {
+    match hit {
+        Hit::State {
+            thread,
+            interval,
+            unit,
+            pixel,
+        } => state(ui, source, *thread, interval, *unit, pixel.as_deref()),
+        Hit::Call(slice) => {
+            let name = source.query.string(slice.name);
+            title(ui, palette::method(name), name, &node.label);
+            facts(ui, "tip", &describe::call_of(source, slice));
+        }
+        Hit::Pause(slice) => {
+            title(
+                ui,
+                palette::state(State::Pause).colour,
+                source.query.string(slice.name),
+                "pause of the JVM",
+            );
+            facts(ui, "tip", &describe::call_of(source, slice)[..3]);
+        }
+        Hit::Occupancy(each) => occupancy(ui, source, each),
+        Hit::Loss(loss) => lost(ui, loss),
+    }
+}
+
+fn state(
+    ui: &mut egui::Ui,
+    source: &Source,
+    thread: TrackId,
+    interval: &timeline::StateInterval,
+    unit: Option<Unit>,
+    pixel: Option<&timeline::Totals>,
+) {
+    title(
+        ui,
+        palette::state(interval.state).colour,
+        interval.state.name(),
+        describe::meaning(interval.state),
+    );
+    let mut known = vec![Fact {
+        word: "thread",
+        value: source.thread_title(thread),
+    }];
+    known.extend(describe::interval(source, thread, interval));
+    known.extend(unit.map(|unit| describe::unit(source, &unit)));
+    if let Some(totals) = pixel {
+        let parts = describe::shares(totals).into_iter().take(4);
+        let parts: Vec<_> = parts
+            .map(|(state, share)| format!("{} {}", state.name(), percent(share)))
+            .collect();
+        known.push(Fact {
+            word: "in this pixel",
+            value: parts.join(", "),
+        });
+    }
+    facts(ui, "tip", &known);
+}
+
+fn occupancy(ui: &mut egui::Ui, source: &Source, each: &Occupancy) {
+    let name = each
+        .track
+        .and_then(|track| source.track(track))
+        .map_or("idle", |track| &track.name);
+    let process = each
+        .track
+        .and_then(|track| source.track(track))
+        .map(|track| source.process_title(track.process));
+    title(ui, ui::WEAK, name, "had the CPU");
+    let mut known: Vec<Fact> = process
+        .into_iter()
+        .map(|value| Fact { word: "process", value })
+        .collect();
+    known.push(Fact {
+        word: "length",
+        value: length(each.end_ns.saturating_sub(each.start_ns)),
+    });
+    facts(ui, "tip", &known);
+}
+
+fn lost(ui: &mut egui::Ui, loss: &timeline::Loss) {
+    title(ui, ui::ALARM, "lost", "records are missing here");
+    let count = loss
+        .events
+        .map_or("an unknown number".to_owned(), |events| events.to_string());
+    let known = [
+        Fact {
+            word: "stream",
+            value: loss.stream.clone(),
+        },
+        Fact {
+            word: "events",
+            value: count,
+        },
+        Fact {
+            word: "length",
+            value: length(loss.to_ns.saturating_sub(loss.from_ns)),
+        },
+    ];
+    facts(ui, "tip", &known);
+}
+
+/// A coloured square, a name, and what it means.
+pub fn title(ui: &mut egui::Ui, colour: Color32, name: &str, meaning: &str) {
+    ui.horizontal(|ui| {
+        let (square, _) = ui.allocate_exact_size(vec2(10.0, 10.0), Sense::hover());
+        ui.painter().rect_filled(square, 2.0, colour);
+        ui.label(RichText::new(name).strong());
+        ui.label(RichText::new(meaning).color(ui::WEAK));
+    });
+}
+
+/// Words and values in two columns.
+pub fn facts(ui: &mut egui::Ui, id: &str, facts: &[Fact]) {
+    egui::Grid::new(id)
+        .num_columns(2)
+        .spacing(vec2(14.0, 2.0))
+        .show(ui, |ui| {
+            for fact in facts {
+                ui.label(RichText::new(fact.word).color(ui::WEAK));
+                ui.label(&fact.value);
+                ui.end_row();
+            }
+        });
+}

@@ -1,0 +1,172 @@
+//! What the window looks like: pictures compared with those in `viewer/goldens/`.
+
+use super::synthetic::{self, FROM_NS};
+use crate::app::Viewer;
+use crate::headless;
+use crate::headless::raster::Picture;
+use crate::model::session::{Command, Selected, Selection};
+use crate::model::time::Window;
+use crate::model::tree::Key;
+use eframe::egui::{Color32, Event, pos2};
+use std::path::{Path, PathBuf};
+
+/// Set to bless new pictures.
+const BLESS: &str = "PLUMB_BLESS";
+/// A pixel differs where a channel differs by more.
+const CHANNEL_MAX: i16 = 24;
+/// Share of pixels that may differ.
+const PIXELS_MAX: f64 = 0.002;
+
+fn viewer() -> Viewer {
+    let mut viewer = Viewer::new(vec![synthetic::source()]);
+    viewer.finish_overview();
+    viewer
+}
+
+fn picture(viewer: &mut Viewer, size: (u32, u32)) -> Picture {
+    headless::render(size, Vec::new(), |ui| viewer.ui(ui)).expect("a picture of this size can be made")
+}
+
+fn window(from_ms: f64, to_ms: f64) -> Command {
+    Command::Show(Window {
+        from_ns: from_ms * 1e6,
+        to_ns: to_ms * 1e6,
+    })
+}
+
+fn golden(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("goldens")
+        .join(format!("{name}.png"))
+}
+
+fn read_png(path: &Path) -> Picture {
+    let file =
+        std::fs::File::open(path).unwrap_or_else(|error| panic!("{}: {error}; {BLESS}=1 makes it", path.display()));
+    let mut reader = png::Decoder::new(std::io::BufReader::new(file))
+        .read_info()
+        .expect("a golden is a PNG");
+    let mut bytes = vec![0; reader.output_buffer_size().expect("a golden is small")];
+    let frame = reader.next_frame(&mut bytes).expect("a golden is whole");
+    let pixels = bytes[..frame.buffer_size()]
+        .as_chunks::<3>()
+        .0
+        .iter()
+        .map(|&[r, g, b]| Color32::from_rgb(r, g, b))
+        .collect();
+    Picture {
+        width: frame.width as usize,
+        height: frame.height as usize,
+        pixels,
+    }
+}
+
+fn check(name: &str, picture: &Picture) {
+    let path = golden(name);
+    if std::env::var_os(BLESS).is_some() {
+        headless::write_png(picture, &path).expect("a golden can be written");
+        return;
+    }
+    let expected = read_png(&path);
+    assert_eq!(
+        (picture.width, picture.height),
+        (expected.width, expected.height),
+        "{name}"
+    );
+    let far = |(a, b): &(&Color32, &Color32)| {
+        a.to_array()
+            .iter()
+            .zip(b.to_array())
+            .any(|(a, b)| (i16::from(*a) - i16::from(b)).abs() > CHANNEL_MAX)
+    };
+    let different = picture.pixels.iter().zip(&expected.pixels).filter(far).count();
+    let share = different as f64 / picture.pixels.len() as f64;
+    if share > PIXELS_MAX {
+        let actual = std::env::temp_dir().join(format!("plumb-{name}.png"));
+        headless::write_png(picture, &actual).expect("the picture can be written");
+        panic!(
+            "{name}: {different} pixels differ; compare {} with {}",
+            actual.display(),
+            path.display()
+        );
+    }
+}
+
+#[test]
+fn everything_at_once() {
+    check("whole", &picture(&mut viewer(), (1600, 900)));
+}
+
+#[test]
+fn calls_show_when_zoomed_in() {
+    let mut viewer = viewer();
+    viewer.apply(window(500.0, 560.0));
+    check("zoomed", &picture(&mut viewer, (1600, 900)));
+}
+
+#[test]
+fn a_selected_interval_is_explained() {
+    let mut viewer = viewer();
+    viewer.apply(window(500.0, 530.0));
+    let source = &viewer.sources()[0];
+    let thread = source
+        .query
+        .tracks()
+        .iter()
+        .position(|track| track.name == "http-nio-8080-exec-3")
+        .expect("it is there");
+    let thread = plumb_trace::timeline::TrackId(thread as u32);
+    let states = source
+        .query
+        .states(thread, FROM_NS + 500_000_000, FROM_NS + 530_000_000)
+        .expect("it has states");
+    let monitor = states
+        .into_iter()
+        .find(|state| state.state == plumb_trace::State::Monitor)
+        .expect("it wants the lock");
+    viewer.apply(Command::Select(Some(Selection {
+        key: Key::Track(0, thread),
+        what: Selected::State(monitor),
+    })));
+    check("selected", &picture(&mut viewer, (1600, 900)));
+}
+
+#[test]
+fn the_pointer_explains_what_it_is_over() {
+    let mut viewer = viewer();
+    viewer.apply(window(500.0, 530.0));
+    let pointer = vec![Event::PointerMoved(pos2(450.0, 251.0))];
+    let picture =
+        headless::render((1200, 600), pointer, |ui| viewer.ui(ui)).expect("a picture of this size can be made");
+    check("hovered", &picture);
+}
+
+#[test]
+fn keys_are_explained() {
+    let mut viewer = viewer();
+    viewer.apply(Command::Help(true));
+    check("help", &picture(&mut viewer, (1200, 600)));
+}
+
+#[test]
+fn a_search_narrows_the_rows_in_a_small_window() {
+    let mut viewer = viewer();
+    viewer.apply(window(1300.0, 1600.0));
+    viewer.apply(Command::Search("exec-1".to_owned()));
+    check("search", &picture(&mut viewer, (900, 420)));
+}
+
+#[test]
+fn found_calls_stand_out() {
+    let mut viewer = viewer();
+    viewer.apply(Command::Search("stock.reserve".to_owned()));
+    viewer.apply(Command::Next { back: false });
+    check("found-call", &picture(&mut viewer, (1600, 900)));
+}
+
+#[test]
+fn the_same_picture_every_time() {
+    let one = picture(&mut viewer(), (1200, 600));
+    let other = picture(&mut viewer(), (1200, 600));
+    assert!(one.pixels == other.pixels);
+}
