@@ -43,15 +43,7 @@ struct Place {
     next_slot: AtomicUsize,
 }
 
-const NO_PLACE: Place = Place {
-    base: AtomicPtr::new(ptr::null_mut()),
-    reserved: AtomicUsize::new(0),
-    bytes: AtomicUsize::new(0),
-    next_chunk: AtomicUsize::new(0),
-    next_slot: AtomicUsize::new(0),
-};
-
-static PLACES: [Place; 2] = [NO_PLACE, NO_PLACE];
+static PLACES: [Place; 2] = [Place::none(), Place::none()];
 
 /// The mapped arena of one session. Copies may outlive the session: their memory stays memory.
 #[derive(Clone, Copy)]
@@ -271,6 +263,16 @@ fn place_of(epoch: u64) -> &'static Place {
 }
 
 impl Place {
+    const fn none() -> Place {
+        Place {
+            base: AtomicPtr::new(ptr::null_mut()),
+            reserved: AtomicUsize::new(0),
+            bytes: AtomicUsize::new(0),
+            next_chunk: AtomicUsize::new(0),
+            next_slot: AtomicUsize::new(0),
+        }
+    }
+
     /// Sees to it that `bytes` of addresses are ours. Addresses of a smaller, older arena stay reserved: late stores may still go there.
     fn reserve(&self, bytes: usize) -> io::Result<()> {
         if self.reserved.load(Ordering::Relaxed) >= bytes {

@@ -234,13 +234,15 @@ fn converse(agent: &'static Agent, conversation: &mut Conversation, jni: Jni) {
         return;
     }
     let stopped = disarm(agent, &session, jni);
+    session.unmap();
+    // Before the answer: who hears it may attach again at once.
+    agent.is_busy.store(false, Ordering::Release);
     match end {
         End::Asked => drop(conversation.say(&ToRecorder::Stopped(stopped))),
         End::Detached => conversation.refuse("somebody took plumb out of the JVM (plumb detach)"),
         End::Failed => conversation.refuse("too many faults inside the agent: the JVM has its own bytecode again"),
         End::Gone => {}
     }
-    session.unmap();
 }
 
 fn open_and_arm(agent: &'static Agent, conversation: &mut Conversation, jni: Jni) -> Option<Arc<Session>> {

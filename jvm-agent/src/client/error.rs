@@ -27,7 +27,7 @@ pub enum AttachError {
     #[error("JVM {0} was started with -XX:-EnableDynamicAgentLoading")]
     AgentsDisabled(u32),
     /// Nobody in the process catches SIGQUIT, which would kill it.
-    #[error("JVM {0} does not catch SIGQUIT: it was started with -Xrs, or it has not finished starting")]
+    #[error("JVM {0} does not catch SIGQUIT: it has not finished starting, or has -Xrs and lost its socket in /tmp")]
     NoSigquit(u32),
     /// The JVM did not answer.
     #[error("JVM {pid} did not answer within {seconds} s: {waiting_for}")]
@@ -104,7 +104,7 @@ impl AttachError {
                 "start the JVM with -XX:+EnableDynamicAgentLoading, or under `plumb record -- java …`"
             }
             Self::NoSigquit(_) => {
-                "try again when it has started; a JVM with -Xrs can only be recorded from its start: `plumb record -- java …`"
+                "try again when it has started; otherwise record it from its start: `plumb record -- java …`"
             }
             Self::Timeout { .. } => {
                 "the JVM may be stopped, in a long pause, or short of CPU: try again when it answers `jcmd PID VM.version`"

@@ -56,7 +56,8 @@ impl JvmSession {
             arena_bytes: *arena_bytes as u64,
             clock: *clock,
         };
-        protocol::send(&stream, &ToAgent::Config(config).to_frame()).map_err(|error| explain(pid, error))?;
+        // An agent that refuses closes without reading this: what it said is heard next.
+        let _ = protocol::send(&stream, &ToAgent::Config(config).to_frame());
         let arena = receive_arena(&stream, pid, deadline)?;
         Ok(JvmSession {
             pid,

@@ -26,8 +26,14 @@ pub fn jdks() -> Vec<Jdk> {
         ("17", "PLUMB_JDK17", "/usr/lib/jvm/java-17-openjdk-amd64"),
         ("25", "PLUMB_JDK25", "/usr/lib/jvm/temurin-25-jdk-amd64"),
     ];
-    let found: Vec<Jdk> = places.into_iter().filter_map(|(name, variable, usual)| jdk(name, variable, usual)).collect();
-    assert!(!found.is_empty(), "no Java at all: install openjdk-17-jdk-headless, or set PLUMB_JDK17 or PLUMB_JDK25");
+    let found: Vec<Jdk> = places
+        .into_iter()
+        .filter_map(|(name, variable, usual)| jdk(name, variable, usual))
+        .collect();
+    assert!(
+        !found.is_empty(),
+        "no Java at all: install openjdk-17-jdk-headless, or set PLUMB_JDK17 or PLUMB_JDK25"
+    );
     found
 }
 
@@ -35,7 +41,10 @@ fn jdk(name: &'static str, variable: &str, usual: &str) -> Option<Jdk> {
     let home = env::var_os(variable).map_or_else(|| PathBuf::from(usual), PathBuf::from);
     let java = home.join("bin/java");
     if !java.is_file() {
-        eprintln!("not tested on JDK {name}: no {}; set {variable} to its home", java.display());
+        eprintln!(
+            "not tested on JDK {name}: no {}; set {variable} to its home",
+            java.display()
+        );
         return None;
     }
     Some(Jdk { name, java })
@@ -47,7 +56,12 @@ pub fn classes() -> &'static Path {
     CLASSES.get_or_init(|| {
         let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("agent-classes-{}", std::process::id()));
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/java/agent/Subject.java");
-        let output = Command::new("javac").args(["--release", "17", "-d"]).arg(&target).arg(source).output().expect("javac runs");
+        let output = Command::new("javac")
+            .args(["--release", "17", "-d"])
+            .arg(&target)
+            .arg(source)
+            .output()
+            .expect("javac runs");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         target
     })
@@ -63,14 +77,22 @@ pub struct Subject {
 
 impl Subject {
     pub fn start(jdk: &Jdk, arguments: &[&str]) -> Subject {
-        Subject::start_as(jdk, arguments, None)
+        Subject::start_as(jdk, arguments, None, classes())
     }
 
-    /// As another user, if one is given.
-    pub fn start_as(jdk: &Jdk, arguments: &[&str], user: Option<u32>) -> Subject {
+    /// As another user, if one is given, with the classes from this directory.
+    pub fn start_as(jdk: &Jdk, arguments: &[&str], user: Option<u32>, classes: &Path) -> Subject {
         let mut command = Command::new(&jdk.java);
-        command.args(["-Xmx256m", "-XX:+UseSerialGC"]).args(arguments).arg("-cp").arg(classes()).arg("Subject");
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .args(["-Xmx256m", "-XX:+UseSerialGC"])
+            .args(arguments)
+            .arg("-cp")
+            .arg(classes)
+            .arg("Subject");
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         if let Some(user) = user {
             command.uid(user).gid(user).current_dir("/");
         }
@@ -93,7 +115,12 @@ impl Subject {
             let _ = errors.read_to_string(&mut text);
             text
         });
-        let mut subject = Subject { child, commands, answers, complaints: Some(complaints) };
+        let mut subject = Subject {
+            child,
+            commands,
+            answers,
+            complaints: Some(complaints),
+        };
         subject.wait_for("ready");
         subject
     }
@@ -119,7 +146,10 @@ impl Subject {
             if let Some(rest) = line.strip_prefix(begin) {
                 return rest.trim().to_owned();
             }
-            assert!(!line.starts_with("WARNING in native method") && !line.starts_with("FATAL ERROR"), "{line}");
+            assert!(
+                !line.starts_with("WARNING in native method") && !line.starts_with("FATAL ERROR"),
+                "{line}"
+            );
         }
     }
 
@@ -133,14 +163,20 @@ impl Subject {
         writeln!(self.commands, "quit").expect("the subject listens");
         let status = self.child.wait().expect("it ends");
         assert!(status.success(), "{status}");
-        self.complaints.take().map(|thread| thread.join().unwrap_or_default()).unwrap_or_default()
+        self.complaints
+            .take()
+            .map(|thread| thread.join().unwrap_or_default())
+            .unwrap_or_default()
     }
 
     /// Names of its Linux threads.
     pub fn thread_names(&self) -> io::Result<Vec<String>> {
         let tasks = std::fs::read_dir(format!("/proc/{}/task", self.pid()))?;
         // A thread may end while we look.
-        Ok(tasks.flatten().filter_map(|task| std::fs::read_to_string(task.path().join("comm")).ok()).collect())
+        Ok(tasks
+            .flatten()
+            .filter_map(|task| std::fs::read_to_string(task.path().join("comm")).ok())
+            .collect())
     }
 }
 

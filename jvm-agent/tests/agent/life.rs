@@ -37,6 +37,56 @@ fn every_call_is_recorded_between_attach_and_detach_and_none_else() {
     }
 }
 
+/// The bytecode that runs now, as another agent sees it.
+fn bytecodes(subject: &Subject) -> String {
+    let classes = "Probed,Subject,java/lang/Thread";
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    let beside = std::env::current_exe().expect("this test");
+    let library = beside
+        .ancestors()
+        .nth(2)
+        .expect("the build's directory")
+        .join("examples/libbytecodes.so");
+    assert!(
+        library.is_file(),
+        "build it first: cargo build -p plumb-agent --example bytecodes"
+    );
+    let options = format!("{}={},{classes}", library.display(), file.path().display());
+    let home = std::path::Path::new("/usr/lib/jvm/java-17-openjdk-amd64/bin/jcmd");
+    let jcmd = if home.is_file() {
+        home.as_os_str()
+    } else {
+        "jcmd".as_ref()
+    };
+    let pid = subject.pid().to_string();
+    let argument = options.split_once('=').expect("an option");
+    let output = std::process::Command::new(jcmd)
+        .args([&pid, "JVMTI.agent_load", argument.0, argument.1])
+        .output();
+    let output = output.expect("jcmd runs");
+    assert!(output.status.success(), "{output:?}");
+    let text = std::fs::read_to_string(file.path()).expect("bytecodes");
+    let mut lines: Vec<&str> = text.lines().collect();
+    lines.sort_unstable();
+    lines.join("\n")
+}
+
+#[test]
+fn detach_gives_the_jvm_its_own_bytecode_back() {
+    for jdk in jdks() {
+        let mut subject = Subject::start(&jdk, &[]);
+        subject.order("work 3");
+        let before = bytecodes(&subject);
+        assert!(before.contains("LProbed; step(I)J") && before.contains("Ljava/lang/Thread; setName"));
+        for _ in 0..3 {
+            let (session, _recorder) = attached(&subject);
+            assert_ne!(bytecodes(&subject), before);
+            session.stop(TIMEOUT).expect("stops");
+            assert_eq!(bytecodes(&subject), before, "JDK {}", jdk.name);
+        }
+    }
+}
+
 #[test]
 fn streams_begin_armed_and_go_forward() {
     for jdk in jdks() {
@@ -47,8 +97,15 @@ fn streams_begin_armed_and_go_forward() {
         recorder.drain(false);
         assert!(recorder.streams.len() >= 4);
         for (number, stream) in &recorder.streams {
-            assert_eq!(stream.records.first().and_then(|record| record.kind()), Some(JvmKind::Armed), "stream {number}");
-            assert!(stream.records.is_sorted_by_key(|record| record.ticks), "stream {number}");
+            assert_eq!(
+                stream.records().next().and_then(|record| record.kind()),
+                Some(JvmKind::Armed),
+                "stream {number}"
+            );
+            assert!(
+                stream.records().is_sorted_by_key(|record| record.ticks),
+                "stream {number}"
+            );
             assert!(stream.tid != 0);
         }
     }
@@ -64,19 +121,30 @@ fn threads_have_names_and_linux_ids() {
         let mut old = 0;
         let mut workers = 0;
         for dated in &recorder.definitions {
-            let Definition::JavaThread { tid, name, started, java_id, .. } = &dated.definition else { continue };
+            let Definition::JavaThread {
+                tid,
+                name,
+                started,
+                java_id,
+                ..
+            } = &dated.definition
+            else {
+                continue;
+            };
             assert!(*java_id != 0, "{name}");
             if *started {
                 workers += usize::from(name.starts_with("worker-"));
                 assert!(*tid != 0, "{name}");
             } else if name == "a-thread-with-a-long-name-of-its-own" {
                 old += 1;
-                let comm = std::fs::read_to_string(format!("/proc/{}/task/{tid}/comm", subject.pid())).expect("its thread");
+                let comm =
+                    std::fs::read_to_string(format!("/proc/{}/task/{tid}/comm", subject.pid())).expect("its thread");
                 assert_eq!(comm.trim_end(), &name[..15]);
             }
         }
         assert_eq!((old, workers), (1, 4), "JDK {}", jdk.name);
-        let is_end = |dated: &&plumb_trace::definition::Dated| matches!(dated.definition, Definition::JavaThreadEnd { .. });
+        let is_end =
+            |dated: &&plumb_trace::definition::Dated| matches!(dated.definition, Definition::JavaThreadEnd { .. });
         assert!(recorder.definitions.iter().filter(is_end).count() >= 4);
     }
 }

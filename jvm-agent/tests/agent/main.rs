@@ -2,9 +2,13 @@
 
 #![allow(unsafe_code, reason = "maps arenas")]
 
+mod events;
 mod jvm;
 mod life;
+mod limits;
 mod recorder;
+mod refusals;
+mod start;
 
 use std::time::Duration;
 

@@ -13,9 +13,14 @@ use plumb_trace::record::{JVM_RECORD_BYTES, JvmKind, JvmRecord};
 #[derive(Default, Debug)]
 pub struct Stream {
     pub tid: u32,
-    pub records: Vec<JvmRecord>,
-    /// Sequence numbers of the chunks read, in their order.
-    pub chunks: Vec<u32>,
+    /// Records of the chunks read, by their place in the stream.
+    chunks: BTreeMap<u32, Vec<JvmRecord>>,
+}
+
+impl Stream {
+    pub fn records(&self) -> impl Iterator<Item = &JvmRecord> {
+        self.chunks.values().flatten()
+    }
 }
 
 pub struct Recorder {
@@ -33,10 +38,25 @@ impl Recorder {
         let bytes = file.metadata().expect("memfd").len() as usize;
         let protection = libc::PROT_READ | libc::PROT_WRITE;
         // SAFETY: a new mapping of a sealed file.
-        let base = unsafe { libc::mmap(std::ptr::null_mut(), bytes, protection, libc::MAP_SHARED, file.as_raw_fd(), 0) };
+        let base = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                bytes,
+                protection,
+                libc::MAP_SHARED,
+                file.as_raw_fd(),
+                0,
+            )
+        };
         assert_ne!(base, libc::MAP_FAILED);
         let read = vec![(u32::MAX, 0, 0); arena::chunk_count(bytes)];
-        Recorder { base: base.cast(), bytes, read, streams: BTreeMap::new(), definitions: Vec::new() }
+        Recorder {
+            base: base.cast(),
+            bytes,
+            read,
+            streams: BTreeMap::new(),
+            definitions: Vec::new(),
+        }
     }
 
     /// # Panics
@@ -61,7 +81,8 @@ impl Recorder {
             }
             if free && state == arena::CHUNK_FULL {
                 self.read[index] = (u32::MAX, 0, 0);
-                self.at::<AtomicU8>(arena::STATES_AT + index).store(arena::CHUNK_FREE, Ordering::Release);
+                self.at::<AtomicU8>(arena::STATES_AT + index)
+                    .store(arena::CHUNK_FREE, Ordering::Release);
             }
         }
         self.drain_definitions();
@@ -89,22 +110,24 @@ impl Recorder {
         self.read[index] = (stream, sequence, head);
         let target = self.streams.entry(stream).or_default();
         target.tid = tid;
-        target.records.extend(records);
-        if is_new {
-            target.chunks.push(sequence);
-        }
+        target.chunks.entry(sequence).or_default().extend(records);
     }
 
     fn drain_definitions(&mut self) {
         let (head, mut tail) = {
             let header = self.header();
-            (header.definitions_head.load(Ordering::Acquire), header.definitions_tail.load(Ordering::Relaxed))
+            (
+                header.definitions_head.load(Ordering::Acquire),
+                header.definitions_tail.load(Ordering::Relaxed),
+            )
         };
         while tail < head {
             let length: Vec<u8> = (0..4).map(|index| self.definition_byte(tail + index)).collect();
             let length = u64::from(u32::from_le_bytes(length.try_into().expect("four bytes")));
             assert!(length <= arena::DEFINITION_MAX as u64);
-            let bytes: Vec<u8> = (0..length).map(|index| self.definition_byte(tail + 4 + index)).collect();
+            let bytes: Vec<u8> = (0..length)
+                .map(|index| self.definition_byte(tail + 4 + index))
+                .collect();
             let definition = Dated::decode(&bytes).expect("well-formed").expect("of a known kind");
             self.definitions.push(definition);
             tail += (4 + length).next_multiple_of(4);
@@ -138,14 +161,21 @@ impl Recorder {
 
     /// All records of this kind.
     pub fn of_kind(&self, kind: JvmKind) -> Vec<JvmRecord> {
-        let records = self.streams.values().flat_map(|stream| &stream.records);
+        let records = self.streams.values().flat_map(Stream::records);
         records.filter(|record| record.kind() == Some(kind)).copied().collect()
     }
 
     /// Records of this kind for the method `class.name`.
     pub fn count(&self, kind: JvmKind, method: &str) -> usize {
-        let ids: Vec<u32> = self.definitions.iter().filter_map(|dated| id_of(&dated.definition, method)).collect();
-        self.of_kind(kind).iter().filter(|record| ids.contains(&record.value())).count()
+        let ids: Vec<u32> = self
+            .definitions
+            .iter()
+            .filter_map(|dated| id_of(&dated.definition, method))
+            .collect();
+        self.of_kind(kind)
+            .iter()
+            .filter(|record| ids.contains(&record.value()))
+            .count()
     }
 
     /// The defined name of a class number.

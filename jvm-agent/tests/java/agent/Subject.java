@@ -6,7 +6,7 @@ import java.util.concurrent.CountDownLatch;
 
 /** Does what it is told, a command a line, and says "done" with what it counted: the agent's tests hold records to that. */
 public class Subject {
-    static final Object LOCK = new Object();
+    static final Contended LOCK = new Contended();
     static volatile long sink;
     static volatile Object garbage;
 
@@ -133,6 +133,8 @@ public class Subject {
         try { Thread.sleep(Long.MAX_VALUE); } catch (InterruptedException e) { throw new AssertionError(e); }
     }
 }
+
+class Contended {}
 
 class Probed {
     static long outer(int i) {
