@@ -4,6 +4,7 @@
 //! much to say. When the disk is full nothing more is stored: what comes is counted as lost, and the recorder is told to end. A reserve on the disk, given back then, keeps
 //! room for the last losses and the manifest.
 
+mod chain;
 mod processes;
 mod reserve;
 mod stream;
@@ -11,6 +12,7 @@ mod stream;
 use crate::clock;
 use crate::live::Live;
 use crate::parcel::{Item, Kind, Parcel, Source};
+use chain::{Chain, Missing};
 use plumb_trace::arena::Clock;
 use plumb_trace::definition::{Dated, Definition};
 use plumb_trace::record::{JVM_RECORD_BYTES, JvmRecord, KERNEL_RECORD_BYTES, KernelRecord};
@@ -68,6 +70,8 @@ pub(crate) struct Writer {
     free: Sender<Parcel>,
     reserve: Reserve,
     cpus: Vec<(StreamFile, Stream)>,
+    chains: Vec<Chain>,
+    missing: Missing,
     jvms: Vec<Jvm>,
     clock: (StreamFile, Stream),
     host: (StreamFile, Stream),
@@ -89,6 +93,8 @@ impl Writer {
         let header = SegmentHeader::new(Clock::Monotonic, 0);
         Writer {
             cpus: (0..cpus).map(cpu).collect(),
+            chains: (0..cpus).map(|_| Chain::default()).collect(),
+            missing: Missing::default(),
             clock: (file(FileKind::Clock), Stream::new(header, Payload::Clock(Vec::new()))),
             host: (
                 file(FileKind::Host),
@@ -163,10 +169,12 @@ impl Writer {
     }
 
     fn kernel_records(&mut self, cpu: u32, item: &Item, bytes: &[u8], now: Instant) {
-        let Some((file, stream)) = self.cpus.get_mut(cpu as usize) else {
+        let cpu = cpu as usize;
+        let (Some((file, stream)), Some(chain)) = (self.cpus.get_mut(cpu), self.chains.get_mut(cpu)) else {
             return;
         };
         if item.lost_before > 0 {
+            chain.tear();
             let flushed = stream.flush(file, clock::monotonic_ns());
             count(
                 &self.live,
@@ -180,6 +188,7 @@ impl Writer {
             for record in bytes.as_chunks::<KERNEL_RECORD_BYTES>().0 {
                 let record = KernelRecord::from_bytes(record);
                 self.newcomers.see(&record);
+                chain.see(&record, &mut self.missing);
                 records.push(record);
             }
         }
@@ -319,6 +328,9 @@ impl Writer {
     }
 
     fn finish(mut self) {
+        if let Some(note) = self.missing.note() {
+            self.live.note(note);
+        }
         self.reserve.give_back();
         self.flush(|_| true);
         if self.live.ended_early().is_some() {
