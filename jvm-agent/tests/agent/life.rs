@@ -1,5 +1,9 @@
 //! Attach, record, detach, attach again.
 
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
 use plumb_trace::arena;
 use plumb_trace::definition::Definition;
 use plumb_trace::record::JvmKind;
@@ -37,33 +41,42 @@ fn every_call_is_recorded_between_attach_and_detach_and_none_else() {
     }
 }
 
+/// The other agent, `examples/bytecodes.rs`: `cargo test` builds it only when it runs all tests.
+fn bytecodes_library() -> &'static Path {
+    static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
+    LIBRARY.get_or_init(|| {
+        let executable = std::env::current_exe().expect("this test");
+        let target = executable.ancestors().nth(3).expect("the build's directory");
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.args([
+            "build",
+            "--quiet",
+            "--package",
+            "plumb-agent",
+            "--example",
+            "bytecodes",
+            "--target-dir",
+        ]);
+        let status = cargo
+            .arg(target)
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .status()
+            .expect("cargo runs");
+        assert!(status.success());
+        target.join("debug/examples/libbytecodes.so")
+    })
+}
+
 /// The bytecode that runs now, as another agent sees it.
 fn bytecodes(subject: &Subject) -> String {
-    let classes = "Probed,Subject,java/lang/Thread";
     let file = tempfile::NamedTempFile::new().expect("a file");
-    let beside = std::env::current_exe().expect("this test");
-    let library = beside
-        .ancestors()
-        .nth(2)
-        .expect("the build's directory")
-        .join("examples/libbytecodes.so");
-    assert!(
-        library.is_file(),
-        "build it first: cargo build -p plumb-agent --example bytecodes"
-    );
-    let options = format!("{}={},{classes}", library.display(), file.path().display());
-    let home = std::path::Path::new("/usr/lib/jvm/java-17-openjdk-amd64/bin/jcmd");
-    let jcmd = if home.is_file() {
-        home.as_os_str()
-    } else {
-        "jcmd".as_ref()
-    };
+    let options = format!("{},Probed,Subject,java/lang/Thread", file.path().display());
     let pid = subject.pid().to_string();
-    let argument = options.split_once('=').expect("an option");
-    let output = std::process::Command::new(jcmd)
-        .args([&pid, "JVMTI.agent_load", argument.0, argument.1])
-        .output();
-    let output = output.expect("jcmd runs");
+    let mut jcmd = Command::new("jcmd");
+    jcmd.args([&pid, "JVMTI.agent_load"])
+        .arg(bytecodes_library())
+        .arg(options);
+    let output = jcmd.output().expect("jcmd runs");
     assert!(output.status.success(), "{output:?}");
     let text = std::fs::read_to_string(file.path()).expect("bytecodes");
     let mut lines: Vec<&str> = text.lines().collect();
