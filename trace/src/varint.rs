@@ -17,6 +17,11 @@ pub fn put_signed(out: &mut Vec<u8>, value: i64) {
 /// Takes a value off the front of `bytes`; `None` where they end early or hold more than 64 bits.
 #[must_use]
 pub fn take(bytes: &mut &[u8]) -> Option<u64> {
+    // Most numbers in columns are of one byte.
+    if let [byte @ 0..0x80, rest @ ..] = *bytes {
+        *bytes = rest;
+        return Some(u64::from(*byte));
+    }
     let mut value = 0u64;
     for shift in (0..64).step_by(7) {
         let (&byte, rest) = bytes.split_first()?;

@@ -399,3 +399,26 @@ fn decode_clock(mut raw: &[u8], count: usize) -> Option<Vec<ClockPair>> {
     }
     raw.is_empty().then_some(records)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// What passes every checksum may still be made up by somebody.
+        #[test]
+        fn made_up_payloads_are_no_panic(
+            columns in prop::collection::vec(prop::collection::vec(prop_oneof![Just(0u8), Just(1), Just(2), any::<u8>()], 0..30), 11),
+            count in 0usize..30,
+        ) {
+            for content in [Content::Kernel, Content::Jvm, Content::Definitions, Content::Clock] {
+                let columns = if content == Content::Jvm { &columns[..4] } else { &columns[..] };
+                let mut raw = Vec::new();
+                columns.iter().for_each(|column| varint::put(&mut raw, column.len() as u64));
+                raw.extend(columns.concat());
+                let _ = Payload::decode(content, &raw, count);
+            }
+        }
+    }
+}

@@ -41,6 +41,17 @@ impl Bucket {
         self.end_ns = later.end_ns;
     }
 
+    /// The part of the time on a CPU, rounded.
+    fn share(&self) -> u8 {
+        let length = (self.end_ns - self.start_ns).max(1);
+        // Wide divisions are slow, and only buckets of years need them.
+        let share = match u64::try_from(self.running + u128::from(length / 2)) {
+            Ok(running) => running / length,
+            Err(_) => ((self.running + u128::from(length / 2)) / u128::from(length)) as u64,
+        };
+        share.min(WHOLE) as u8
+    }
+
     /// What was there most; of two equals the first in the order of states. Who was on a CPU at all, has a share of 1 at least.
     fn stretch(&self) -> CoarseState {
         let mut most = 0;
@@ -49,9 +60,7 @@ impl Bucket {
                 most = state;
             }
         }
-        let length = u128::from(self.end_ns - self.start_ns).max(1);
-        let share = ((self.running + length / 2) / length).min(u128::from(WHOLE)) as u8;
-        let running = if self.running > 0 { share.max(1) } else { 0 };
+        let running = if self.running > 0 { self.share().max(1) } else { 0 };
         CoarseState {
             start_ns: self.start_ns,
             end_ns: self.end_ns,
@@ -84,6 +93,8 @@ impl Closed {
 pub(super) struct Buckets {
     width_ns: u64,
     open: Option<Bucket>,
+    /// Where the open bucket ends.
+    limit_ns: u64,
 }
 
 impl Buckets {
@@ -91,12 +102,14 @@ impl Buckets {
         Buckets {
             width_ns: width_ns.max(1),
             open: None,
+            limit_ns: 0,
         }
     }
 
-    /// End of the bucket that holds `at_ns`.
-    fn bucket_end(&self, at_ns: u64) -> u64 {
-        (at_ns / self.width_ns + 1).saturating_mul(self.width_ns)
+    /// Opens the bucket that holds `at_ns`.
+    fn open(&mut self, at_ns: u64) -> &mut Bucket {
+        self.limit_ns = (at_ns - at_ns % self.width_ns).saturating_add(self.width_ns);
+        self.open.insert(Bucket::new(at_ns))
     }
 
     /// Adds a stretch; what it completes goes to `closed`.
@@ -104,8 +117,8 @@ impl Buckets {
         self.close_before(stretch.start_ns, closed);
         let mut at_ns = stretch.start_ns;
         while at_ns < stretch.end_ns {
-            if self.open.is_none() && at_ns.is_multiple_of(self.width_ns) && stretch.end_ns - at_ns >= self.width_ns {
-                let end_ns = stretch.end_ns / self.width_ns * self.width_ns;
+            if self.open.is_none() && stretch.end_ns - at_ns >= self.width_ns && at_ns.is_multiple_of(self.width_ns) {
+                let end_ns = stretch.end_ns - stretch.end_ns % self.width_ns;
                 closed.push(Closed::Run(CoarseState {
                     start_ns: at_ns,
                     end_ns,
@@ -114,13 +127,15 @@ impl Buckets {
                 at_ns = end_ns;
                 continue;
             }
-            let bucket_end_ns = self.bucket_end(at_ns);
-            let until_ns = stretch.end_ns.min(bucket_end_ns);
-            self.open
-                .get_or_insert_with(|| Bucket::new(at_ns))
-                .add(stretch.state, stretch.running, until_ns);
+            if self.open.is_none() {
+                self.open(at_ns);
+            }
+            let until_ns = stretch.end_ns.min(self.limit_ns);
+            if let Some(bucket) = &mut self.open {
+                bucket.add(stretch.state, stretch.running, until_ns);
+            }
             at_ns = until_ns;
-            if until_ns == bucket_end_ns {
+            if until_ns == self.limit_ns {
                 self.close(closed);
             }
         }
@@ -129,10 +144,11 @@ impl Buckets {
     /// Adds a narrower bucket, which lies within one of these.
     pub(super) fn merge(&mut self, bucket: &Bucket, closed: &mut Vec<Closed>) {
         self.close_before(bucket.start_ns, closed);
-        self.open
-            .get_or_insert_with(|| Bucket::new(bucket.start_ns))
-            .merge(bucket);
-        if bucket.end_ns == self.bucket_end(bucket.start_ns) {
+        match &mut self.open {
+            Some(open) => open.merge(bucket),
+            None => self.open(bucket.start_ns).merge(bucket),
+        }
+        if bucket.end_ns == self.limit_ns {
             self.close(closed);
         }
     }

@@ -236,3 +236,41 @@ impl Row for CoarseState {
         self.start_ns < self.end_ns && self.state != State::Stolen
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::timeline::states;
+    use crate::varint;
+    use proptest::prelude::*;
+
+    /// What passes every checksum may still be made up by somebody.
+    fn check_decodes_without_panic<R: Row>(columns: &[Vec<u8>], level: u8, count: usize) {
+        let mut bytes = Vec::new();
+        for column in &columns[..R::COLUMNS] {
+            varint::put(&mut bytes, column.len() as u64);
+        }
+        bytes.extend(columns[..R::COLUMNS].concat());
+        for row in decode::<R>(&bytes, level, count, 5).unwrap_or_default() {
+            assert!(row.span().0 <= row.span().1);
+        }
+        // States have an account before their columns.
+        let with_account = [vec![0; 25], bytes].concat();
+        let _ = states::decode(&with_account, count, 5);
+    }
+
+    proptest! {
+        #[test]
+        fn made_up_columns_are_no_panic(
+            columns in prop::collection::vec(prop::collection::vec(prop_oneof![Just(0u8), Just(1), Just(0xff), any::<u8>()], 0..30), 7),
+            level in 0u8..64,
+            count in 0usize..10,
+        ) {
+            check_decodes_without_panic::<crate::timeline::StateInterval>(&columns, level, count);
+            check_decodes_without_panic::<Slice>(&columns, level, count);
+            check_decodes_without_panic::<Unit>(&columns, level, count);
+            check_decodes_without_panic::<Occupancy>(&columns, level, count);
+            check_decodes_without_panic::<CoarseState>(&columns, level, count);
+        }
+    }
+}
