@@ -8,6 +8,7 @@ mod record;
 mod report;
 mod rules;
 mod timeline;
+mod view;
 
 use anyhow::Result;
 
@@ -17,6 +18,7 @@ pub enum Command {
     Doctor(doctor::Arguments),
     Record(record::Arguments),
     Merge(merge::Arguments),
+    View(view::Arguments),
     Report(report::Arguments),
     Ledger(ledger::Arguments),
     /// Check rule files: every mistake, and what they would match
@@ -30,6 +32,7 @@ pub fn run(command: Command) -> Result<()> {
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Record(arguments) => record::run(&arguments),
         Command::Merge(arguments) => merge::run(&arguments),
+        Command::View(arguments) => view::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),
         Command::Ledger(arguments) => ledger::run(&arguments),
         Command::Rules(arguments) => rules::run(&arguments),

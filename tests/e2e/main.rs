@@ -12,3 +12,4 @@ mod kernel_books;
 mod killed;
 mod spinner;
 mod support;
+mod witness;
