@@ -59,7 +59,7 @@ pub fn who_had_the_lock(query: &dyn Query, threads: &[TrackId], window: Window) 
             let part = window
                 .clip(interval.start_ns, interval.end_ns)
                 .filter(|_| interval.state == State::Monitor);
-            let Some(part) = part else { return };
+            let Some(part) = part else { return Ok(()) };
             waits.monitor_ns = waits.monitor_ns.saturating_add(part.length_ns());
             waits.waits += 1;
             waits.longest_ns = waits.longest_ns.max(interval.length_ns());
@@ -75,6 +75,7 @@ pub fn who_had_the_lock(query: &dyn Query, threads: &[TrackId], window: Window) 
                 let owned_ns = sum.owners.entry(owner).or_default();
                 *owned_ns = owned_ns.saturating_add(part.length_ns());
             }
+            Ok(())
         })?;
     }
     waits.classes = sums

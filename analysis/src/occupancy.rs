@@ -45,20 +45,16 @@ pub fn who_had_the_cpu(query: &dyn Query, threads: &[TrackId], window: Window) -
     };
     for thread in threads {
         let host = host_of(query, *thread);
-        let mut failure = None;
         sweep::each_state(query, *thread, window, |interval| {
             let part = window
                 .clip(interval.start_ns, interval.end_ns)
                 .filter(|_| interval.state == State::Ready);
-            let Some(part) = part else { return };
+            let Some(part) = part else { return Ok(()) };
             waits.ready_ns = waits.ready_ns.saturating_add(part.length_ns());
             waits.waits += 1;
             waits.longest_ns = waits.longest_ns.max(interval.length_ns());
-            if let Some(cpu) = interval.cpu {
-                failure = failure.take().or(batch.add(((host, cpu), part)).err());
-            }
+            interval.cpu.map_or(Ok(()), |cpu| batch.add(((host, cpu), part)))
         })?;
-        failure.map_or(Ok(()), Err)?;
     }
     batch.settle()?;
     waits.holders = by_role(query, batch.held);
@@ -130,6 +126,7 @@ impl Batch<'_> {
                 let held_ns = held.entry(track).or_default();
                 *held_ns = held_ns.saturating_add(waited_ns);
             }
+            Ok(())
         })
     }
 }

@@ -1,13 +1,13 @@
 //! Units of work: how long they take, and what they are doing meanwhile.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::RangeInclusive};
 
 use plumb_trace::{
     State, StateTotals,
-    timeline::{Query, TimelineError, Unit},
+    timeline::{Query, StringId, TimelineError, Unit},
 };
 
-use crate::{Window, ledger::each_unit_totals, sweep};
+use crate::{Window, sweep};
 
 /// All units of one name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -48,56 +48,129 @@ pub struct Anatomy {
 
 /// Reports on the units of a window, by name.
 pub(crate) fn units(query: &dyn Query, window: Window) -> Result<Vec<UnitReport>, TimelineError> {
-    let mut by_name: BTreeMap<String, (Vec<Unit>, u64)> = BTreeMap::new();
+    let mut kinds: BTreeMap<StringId, Kind> = BTreeMap::new();
     sweep::each_unit(query, window, |unit| {
-        let name = query.string(unit.name);
-        if !by_name.contains_key(name) {
-            by_name.insert(name.to_owned(), Default::default());
-        }
-        let Some((complete, incomplete)) = by_name.get_mut(name) else {
-            return;
-        };
-        match unit.complete && unit.end_ns <= window.to_ns {
-            true => complete.push(*unit),
-            false => *incomplete += 1,
-        }
+        kinds.entry(unit.name).or_default().count(unit, window);
+        Ok(())
     })?;
-    by_name
-        .into_iter()
-        .map(|(name, (units, incomplete))| unit_report(query, name, units, incomplete))
-        .collect()
+    kinds.values_mut().for_each(Kind::find_bands);
+    let is_told = |unit: &Unit| {
+        kinds
+            .get(&unit.name)
+            .is_some_and(|kind| kind.is_in_a_band(unit, window))
+    };
+    // What a unit did before the window belongs to its latency.
+    let always = Window {
+        from_ns: 0,
+        to_ns: u64::MAX,
+    };
+    let mut bands: BTreeMap<StringId, [Band; 2]> = BTreeMap::new();
+    sweep::each_unit_totals(query, window, always, is_told, |unit, totals| {
+        let Some(kind) = kinds.get(&unit.name) else { return };
+        let [typical, slow] = bands.entry(unit.name).or_default();
+        [(&kind.typical, typical), (&kind.slow, slow)]
+            .into_iter()
+            .for_each(|(range, band)| {
+                if range.contains(&latency_ns(unit)) {
+                    band.count += 1;
+                    band.sum.merge(&totals.states);
+                }
+            });
+    })?;
+    let report =
+        |(name, kind): (StringId, Kind)| kind.report(query.string(name), bands.remove(&name).unwrap_or_default());
+    let mut reports: Vec<UnitReport> = kinds.into_iter().map(report).collect();
+    reports.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(reports)
 }
 
-fn unit_report(
-    query: &dyn Query,
-    name: String,
-    units: Vec<Unit>,
+/// The units of one name.
+struct Kind {
+    /// Of those seen whole; sorted by [`Kind::find_bands`].
+    latencies: Vec<u64>,
+    thrown: u64,
     incomplete: u64,
-) -> Result<UnitReport, TimelineError> {
-    let mut latencies: Vec<u64> = units.iter().map(latency_ns).collect();
-    latencies.sort_unstable();
-    let latency = Latency {
-        p50: percentile(&latencies, 0.5),
-        p90: percentile(&latencies, 0.9),
-        p99: percentile(&latencies, 0.99),
-        p999: percentile(&latencies, 0.999),
-        max: latencies.last().copied().unwrap_or(0),
-    };
-    let typical = percentile(&latencies, 0.45)..=percentile(&latencies, 0.55);
-    let slow = latency.p99..=latency.max;
-    let anatomy = Anatomy {
-        p50: mean_states(query, &units, typical)?,
-        p99: mean_states(query, &units, slow)?,
-    };
-    let thrown = units.iter().filter(|unit| unit.thrown).count() as u64;
-    Ok(UnitReport {
-        name,
-        count: units.len() as u64,
-        thrown,
-        incomplete,
-        latency,
-        anatomy,
-    })
+    /// Latencies of the typical ones.
+    typical: RangeInclusive<u64>,
+    /// Latencies of the slow ones.
+    slow: RangeInclusive<u64>,
+}
+
+impl Default for Kind {
+    fn default() -> Self {
+        Self {
+            latencies: Vec::new(),
+            thrown: 0,
+            incomplete: 0,
+            typical: 0..=0,
+            slow: 0..=0,
+        }
+    }
+}
+
+impl Kind {
+    fn count(&mut self, unit: &Unit, window: Window) {
+        if counts(unit, window) {
+            self.latencies.push(latency_ns(unit));
+            self.thrown += u64::from(unit.thrown);
+        } else {
+            self.incomplete += 1;
+        }
+    }
+
+    fn find_bands(&mut self) {
+        self.latencies.sort_unstable();
+        self.typical = percentile(&self.latencies, 0.45)..=percentile(&self.latencies, 0.55);
+        self.slow = percentile(&self.latencies, 0.99)..=percentile(&self.latencies, 1.0);
+    }
+
+    fn is_in_a_band(&self, unit: &Unit, window: Window) -> bool {
+        let latency_ns = latency_ns(unit);
+        counts(unit, window) && (self.typical.contains(&latency_ns) || self.slow.contains(&latency_ns))
+    }
+
+    fn report(self, name: &str, [typical, slow]: [Band; 2]) -> UnitReport {
+        let percentile = |share| percentile(&self.latencies, share);
+        UnitReport {
+            name: name.to_owned(),
+            count: self.latencies.len() as u64,
+            thrown: self.thrown,
+            incomplete: self.incomplete,
+            latency: Latency {
+                p50: percentile(0.5),
+                p90: percentile(0.9),
+                p99: percentile(0.99),
+                p999: percentile(0.999),
+                max: percentile(1.0),
+            },
+            anatomy: Anatomy {
+                p50: typical.mean(),
+                p99: slow.mean(),
+            },
+        }
+    }
+}
+
+/// What the units of a band did.
+#[derive(Default)]
+struct Band {
+    count: u64,
+    sum: StateTotals,
+}
+
+impl Band {
+    fn mean(&self) -> StateTotals {
+        let mut mean = StateTotals::default();
+        for state in State::ALL {
+            mean.add(state, self.sum.get(state) / self.count.max(1));
+        }
+        mean
+    }
+}
+
+/// Whether a unit was seen whole and ended in the window.
+fn counts(unit: &Unit, window: Window) -> bool {
+    unit.complete && unit.end_ns <= window.to_ns
 }
 
 fn latency_ns(unit: &Unit) -> u64 {
@@ -108,29 +181,6 @@ fn latency_ns(unit: &Unit) -> u64 {
 fn percentile(sorted: &[u64], share: f64) -> u64 {
     let rank = (share * sorted.len() as f64).ceil() as usize;
     sorted.get(rank.saturating_sub(1)).copied().unwrap_or(0)
-}
-
-fn mean_states(
-    query: &dyn Query,
-    units: &[Unit],
-    band: std::ops::RangeInclusive<u64>,
-) -> Result<StateTotals, TimelineError> {
-    let mut inside: Vec<Unit> = units
-        .iter()
-        .filter(|unit| band.contains(&latency_ns(unit)))
-        .copied()
-        .collect();
-    let mut sum = StateTotals::default();
-    let always = Window {
-        from_ns: 0,
-        to_ns: u64::MAX,
-    };
-    each_unit_totals(query, always, &mut inside, |_, totals| sum.merge(&totals.states))?;
-    let mut mean = StateTotals::default();
-    for state in State::ALL {
-        mean.add(state, sum.get(state) / (inside.len() as u64).max(1));
-    }
-    Ok(mean)
 }
 
 #[cfg(test)]

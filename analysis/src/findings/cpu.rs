@@ -5,7 +5,7 @@ use plumb_trace::{
     timeline::{Query, TimelineError},
 };
 
-use super::{CULPRITS_MAX, Culprit, Finding, Severity, Subject, is_worth_telling, runnable_ns};
+use super::{CULPRITS_MAX, Culprit, Finding, Loss, Severity, Subject, is_worth_telling};
 use crate::{
     Window,
     format::{duration, percent, share},
@@ -14,21 +14,32 @@ use crate::{
     window::sum,
 };
 
-/// From this share on a group starves. Short requests that wake often wait a tenth or two of their time on an idle machine; somebody who takes
-/// the CPU from them makes it a half and more.
-pub(super) const SHARE_MIN: f64 = 0.35;
+/// From this share of its units' time on a group starves. Requests that wake several times wait a tenth of their time on a healthy
+/// server with two CPUs; somebody who takes the CPU from them makes it a half and more.
+pub(super) const UNITS_SHARE_MIN: f64 = 0.3;
+/// The same where no units are recorded, of the time in which threads could run: threads that run for microseconds at a time, as a poller does, easily wait as long
+/// as they run without anybody suffering from it.
+pub(super) const SHARE_MIN: f64 = 0.5;
 /// Culprits with a smaller share are not named.
 const CULPRIT_MIN: f64 = 0.02;
+/// From this share on another program is what the remedy is about.
+const OUTSIDER_MIN: f64 = 0.2;
+
+/// What does not belong to the base.
+const APART: [State; 4] = [State::Monitor, State::Disk, State::Fault, State::Pause];
 
 pub(super) fn finding(
     query: &dyn Query,
     subject: &Subject<'_>,
     window: Window,
 ) -> Result<Option<Finding>, TimelineError> {
-    let runnable_ns = runnable_ns(&subject.states);
-    let lost_ns = subject.states.get(State::Ready);
-    let share = share(lost_ns, runnable_ns);
-    if share < SHARE_MIN || !is_worth_telling(lost_ns, window) {
+    let (apart, share_min) = if subject.units > 0 {
+        (&APART[..1], UNITS_SHARE_MIN)
+    } else {
+        (&APART[..], SHARE_MIN)
+    };
+    let loss = subject.loss(State::Ready, apart);
+    if loss.share < share_min || !is_worth_telling(loss.lost_ns, window) {
         return Ok(None);
     }
     let waits = who_had_the_cpu(query, &subject.threads, window)?;
@@ -36,12 +47,12 @@ pub(super) fn finding(
     Ok(Some(Finding {
         kind: "cpu-starved",
         group: subject.group.to_owned(),
-        severity: Severity::of(share),
-        share,
-        evidence: evidence(subject, &waits, runnable_ns, &culprits),
-        remedy: remedy(subject, culprits.first()),
+        severity: Severity::of(loss.share),
+        share: loss.share,
+        evidence: evidence(subject, &loss, &waits, &culprits),
+        remedy: remedy(subject, &culprits),
         culprits,
-        lost_ns,
+        lost_ns: loss.lost_ns,
     }))
 }
 
@@ -62,17 +73,22 @@ fn culprits(waits: &CpuWaits) -> Vec<Culprit> {
         .collect()
 }
 
-fn evidence(subject: &Subject<'_>, waits: &CpuWaits, runnable_ns: u64, culprits: &[Culprit]) -> Vec<String> {
+fn evidence(subject: &Subject<'_>, loss: &Loss, waits: &CpuWaits, culprits: &[Culprit]) -> Vec<String> {
+    let base = if subject.units > 0 {
+        "took (waiting for locks apart)"
+    } else {
+        "could run for"
+    };
     let mut lines = vec![
         format!(
-            "{} threads of {} could run for {} and had no CPU for {} of it",
-            subject.threads.len(),
-            subject.group,
-            duration(runnable_ns),
-            duration(waits.ready_ns)
+            "{} {base} {}, and had no CPU for {} of it",
+            subject.text(),
+            duration(loss.base_ns),
+            duration(loss.lost_ns)
         ),
         format!(
-            "{} waits, {} each on average, {} the longest",
+            "threads of {} waited for a CPU {} times, {} on average, {} the longest",
+            subject.group,
             waits.waits,
             duration(waits.ready_ns / waits.waits.max(1)),
             duration(waits.longest_ns)
@@ -89,23 +105,32 @@ fn evidence(subject: &Subject<'_>, waits: &CpuWaits, runnable_ns: u64, culprits:
     lines
 }
 
-fn remedy(subject: &Subject<'_>, worst: Option<&Culprit>) -> String {
-    let own = |culprit: &Culprit| {
+/// Another program that takes much goes first: it can be moved, while a server's own threads wait for each other at every load.
+fn remedy(subject: &Subject<'_>, culprits: &[Culprit]) -> String {
+    let is_own = |culprit: &&Culprit| {
         subject
             .processes
             .iter()
             .any(|process| process.name == culprit.role.process)
     };
-    match worst.filter(|culprit| culprit.role.process != IDLE) {
-        Some(culprit) if !own(culprit) => format!(
-            "move {0} elsewhere or limit it (nice, a cpuset, a CPU quota of its cgroup), or give the server CPUs of its own",
-            culprit.role.process
-        ),
-        Some(culprit) if culprit.role.group.as_deref() == Some(subject.group) => format!(
-            "the threads of {0} wait for each other: more CPUs, less work in each unit, or fewer threads of {0} at once",
+    let is_outsider = |culprit: &&Culprit| !is_own(culprit) && culprit.role.process != IDLE;
+    if let Some(outsider) = culprits
+        .iter()
+        .find(is_outsider)
+        .filter(|outsider| outsider.share >= OUTSIDER_MIN)
+    {
+        return format!(
+            "move {} elsewhere or limit it (nice, a cpuset, a CPU quota of its cgroup), or give the server CPUs of its own",
+            outsider.role.process
+        );
+    }
+    match culprits.iter().find(is_own) {
+        Some(own) if own.role.group.as_deref() != Some(subject.group) => {
+            format!("more CPUs, or less work for {}", own.role.text())
+        }
+        _ => format!(
+            "more CPUs, less work in each unit, or fewer threads of {} at once",
             subject.group
         ),
-        Some(culprit) => format!("more CPUs, or less work for {}", culprit.role.text()),
-        None => "more CPUs, or fewer threads at once".to_owned(),
     }
 }

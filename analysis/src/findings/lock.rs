@@ -5,7 +5,7 @@ use plumb_trace::{
     timeline::{Query, TimelineError, TrackId},
 };
 
-use super::{CULPRITS_MAX, Culprit, Finding, Severity, Subject, busy_ns, is_worth_telling};
+use super::{CULPRITS_MAX, Culprit, Finding, Loss, Severity, Subject, is_worth_telling};
 use crate::{
     Window,
     format::{duration, percent, share},
@@ -14,7 +14,9 @@ use crate::{
     window::sum,
 };
 
-/// From this share on a group's lock is told. Locks that do their work are waited for a few per cent of the time.
+/// From this share of its units' time on a group's locks are told. Locks that do their work are waited for a per cent of the time.
+pub(super) const UNITS_SHARE_MIN: f64 = 0.1;
+/// The same where no units are recorded, of the time in which threads wanted to go on.
 pub(super) const SHARE_MIN: f64 = 0.2;
 /// Culprits with a smaller share are not named.
 const CULPRIT_MIN: f64 = 0.02;
@@ -26,10 +28,9 @@ pub(super) fn finding(
     subject: &Subject<'_>,
     window: Window,
 ) -> Result<Option<Finding>, TimelineError> {
-    let busy_ns = busy_ns(&subject.states);
-    let lost_ns = subject.states.get(State::Monitor);
-    let share = share(lost_ns, busy_ns);
-    if share < SHARE_MIN || !is_worth_telling(lost_ns, window) {
+    let share_min = if subject.units > 0 { UNITS_SHARE_MIN } else { SHARE_MIN };
+    let loss = subject.loss(State::Monitor, &[]);
+    if loss.share < share_min || !is_worth_telling(loss.lost_ns, window) {
         return Ok(None);
     }
     let waits = who_had_the_lock(query, &subject.threads, window)?;
@@ -37,14 +38,14 @@ pub(super) fn finding(
     Ok(Some(Finding {
         kind: "lock-contended",
         group: subject.group.to_owned(),
-        severity: Severity::of(share),
-        share,
-        evidence: evidence(query, subject, &waits, busy_ns),
+        severity: Severity::of(loss.share),
+        share: loss.share,
+        evidence: evidence(query, subject, &loss, &waits),
         culprits: culprits(&waits),
         remedy: format!(
             "do less while holding the lock of {class} (no waiting, no I/O), or split it so that threads share it less"
         ),
-        lost_ns,
+        lost_ns: loss.lost_ns,
     }))
 }
 
@@ -74,17 +75,22 @@ fn culprits(waits: &LockWaits) -> Vec<Culprit> {
     culprits
 }
 
-fn evidence(query: &dyn Query, subject: &Subject<'_>, waits: &LockWaits, busy_ns: u64) -> Vec<String> {
+fn evidence(query: &dyn Query, subject: &Subject<'_>, loss: &Loss, waits: &LockWaits) -> Vec<String> {
+    let base = if subject.units > 0 {
+        "took"
+    } else {
+        "wanted to go on for"
+    };
     let mut lines = vec![
         format!(
-            "{} threads of {} wanted to go on for {} and waited for locks for {} of it",
-            subject.threads.len(),
-            subject.group,
-            duration(busy_ns),
-            duration(waits.monitor_ns)
+            "{} {base} {}, and waited for locks for {} of it",
+            subject.text(),
+            duration(loss.base_ns),
+            duration(loss.lost_ns)
         ),
         format!(
-            "{} waits, {} each on average, {} the longest",
+            "threads of {} waited for a lock {} times, {} on average, {} the longest",
+            subject.group,
             waits.waits,
             duration(waits.monitor_ns / waits.waits.max(1)),
             duration(waits.longest_ns)
@@ -99,7 +105,7 @@ fn evidence(query: &dyn Query, subject: &Subject<'_>, waits: &LockWaits, busy_ns
         let part = percent(share(class.monitor_ns, waits.monitor_ns));
         let owners = owners(query, class);
         lines.push(format!(
-            "{part} of it for a lock of class {}{owners}",
+            "{part} of that time for a lock of class {}{owners}",
             class_name(class)
         ));
     }

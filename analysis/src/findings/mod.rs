@@ -1,31 +1,39 @@
 //! Findings: what is overloaded, how much, on what evidence, who is to blame, what to do.
 //!
-//! | kind | of whom | share | told from |
-//! | --- | --- | --- | --- |
-//! | `cpu-starved` | a group | ready / (running + stolen + ready + throttled): of the time in which its threads could run, the part in which they had no CPU | [`cpu::SHARE_MIN`] |
-//! | `lock-contended` | a group | monitor / busy: of the time in which its threads wanted to go on, the part in which they waited for a Java monitor | [`lock::SHARE_MIN`] |
-//! | `gc-pauses` | a JVM | the part of the window in which the JVM was paused | [`gc::SHARE_MIN`] |
+//! | kind | of whom | share |
+//! | --- | --- | --- |
+//! | `cpu-starved` | a group | the part of the base in which its threads could run and had no CPU (`ready`) |
+//! | `lock-contended` | a group | the part of the base in which they waited for a Java monitor |
+//! | `gc-pauses` | a JVM | the part of the window in which the JVM was paused |
 //!
-//! *busy* is running + stolen + ready + throttled + monitor + disk + fault + pause: what threads did, and what kept them from doing more. Waiting
-//! for work, for time to pass or for somebody else's answer (idle, wait, park, sleep, net, poll, futex, other system calls) is not: a healthy server does hardly anything
-//! else. Starvation leaves locks out of its base: where fifteen threads wait for a lock, the one that has it starves all the same.
+//! The base is the time in which a group had something to do. Where units of work are recorded, that is the time from each unit's start to its
+//! end, whatever the thread did meanwhile; and only groups that do units are judged, for that is what the server is there for. Where none are, it is what
+//! threads did and what kept them from doing more: running, stolen, ready, throttled, monitor, disk, fault, pause. Waiting for work, for time to pass or
+//! for somebody else's answer (idle, wait, park, sleep, net, poll, futex, other system calls) does not count then: a healthy server
+//! does hardly anything else.
+//!
+//! The base of starvation leaves out `monitor`, and without units everything but running, stolen, ready and throttled: where fifteen threads wait for
+//! a lock, the one that has it starves all the same.
 //!
 //! Only groups of the processes that the recording is about can be ill; in a JVM only their Java threads. Anybody can be a
-//! culprit. Shares of culprits are of the time waited.
+//! culprit. Shares of culprits are of the time waited. Thresholds stand in [`cpu`], [`lock`] and [`gc`].
 
 mod cpu;
 mod gc;
 mod lock;
 
+use std::collections::HashMap;
+
 use plumb_trace::{
     State, StateTotals,
-    timeline::{Process, Query, TimelineError, Track, TrackId},
+    timeline::{Process, Query, TimelineError, Track, TrackId, Unit},
 };
 
 use crate::{
     Window,
     format::share,
     roles::{self, Role},
+    sweep,
     window::sum,
 };
 
@@ -101,7 +109,48 @@ struct Subject<'q> {
     /// The processes that its threads belong to.
     processes: Vec<&'q Process>,
     threads: Vec<TrackId>,
+    /// How many units of work they did.
+    units: u64,
+    /// What they did while they had something to do: within units, or all the time where none are recorded.
     states: StateTotals,
+}
+
+impl Subject<'_> {
+    /// Time in `state` and its share of the base, to which the states in `apart` do not belong; see the module.
+    fn loss(&self, state: State, apart: &[State]) -> Loss {
+        let no_units = [State::Running, State::Stolen, State::Ready, State::Throttled]
+            .into_iter()
+            .chain([State::Monitor, State::Disk, State::Fault, State::Pause]);
+        let states: Vec<State> = if self.units > 0 {
+            State::ALL.to_vec()
+        } else {
+            no_units.collect()
+        };
+        let base = states.into_iter().filter(|state| !apart.contains(state));
+        let base_ns = sum(base.map(|state| self.states.get(state)));
+        let lost_ns = self.states.get(state);
+        Loss {
+            lost_ns,
+            base_ns,
+            share: share(lost_ns, base_ns),
+        }
+    }
+
+    /// `12 threads of request`, `3400 units of request`.
+    fn text(&self) -> String {
+        match (self.units, self.threads.len()) {
+            (0, 1) => format!("1 thread of {}", self.group),
+            (0, count) => format!("{count} threads of {}", self.group),
+            (count, _) => format!("{count} units of {}", self.group),
+        }
+    }
+}
+
+/// Time that a group lost.
+struct Loss {
+    lost_ns: u64,
+    base_ns: u64,
+    share: f64,
 }
 
 /// Finds what is wrong in a window, the costliest first.
@@ -117,53 +166,76 @@ pub(crate) fn findings(query: &dyn Query, window: Window) -> Result<Vec<Finding>
 }
 
 fn subjects<'q>(query: &'q dyn Query, window: Window) -> Result<Vec<Subject<'q>>, TimelineError> {
-    let mut subjects: Vec<Subject<'q>> = Vec::new();
+    let mut subjects = groups(query, window);
+    judge_by_units(query, window, &mut subjects)?;
+    if subjects.iter().any(|subject| subject.units > 0) {
+        subjects.retain(|subject| subject.units > 0);
+        return Ok(subjects);
+    }
+    for subject in &mut subjects {
+        for thread in &subject.threads {
+            subject
+                .states
+                .merge(&query.totals(*thread, window.from_ns, window.to_ns)?.states);
+        }
+    }
+    Ok(subjects)
+}
+
+/// The groups that can be ill, with their threads.
+fn groups(query: &dyn Query, window: Window) -> Vec<Subject<'_>> {
+    let mut subjects: Vec<Subject<'_>> = Vec::new();
     let has_targets = query.processes().iter().any(|process| process.target);
     for (id, track) in roles::threads(query) {
         let (Some(group), Some(process)) = (roles::group(query, track), roles::process(query, track)) else {
             continue;
         };
-        let Some(life) = window.clip(track.start_ns, track.end_ns) else {
-            continue;
-        };
-        if !can_be_ill(track, process, has_targets) {
+        let is_alive = window.clip(track.start_ns, track.end_ns).is_some();
+        if !is_alive || !can_be_ill(track, process, has_targets) {
             continue;
         }
-        let totals = query.totals(id, life.from_ns, life.to_ns)?;
         let found = subjects.iter().position(|subject| subject.group == group);
         let index = found.unwrap_or_else(|| {
+            let (processes, threads, states) = (Vec::new(), Vec::new(), StateTotals::default());
             subjects.push(Subject {
                 group,
-                processes: Vec::new(),
-                threads: Vec::new(),
-                states: StateTotals::default(),
+                processes,
+                threads,
+                units: 0,
+                states,
             });
             subjects.len() - 1
         });
         let subject = &mut subjects[index];
         subject.threads.push(id);
-        subject.states.merge(&totals.states);
         if !subject.processes.contains(&process) {
             subject.processes.push(process);
         }
     }
-    Ok(subjects)
+    subjects
 }
 
 fn can_be_ill(track: &Track, process: &Process, has_targets: bool) -> bool {
     (process.target || !has_targets) && !process.plumb && (track.java || !process.jvm)
 }
 
-/// The time in which threads could run.
-fn runnable_ns(states: &StateTotals) -> u64 {
-    let could_run = [State::Running, State::Stolen, State::Ready, State::Throttled];
-    sum(could_run.map(|state| states.get(state)))
-}
-
-/// The time in which threads wanted to go on; see the module.
-fn busy_ns(states: &StateTotals) -> u64 {
-    let kept_from_it = [State::Monitor, State::Disk, State::Fault, State::Pause];
-    sum(kept_from_it.map(|state| states.get(state))).saturating_add(runnable_ns(states))
+/// Sums what threads did within units. A unit inside of another one is part of it and not counted again.
+fn judge_by_units(query: &dyn Query, window: Window, subjects: &mut [Subject<'_>]) -> Result<(), TimelineError> {
+    let numbered = subjects.iter().enumerate();
+    let subject_of: HashMap<TrackId, usize> = numbered
+        .flat_map(|(index, subject)| subject.threads.iter().map(move |thread| (*thread, index)))
+        .collect();
+    let mut last: Option<Unit> = None;
+    let is_wanted = |unit: &Unit| subject_of.contains_key(&unit.track);
+    sweep::each_unit_totals(query, window, window, is_wanted, |unit, totals| {
+        let is_inside = last
+            .is_some_and(|outer| outer.track == unit.track && (outer.start_ns..outer.end_ns).contains(&unit.start_ns));
+        if let Some(subject) = subject_of.get(&unit.track).filter(|_| !is_inside) {
+            subjects[*subject].units += 1;
+            subjects[*subject].states.merge(&totals.states);
+            last = Some(*unit);
+        }
+    })
 }
 
 /// Whether a loss of time is worth telling.

@@ -97,7 +97,7 @@ fn a_lock_is_named_with_its_class_and_owners() {
     );
     let text = finding.evidence.join("\n");
     assert!(
-        text.contains("100 % of it for a lock of class shop.AuditLog, held by http-2 100 %"),
+        text.contains("100 % of that time for a lock of class shop.AuditLog, held by http-2 100 %"),
         "{text}"
     );
 }
@@ -137,9 +137,9 @@ fn findings_are_told_in_words() {
     let text = report(&fake, Window::of(&fake, None, None)).unwrap().to_string();
     assert_eq!(
         text,
-        "1. cpu-starved: request 50 % (severe)
-   - 2 threads of request could run for 1.00 s and had no CPU for 500 ms of it
-   - 1 waits, 500 ms each on average, 500 ms the longest
+        "1. cpu-starved: request 33 % (warning)
+   - 1 units of request took (waiting for locks apart) 750 ms, and had no CPU for 250 ms of it
+   - threads of request waited for a CPU 1 times, 500 ms on average, 500 ms the longest
    - hog had the CPU that they waited for 100 % of that time
    who: hog 100 %
    remedy: move hog elsewhere or limit it (nice, a cpuset, a CPU quota of its cgroup), or give the server CPUs of its own
@@ -149,5 +149,28 @@ request: 1 units
    typical  running 500 ms (67 %), ready 250 ms (33 %)
    slow     running 500 ms (67 %), ready 250 ms (33 %)
 "
+    );
+}
+
+#[test]
+fn where_units_are_recorded_they_are_the_base_and_only_who_does_them_is_judged() {
+    let (mut fake, a, b) = server();
+    fake.group(b, "poller");
+    // Between units nothing counts: the thread waits for a CPU all the time before the first.
+    fake.ready(a, 0, S / 2, 0);
+    fake.running(a, S / 2, 6 * S / 10, 0);
+    fake.ready(a, 6 * S / 10, 7 * S / 10, 0);
+    fake.state(a, 7 * S / 10, S, State::Net);
+    fake.ready(b, 0, S, 1);
+    let (request, part) = (fake.text("request"), fake.text("part"));
+    fake.unit(request, a, S / 2, S);
+    fake.unit(part, a, 6 * S / 10, 7 * S / 10);
+    assert_eq!(found(&fake), []);
+
+    let subject = subjects(&fake, Window::of(&fake, None, None)).unwrap().remove(0);
+    let loss = subject.loss(State::Ready, &[State::Monitor]);
+    assert_eq!(
+        (subject.group, subject.units, loss.lost_ns, loss.base_ns),
+        ("request", 1, S / 10, S / 2)
     );
 }

@@ -10,10 +10,10 @@ use std::collections::BTreeMap;
 
 use plumb_trace::{
     StateTotals,
-    timeline::{Loss, Query, TimelineError, Totals, Track, TrackId, TrackKind, Unit},
+    timeline::{Loss, Query, TimelineError, Totals, Track, TrackKind, Unit},
 };
 
-use crate::{Window, roles, states::ThreadStates, sweep};
+use crate::{Window, roles, sweep};
 
 /// What a row stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -223,36 +223,12 @@ fn sum_rows(
 }
 
 fn unit_rows(query: &dyn Query, window: Window, is_wanted: impl Fn(&Track) -> bool) -> Result<Vec<Row>, TimelineError> {
-    let mut units = Vec::new();
-    sweep::each_unit(query, window, |unit| units.push(*unit))?;
-    units.retain(|unit| query.tracks().get(unit.track.0 as usize).is_some_and(&is_wanted));
     let mut sums = Sums::default();
-    each_unit_totals(query, window, &mut units, |unit, totals| {
-        sums.add(query.string(unit.name).to_owned(), totals)
+    let is_wanted = |unit: &Unit| query.tracks().get(unit.track.0 as usize).is_some_and(&is_wanted);
+    sweep::each_unit_totals(query, window, window, is_wanted, |unit, totals| {
+        sums.add(query.string(unit.name).to_owned(), totals);
     })?;
     Ok(sums.rows())
-}
-
-/// Visits units with what their threads did meanwhile, within the window.
-pub(crate) fn each_unit_totals(
-    query: &dyn Query,
-    window: Window,
-    units: &mut [Unit],
-    mut visit: impl FnMut(&Unit, &Totals),
-) -> Result<(), TimelineError> {
-    units.sort_by_key(|unit| (unit.track, unit.start_ns));
-    let mut states = ThreadStates::new(query, TrackId(u32::MAX));
-    let mut last = None;
-    for unit in units.iter() {
-        if last != Some(unit.track) {
-            states = ThreadStates::new(query, unit.track);
-            last = Some(unit.track);
-        }
-        if let Some(part) = window.clip(unit.start_ns, unit.end_ns) {
-            visit(unit, &states.totals(part)?);
-        }
-    }
-    Ok(())
 }
 
 /// Rows that stand for several.

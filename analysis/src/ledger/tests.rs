@@ -4,7 +4,7 @@ use plumb_trace::{State, timeline::Loss};
 use proptest::prelude::*;
 
 use super::*;
-use crate::testing::Fake;
+use crate::{states::ThreadStates, testing::Fake};
 
 fn sample() -> Fake {
     let mut fake = Fake::new(1_000, 5_000);
