@@ -62,6 +62,12 @@ impl Viewer {
         &self.sources
     }
 
+    /// What the timelines could not answer.
+    #[cfg(test)]
+    pub fn problems(&self) -> &[String] {
+        self.cache.problems()
+    }
+
     /// Draws a frame.
     pub fn ui(&mut self, ui: &mut egui::Ui) {
         self.cache.begin_frame();

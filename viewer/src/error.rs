@@ -17,10 +17,15 @@ pub enum ViewError {
     #[error("{} is empty\nthe merge that wrote it did not finish; run it again: plumb merge RECORDING -o {}", .0.display(), .0.display())]
     Empty(PathBuf),
     /// The file cannot be read as a timeline.
-    #[error(transparent)]
+    #[error("{0}{remedy}", remedy = remedy(.0))]
     Timeline(#[from] TimelineError),
+    /// There is no display at all.
+    #[error(
+        "no window can be opened: there is no display (DISPLAY is not set)\ndraw a picture: plumb view FILE --screenshot OUT.png"
+    )]
+    NoDisplay,
     /// No window can be had.
-    #[error("no window could be opened: {0}\nwithout a display, draw a picture: plumb view FILE --screenshot OUT.png")]
+    #[error("no window can be opened: {0}\ndraw a picture instead: plumb view FILE --screenshot OUT.png")]
     Window(String),
     /// The picture's size is out of bounds.
     #[error("a picture of {0} × {1} pixels cannot be made\nchoose a size from 320x200 to 8192x8192: --size 1600x900")]
@@ -43,6 +48,16 @@ pub enum ViewError {
         /// Why.
         cause: io::Error,
     },
+}
+
+/// What to do about a timeline's error that does not say so itself.
+fn remedy(error: &TimelineError) -> &'static str {
+    match error {
+        TimelineError::Io { .. } => {
+            "\nname a .plumb file that plumb merge or plumb record wrote, and that you may read"
+        }
+        _ => "",
+    }
 }
 
 impl ViewError {

@@ -30,7 +30,7 @@ use model::source::Source;
 use model::time::Window;
 use std::path::{Path, PathBuf};
 
-/// What of a timeline a picture shows.
+/// What of a timeline is shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Part {
     /// Begin, absolute ns as in the timeline; `None`: its start.
@@ -42,9 +42,15 @@ pub struct Part {
 /// Opens a window on timelines, and returns when it is closed. Several are laid over each other, each from its own start.
 ///
 /// # Errors
-/// No file or an unreadable one, no display.
-pub fn run(paths: &[PathBuf]) -> Result<(), ViewError> {
-    let viewer = Viewer::new(Source::open_all(paths)?);
+/// No file or an unreadable one, a window of time that cannot be shown, no display.
+pub fn run(paths: &[PathBuf], part: Part) -> Result<(), ViewError> {
+    let mut viewer = Viewer::new(Source::open_all(paths)?);
+    let window = window_of(viewer.sources(), part)?;
+    viewer.apply(Command::Show(window));
+    // The backend is X11 (on a Wayland desktop: XWayland), which would say the same in a worse way.
+    if std::env::var_os("DISPLAY").is_none_or(|display| display.is_empty()) {
+        return Err(ViewError::NoDisplay);
+    }
     let title = viewer
         .sources()
         .iter()

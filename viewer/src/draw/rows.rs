@@ -144,6 +144,8 @@ fn draw_label(painter: &Painter, row: Row, node: &Node, session: &Session) {
     if is_heading(node) {
         let open = session.search.rows().is_some() || session.is_open(node);
         painter.add(triangle(left + 4.0, middle, open));
+    }
+    if is_heading(node) || node.shade.is_some() {
         left += 15.0;
     }
     if let Some(shade) = node.shade {

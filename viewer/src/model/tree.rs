@@ -23,6 +23,8 @@ pub enum Key {
     Group(usize, ProcessId, Option<u32>),
     /// All kernel threads.
     Kernel(usize),
+    /// Processes that hardly ran.
+    Quiet(usize),
     /// A thread or CPU.
     Track(usize, TrackId),
 }
@@ -31,7 +33,7 @@ impl Key {
     /// The source that it belongs to.
     pub fn source(self) -> usize {
         match self {
-            Key::Source(source) | Key::Kernel(source) => source,
+            Key::Source(source) | Key::Kernel(source) | Key::Quiet(source) => source,
             Key::Cpus(source, _) | Key::Process(source, _) | Key::Group(source, _, _) | Key::Track(source, _) => source,
         }
     }
@@ -170,9 +172,11 @@ impl<'a> Builder<'a> {
         });
         self.cpus();
         let (kernel, others): (Vec<_>, Vec<_>) = processes.iter().partition(|weighed| weighed.process.kernel);
-        for weighed in others {
+        let (quiet, busy): (Vec<&Weighed>, Vec<&Weighed>) = others.into_iter().partition(|each| self.is_quiet(each));
+        for weighed in busy {
             self.process(weighed);
         }
+        self.quiet(&quiet);
         self.kernel(&kernel);
         if let Some(title) = title {
             self.close(title);
@@ -293,6 +297,32 @@ impl<'a> Builder<'a> {
         self.tree.nodes[first]
             .words
             .push_str(&weighed.process.cmdline.to_lowercase());
+    }
+
+    /// A process that nobody asked for and that hardly ran.
+    fn is_quiet(&self, weighed: &Weighed) -> bool {
+        !weighed.process.target && !weighed.process.plumb && weighed.cpu_ns < self.source.total_ns() / 1000
+    }
+
+    fn quiet(&mut self, processes: &[&Weighed]) {
+        const FOLDED_MIN: usize = 4;
+        let heading = (processes.len() >= FOLDED_MIN).then(|| {
+            let share = self.share(processes.iter().map(|weighed| weighed.cpu_ns).sum());
+            let note = format!("{} processes   {share}", processes.len());
+            self.open(
+                Key::Quiet(self.number),
+                "quiet processes".to_owned(),
+                note,
+                Lane::Empty,
+                false,
+            )
+        });
+        for weighed in processes {
+            self.process(weighed);
+        }
+        if let Some(heading) = heading {
+            self.close(heading);
+        }
     }
 
     /// A process of a few threads that used much CPU: worth seeing at once.

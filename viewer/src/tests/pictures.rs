@@ -98,13 +98,6 @@ fn everything_at_once() {
 }
 
 #[test]
-fn calls_show_when_zoomed_in() {
-    let mut viewer = viewer();
-    viewer.apply(window(500.0, 560.0));
-    check("zoomed", &picture(&mut viewer, (1600, 900)));
-}
-
-#[test]
 fn a_selected_interval_is_explained() {
     let mut viewer = viewer();
     viewer.apply(window(500.0, 530.0));

@@ -1,0 +1,151 @@
+//! The model on the synthetic timeline: the tree of rows, and what is said of things.
+
+use super::synthetic::{self, FROM_NS};
+use crate::model::describe::{self, Fact};
+use crate::model::source::Source;
+use crate::model::tree::{Key, Tree};
+use plumb_trace::State;
+use plumb_trace::timeline::TrackId;
+use std::collections::HashSet;
+
+fn outline(tree: &Tree) -> Vec<String> {
+    let line = |number: usize| {
+        let node = &tree.nodes[number];
+        let mark = if node.serves { " *" } else { "" };
+        format!("{}{}{mark}", "  ".repeat(node.depth), node.label)
+    };
+    tree.visible(|node| node.open, None).into_iter().map(line).collect()
+}
+
+#[test]
+fn rows_go_from_what_matters_to_what_does_not() {
+    let tree = Tree::build(&[synthetic::source()]);
+    let mut expected = vec![
+        "CPUs".to_owned(),
+        "  CPU 0".into(),
+        "  CPU 1".into(),
+        "java 4711".into(),
+        "  request *".into(),
+    ];
+    expected.extend((1..=10).map(|number| format!("    http-nio-8080-exec-{number} *")));
+    expected.extend(["  gc", "    GC Thread#0", "    GC Thread#1", "  other threads"].map(str::to_owned));
+    expected.extend(["    http-nio-8080-Poller", "    Catalina-utility-1", "stress 3011"].map(str::to_owned));
+    expected.extend(["  stress", "  stress", "plumb 4800", "kernel threads"].map(str::to_owned));
+    assert_eq!(outline(&tree), expected);
+}
+
+#[test]
+fn several_timelines_stand_under_their_names() {
+    let tree = Tree::build(&[synthetic::source(), synthetic::source()]);
+    let titles: Vec<_> = tree
+        .nodes
+        .iter()
+        .filter(|node| node.depth == 0)
+        .map(|node| node.label.as_str())
+        .collect();
+    assert_eq!(titles, ["tomcat.plumb", "tomcat.plumb"]);
+    assert_eq!(tree.shades.len(), 2);
+}
+
+#[test]
+fn ends_nest() {
+    let tree = Tree::build(&[synthetic::source()]);
+    for (number, node) in tree.nodes.iter().enumerate() {
+        assert!(node.end > number && node.end <= tree.nodes.len());
+        let below = &tree.nodes[number + 1..node.end];
+        assert!(
+            below
+                .iter()
+                .all(|below| below.depth > node.depth && below.end <= node.end)
+        );
+    }
+}
+
+#[test]
+fn wanted_rows_come_with_their_headings() {
+    let tree = Tree::build(&[synthetic::source()]);
+    let poller = tree
+        .nodes
+        .iter()
+        .position(|node| node.label.ends_with("Poller"))
+        .expect("it is there");
+    let wanted = HashSet::from([tree.nodes[poller].key]);
+    let shown: Vec<_> = tree
+        .visible(|_| false, Some(&wanted))
+        .into_iter()
+        .map(|number| tree.nodes[number].label.clone())
+        .collect();
+    assert_eq!(shown, ["java 4711", "other threads", "http-nio-8080-Poller"]);
+    assert_eq!(tree.headings(poller).len(), 2);
+}
+
+#[test]
+fn a_closed_heading_hides_all_below() {
+    let tree = Tree::build(&[synthetic::source()]);
+    let shown = tree.visible(|node| !matches!(node.key, Key::Process(..)) && node.open, None);
+    assert!(!shown.iter().any(|&number| tree.nodes[number].label.starts_with("http")));
+}
+
+fn thread(source: &Source, name: &str) -> TrackId {
+    let place = source
+        .query
+        .tracks()
+        .iter()
+        .position(|track| track.name == name)
+        .expect("there is such a thread");
+    TrackId(place as u32)
+}
+
+fn first_of(source: &Source, track: TrackId, state: State) -> Vec<Fact> {
+    let states = source
+        .query
+        .states(track, FROM_NS, FROM_NS + synthetic::TOTAL_NS)
+        .expect("it has states");
+    let interval = states
+        .into_iter()
+        .find(|interval| interval.state == state)
+        .expect("it was in this state");
+    describe::interval(source, track, &interval)
+}
+
+fn words(facts: &[Fact]) -> Vec<&str> {
+    facts.iter().map(|fact| fact.word).collect()
+}
+
+fn value<'a>(facts: &'a [Fact], word: &str) -> &'a str {
+    &facts.iter().find(|fact| fact.word == word).expect("it is said").value
+}
+
+#[test]
+fn everything_known_is_said() {
+    let source = synthetic::source();
+    let exec = thread(&source, "http-nio-8080-exec-3");
+    let monitor = first_of(&source, exec, State::Monitor);
+    assert_eq!(words(&monitor), ["length", "since", "till", "object", "owner"]);
+    assert_eq!(value(&monitor, "object"), "com.shop.Stock");
+    assert_eq!(value(&monitor, "owner"), "http-nio-8080-exec-2 (java 4711)");
+    let net = first_of(&source, exec, State::Net);
+    assert_eq!(value(&net, "call"), "recvfrom on a socket");
+    let ready = first_of(&source, exec, State::Ready);
+    assert_eq!(value(&ready, "cause"), "woken");
+    assert!(value(&ready, "CPU meanwhile").contains('%'));
+    let hog = first_of(&source, thread(&source, "stress"), State::Running);
+    assert!(words(&hog).contains(&"CPU"));
+}
+
+#[test]
+fn cautions_say_what_is_missing() {
+    let mut timeline = synthetic::Synthetic::server();
+    timeline.info.hosts[0].has_kernel = false;
+    timeline.losses[0].events = None;
+    let source = Source {
+        query: Box::new(timeline),
+        label: "a.plumb".into(),
+    };
+    let cautions = describe::cautions(&source);
+    assert!(cautions[0].contains("no kernel records"), "{cautions:?}");
+    assert!(
+        cautions[1].contains("an unknown number more were lost in 1 gap"),
+        "{cautions:?}"
+    );
+}
