@@ -8,13 +8,15 @@
 //! - Nothing is made up: what records do not say is `unknown`, what cannot be used is left out and noted.
 //! - No record, however corrupt, makes it panic or take memory without bound.
 
+pub mod export;
 mod groups;
 mod input;
 mod machine;
 mod notes;
+mod tails;
 
 use groups::Groups;
-use input::{HostInput, Input, LaneKind};
+use input::{HostInput, Input};
 use machine::Machine;
 use plumb_trace::recording::RecordingError;
 use plumb_trace::timeline::{TimelineError, TimelineWriter};
@@ -73,6 +75,7 @@ pub fn merge(dirs: &[PathBuf], out: &Path, progress: &mut dyn FnMut(Progress)) -
         jvms,
         mut lanes,
         mut notes,
+        gaps,
         records: records_total,
     } = input::load(dirs)?;
     let groups = Groups::new(&hosts);
@@ -82,18 +85,11 @@ pub fn merge(dirs: &[PathBuf], out: &Path, progress: &mut dyn FnMut(Progress)) -
     let records = input::run(&mut lanes, &mut machine, &mut tell)?;
     tell(records);
     let ends = end_of_each(&hosts, &machine);
-    for lane in &lanes {
-        let host = machine.host_of(lane.kind);
-        if hosts[host].to_ns.is_none() && !matches!(lane.kind, LaneKind::Host { .. } | LaneKind::JvmDefinitions { .. })
-        {
-            machine.lose_tail(
-                lane.kind,
-                lane.last_ns().max(input::written_until(ends[host])),
-                ends[host],
-            )?;
-        }
-        notes::about_lane(lane, &mut notes);
+    for (lane, gap) in gaps {
+        machine.lose(lane, gap)?;
     }
+    tails::lose(&lanes, &hosts, &ends, &mut machine)?;
+    lanes.iter().for_each(|lane| notes::about_lane(lane, &mut notes));
     notes::about_oddities(machine.oddities, &mut notes);
     let to_ns = ends.into_iter().max().unwrap_or(0);
     let from_ns = hosts.iter().map(|host| host.from_ns).min().unwrap_or(0);

@@ -12,6 +12,8 @@ use plumb_trace::recording::segment::LOST_UNKNOWN;
 use plumb_trace::recording::{Damage, Payload, SegmentEntry, StreamFile};
 use std::rc::Rc;
 
+/// Latest time that is believed, ns: 73 years. A hostile one beyond does not break the arithmetic.
+pub(super) const TIME_MAX_NS: u64 = 1 << 61;
 /// Most records that are held to be sorted.
 const BATCH_MAX: usize = 1 << 20;
 
@@ -38,12 +40,12 @@ pub(crate) struct LaneClock {
 }
 
 impl LaneClock {
-    fn ns(&self, clock: Clock, time: u64, hint: &mut usize) -> Option<u64> {
+    pub(super) fn ns(&self, clock: Clock, time: u64, hint: &mut usize) -> Option<u64> {
         let monotonic = match clock {
             Clock::Monotonic => time,
             Clock::Tsc => self.tsc.as_ref()?.monotonic_ns(time, hint),
         };
-        Some(monotonic.saturating_add_signed(self.shift_ns))
+        Some(monotonic.saturating_add_signed(self.shift_ns).min(TIME_MAX_NS))
     }
 }
 
@@ -110,9 +112,13 @@ pub(crate) struct Lane {
     /// Records of segments that turned out damaged.
     damaged: Option<u64>,
     gap_told: bool,
+    /// Nothing was recorded between another recording's end, where this lane begins, and this time.
+    pub(crate) blind_until_ns: Option<u64>,
     /// Earlier records are those of another recording of the same time.
     pub(crate) skip_until_ns: u64,
     pub(crate) damage: Vec<Damage>,
+    /// The file's end is damaged: records of this lane may be missing there.
+    pub(crate) is_torn: bool,
     /// Segments in TSC ticks that no clock pair converts.
     pub(crate) unconverted: u64,
 }
@@ -151,8 +157,10 @@ impl Lane {
             sequence: 0,
             damaged: None,
             gap_told: false,
+            blind_until_ns: None,
             skip_until_ns: 0,
             damage: Vec::new(),
+            is_torn: false,
             unconverted: 0,
         }
     }
@@ -178,6 +186,9 @@ impl Lane {
 
     /// Time of what comes next, or `None` at the end. Reads no payload.
     pub(crate) fn peek(&mut self) -> Option<u64> {
+        if self.blind_until_ns.is_some() {
+            return Some(self.last_ns);
+        }
         if let Some(&time) = self.times.get(self.at) {
             return Some(time);
         }
@@ -199,6 +210,15 @@ impl Lane {
     /// Gives what comes next, and all that follows up to and with `until`. Returns how many records these were.
     pub(crate) fn drain<C: Consumer>(&mut self, until: u64, consumer: &mut C) -> Result<u64, C::Error> {
         let mut given = 0;
+        if let Some(to_ns) = self.blind_until_ns.take() {
+            let gap = Gap {
+                from_ns: self.last_ns,
+                to_ns,
+                events: None,
+            };
+            consumer.lost(self.kind, gap)?;
+            return Ok(0);
+        }
         if self.at == self.times.len() {
             if let Some(gap) = self.take_gap() {
                 self.gap_told = true;

@@ -1,18 +1,16 @@
 //! Opening recordings: hosts, clocks, JVMs and lanes.
 
 use super::clock::ClockMap;
-use super::definitions::{self, Classes};
-use super::lane::{Lane, LaneClock, LaneKind};
+use super::definitions::Classes;
+use super::lane::{Gap, Lane, LaneClock, LaneKind, TIME_MAX_NS};
+use super::lanes;
 use crate::MergeError;
 use plumb_trace::recording::{
-    ClockPair, Content, FileKind, Manifest, Payload, Recording, RecordingError, SegmentEntry, StreamFile,
+    ClockPair, FileKind, Manifest, Payload, Recording, RecordingError, SegmentEntry, StreamFile,
 };
 use rustc_hash::FxHashMap;
 use std::path::PathBuf;
 use std::rc::Rc;
-
-/// How long a killed recorder may have kept what it had drained before it was on disk (it writes at least every second), ns.
-const UNWRITTEN_NS: u64 = 2_000_000_000;
 
 /// One boot of one host: the recordings that share a clock.
 #[derive(Debug)]
@@ -52,15 +50,25 @@ pub(crate) struct Input {
     pub(crate) jvms: Vec<JvmInput>,
     pub(crate) lanes: Vec<Lane>,
     pub(crate) notes: Vec<String>,
+    /// Stretches of files that hold several streams and are damaged: whose records they were is not known.
+    pub(crate) gaps: Vec<(LaneKind, Gap)>,
     /// Records in all lanes.
     pub(crate) records: u64,
 }
 
 /// A recording with the headers of its files.
-struct Opened {
-    recording: Recording,
+pub(super) struct Opened {
+    pub(super) recording: Recording,
     host: usize,
-    indices: Vec<(StreamFile, Vec<SegmentEntry>)>,
+    pub(super) files: Vec<OpenedFile>,
+}
+
+/// A file with its headers.
+pub(super) struct OpenedFile {
+    pub(super) file: StreamFile,
+    pub(super) entries: Vec<SegmentEntry>,
+    /// Where what is no segment begins.
+    pub(super) damaged_at: Vec<u64>,
 }
 
 /// Opens recordings; those of the same boot of a host become one host.
@@ -102,16 +110,30 @@ pub(crate) fn load(dirs: &[PathBuf]) -> Result<Input, MergeError> {
 }
 
 fn open(recording: Recording, host: usize, notes: &mut Vec<String>) -> Opened {
-    let mut indices = Vec::new();
+    let mut files = Vec::new();
     for file in recording.files() {
         let index = file.index();
         notes.extend(index.damage.iter().map(|damage| format!("damaged: {damage}")));
-        indices.push((file.clone(), index.entries));
+        files.push(OpenedFile {
+            file: file.clone(),
+            entries: index.entries,
+            damaged_at: index.damage.iter().map(|damage| damage.offset).collect(),
+        });
     }
-    Opened {
-        recording,
-        host,
-        indices,
+    Opened { recording, host, files }
+}
+
+impl OpenedFile {
+    /// What follows the last segment is damaged.
+    pub(super) fn is_torn(&self) -> bool {
+        let last = self.entries.last().map_or(0, |last| last.offset);
+        self.damaged_at.iter().any(|&at| at >= last)
+    }
+}
+
+impl Opened {
+    pub(super) fn of_kind(&self, wanted: impl Fn(FileKind) -> bool) -> impl Iterator<Item = &OpenedFile> {
+        self.files.iter().filter(move |opened| wanted(opened.file.kind))
     }
 }
 
@@ -130,17 +152,18 @@ fn add_host(input: &mut Input, recordings: &[&Opened]) {
             entry.manifests[0].host.name, first.manifests[0].host.name
         ));
     }
+    entry.from_ns = entry.from_ns.min(TIME_MAX_NS);
+    entry.to_ns = entry.to_ns.map(|to| to.min(TIME_MAX_NS));
     let map = ClockMap::new(pairs).map(Rc::new);
     entry.clock_uncertainty_ns = map.as_ref().map_or(0, |map| map.uncertainty_ns());
     let clock = LaneClock {
         tsc: map,
         shift_ns: entry.shift_ns,
     };
-    let from_ns = entry.from_ns;
     input.hosts.push(entry);
     let mut kernel_until = 0;
     for opened in recordings {
-        add_lanes(input, host, opened, &clock, from_ns, kernel_until);
+        lanes::add(input, host, opened, &clock, kernel_until);
         let manifest = &opened.recording.manifest;
         if manifest.kernel {
             kernel_until = kernel_until.max(
@@ -155,20 +178,16 @@ fn add_host(input: &mut Input, recordings: &[&Opened]) {
 
 /// Last time in a recording's CPU streams, on its host's CLOCK_MONOTONIC.
 fn last_ns(opened: &Opened) -> u64 {
-    let cpus = opened
-        .indices
-        .iter()
-        .filter(|(file, _)| matches!(file.kind, FileKind::Cpu(_)));
-    cpus.flat_map(|(_, entries)| entries)
+    let cpus = opened.of_kind(|kind| matches!(kind, FileKind::Cpu(_)));
+    cpus.flat_map(|opened| &opened.entries)
         .map(|entry| entry.header.last_time)
         .max()
         .unwrap_or(0)
 }
 
 fn clock_pairs(opened: &Opened) -> Vec<ClockPair> {
-    let clocks = opened.indices.iter().filter(|(file, _)| file.kind == FileKind::Clock);
-    let segments =
-        clocks.flat_map(|(file, entries)| entries.iter().filter_map(|entry| file.read_at(entry.offset).ok()));
+    let clocks = opened.of_kind(|kind| kind == FileKind::Clock);
+    let segments = clocks.flat_map(|of| of.entries.iter().filter_map(|entry| of.file.read_at(entry.offset).ok()));
     segments
         .filter_map(|segment| match segment.payload {
             Payload::Clock(pairs) => Some(pairs),
@@ -196,111 +215,4 @@ fn host_input(manifests: Vec<Manifest>, pairs: &[ClockPair]) -> HostInput {
         clock_uncertainty_ns: 0,
         manifests,
     }
-}
-
-fn add_lanes(input: &mut Input, host: usize, opened: &Opened, clock: &LaneClock, from_ns: u64, kernel_until: u64) {
-    for (file, entries) in &opened.indices {
-        input.records += entries.iter().map(|entry| u64::from(entry.header.count)).sum::<u64>();
-        match file.kind {
-            FileKind::Clock => {}
-            FileKind::Host => {
-                input.lanes.push(Lane::new(
-                    LaneKind::Host { host },
-                    file.clone(),
-                    clock.clone(),
-                    entries,
-                    from_ns,
-                ));
-            }
-            FileKind::Cpu(cpu) => match u16::try_from(cpu) {
-                Ok(cpu) => {
-                    let kind = LaneKind::Cpu { host, cpu };
-                    let mut lane = Lane::new(kind, file.clone(), clock.clone(), entries, from_ns.max(kernel_until));
-                    // Two recordings of the same instant hold the same switches: they are taken once.
-                    lane.skip_until_ns = kernel_until;
-                    input.lanes.push(lane);
-                }
-                Err(_) => input
-                    .notes
-                    .push(format!("{}: no such CPU; left out", file.path.display())),
-            },
-            FileKind::Jvm { pid, start_ticks } => {
-                add_jvm(input, host, (pid, start_ticks), opened, (file, entries), clock)
-            }
-        }
-    }
-}
-
-/// Makes the lanes of a JVM's file; a second recording of the same JVM adds to the first.
-fn add_jvm(
-    input: &mut Input,
-    host: usize,
-    (pid, start_ticks): (u32, u64),
-    opened: &Opened,
-    (file, entries): (&StreamFile, &[SegmentEntry]),
-    clock: &LaneClock,
-) {
-    let manifest = &opened.recording.manifest;
-    let described = manifest
-        .jvms
-        .iter()
-        .find(|jvm| jvm.pid == pid && jvm.start_ticks == start_ticks);
-    let mut streams: Vec<(LaneKind, Vec<SegmentEntry>)> = Vec::new();
-    let jvm = input.jvms.len();
-    let mut place: FxHashMap<(bool, u32), usize> = FxHashMap::default();
-    for entry in entries {
-        let header = &entry.header;
-        let is_definitions = header.content == Content::Definitions;
-        let at = *place.entry((is_definitions, header.stream)).or_insert_with(|| {
-            let kind = match is_definitions {
-                true => LaneKind::JvmDefinitions { jvm },
-                false => LaneKind::Jvm {
-                    jvm,
-                    stream: header.stream,
-                    tid: header.tid,
-                },
-            };
-            streams.push((kind, Vec::new()));
-            streams.len() - 1
-        });
-        streams[at].1.push(*entry);
-    }
-    let defined: Vec<SegmentEntry> = entries
-        .iter()
-        .filter(|entry| entry.header.content == Content::Definitions)
-        .copied()
-        .collect();
-    let ns_pid = described.map_or(pid, |jvm| jvm.ns_pid);
-    let tids = if ns_pid == pid {
-        FxHashMap::default()
-    } else {
-        tids_of(opened, pid)
-    };
-    input.jvms.push(JvmInput {
-        host,
-        pid,
-        ns_pid,
-        start_ticks,
-        classes: definitions::classes(file, &defined),
-        tids,
-    });
-    let started = manifest.started_ns.saturating_add_signed(clock.shift_ns);
-    for (kind, entries) in streams {
-        input
-            .lanes
-            .push(Lane::new(kind, file.clone(), clock.clone(), &entries, started));
-    }
-}
-
-fn tids_of(opened: &Opened, pid: u32) -> FxHashMap<u32, u32> {
-    let hosts = opened.indices.iter().filter(|(file, _)| file.kind == FileKind::Host);
-    hosts
-        .flat_map(|(file, entries)| definitions::namespaced_tids(file, entries))
-        .filter_map(|((of, ns_tid), tid)| (of == pid).then_some((ns_tid, tid)))
-        .collect()
-}
-
-/// From when on a killed recorder's streams may be incomplete, given the last time seen in any of them.
-pub(crate) fn written_until(last_ns: u64) -> u64 {
-    last_ns.saturating_sub(UNWRITTEN_NS)
 }

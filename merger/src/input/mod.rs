@@ -3,10 +3,11 @@
 mod clock;
 mod definitions;
 mod lane;
+mod lanes;
 mod load;
 mod order;
 
 pub(crate) use definitions::Classes;
 pub(crate) use lane::{Consumer, Gap, Lane, LaneKind};
-pub(crate) use load::{HostInput, Input, JvmInput, load, written_until};
+pub(crate) use load::{HostInput, Input, JvmInput, load};
 pub(crate) use order::run;

@@ -225,12 +225,11 @@ impl Machine {
             return known.thread;
         }
         let thread = self.java_thread(jvm, tid, at);
-        let known_from = thread.map_or(at, |thread| self.registry.threads[thread].since.min(at));
         self.streams.insert(
             (jvm, stream),
             JvmStream {
                 thread,
-                calls: Calls::new(known_from),
+                calls: Calls::new(at),
             },
         );
         thread

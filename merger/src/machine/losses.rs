@@ -11,7 +11,8 @@ use plumb_trace::timeline::{Loss, TimelineError};
 type Result<T = ()> = std::result::Result<T, TimelineError>;
 
 impl Machine {
-    pub(super) fn lose(&mut self, lane: LaneKind, gap: Gap) -> Result {
+    /// Records of a lane are missing.
+    pub(crate) fn lose(&mut self, lane: LaneKind, gap: Gap) -> Result {
         let stream = self.lane_name(lane);
         self.losses.push(Loss {
             stream,
@@ -37,9 +38,7 @@ impl Machine {
         match lane {
             LaneKind::Host { host } => on_host(host, "host".into()),
             LaneKind::Cpu { host, cpu } => on_host(host, format!("cpu-{cpu}")),
-            LaneKind::JvmDefinitions { jvm } => {
-                on_host(self.jvms[jvm].host, format!("jvm-{}/definitions", self.jvms[jvm].pid))
-            }
+            LaneKind::JvmDefinitions { jvm } => on_host(self.jvms[jvm].host, format!("jvm-{}", self.jvms[jvm].pid)),
             LaneKind::Jvm { jvm, tid, .. } => on_host(self.jvms[jvm].host, format!("jvm-{}/{tid}", self.jvms[jvm].pid)),
         }
     }

@@ -119,7 +119,7 @@ impl Thread {
         stolen_ns: u64,
         involuntary: bool,
     ) -> Result<(), TimelineError> {
-        if at <= self.since {
+        if at <= self.since || self.ended {
             return Ok(());
         }
         let Doing {

@@ -4,6 +4,7 @@
 mod dump;
 mod script;
 
+#[allow(unused_imports, reason = "each test file uses its part")]
 pub use dump::dump;
 pub use script::Script;
 

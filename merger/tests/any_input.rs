@@ -1,0 +1,253 @@
+//! Whatever the records say, however the bytes are damaged: every thread's states are contiguous and as long as its life, and nothing panics.
+
+mod support;
+
+use plumb_trace::definition::{Dated, Definition};
+use plumb_trace::record::{JvmKind, JvmRecord, KernelRecord};
+use plumb_trace::recording::segment::{LOST_UNKNOWN, SegmentHeader};
+use plumb_trace::recording::{FileKind, Payload};
+use plumb_trace::timeline::{Query, TimelineFile, TrackId, TrackKind};
+use proptest::prelude::*;
+use std::path::Path;
+use support::{Recorder, Script, header, manifest, merge};
+
+/// A kernel record with small numbers, so that ids meet.
+fn kernel_record() -> impl Strategy<Value = (u32, KernelRecord)> {
+    let ids = (0u32..6, 0u32..3, 0u32..6, 0u32..3);
+    let what = (
+        0u8..9,
+        any::<u8>(),
+        prop_oneof![Just(0u32), Just(1), Just(2), Just(0x80), any::<u32>()],
+    );
+    let books = (0u64..2_000, 0u64..2_000, 0u32..20, 0u32..20);
+    let call = (prop_oneof![Just(202i16), Just(-1), Just(0), Just(24)], 0u8..9);
+    (0u32..3, 0u64..100, ids, what, books, call).prop_map(|(cpu, step, ids, what, books, call)| {
+        let record = KernelRecord {
+            time_ns: step,
+            kind: what.0,
+            flags: what.1,
+            cpu: cpu as u16,
+            tid: ids.0,
+            pid: ids.1,
+            other_tid: ids.2,
+            other_pid: ids.3,
+            value: what.2,
+            charged_ns: books.0,
+            other_charged_ns: books.1,
+            syscall: call.0,
+            fd_kind: call.1,
+            nvcsw: books.2,
+            nivcsw: books.3,
+            ..KernelRecord::default()
+        };
+        (cpu, record)
+    })
+}
+
+/// (stream, step, kind, detail, value)
+fn jvm_record() -> impl Strategy<Value = (u32, u64, u8, u32, u32)> {
+    (0u32..5, 0u64..100, 0u8..12, 0u32..4, 0u32..4)
+}
+
+fn definition() -> impl Strategy<Value = Definition> {
+    let thread = (
+        0u32..6,
+        0u32..3,
+        any::<u64>(),
+        prop_oneof![Just('S'), Just('R'), Just('T')],
+    );
+    prop_oneof![
+        thread.prop_map(|(tid, pid, start_ns, state)| Definition::Thread {
+            tid,
+            pid,
+            ns_tid: tid,
+            start_ns,
+            comm: "thread".into(),
+            state: state as u32,
+            kthread: false
+        }),
+        (0u32..3, 0u64..3).prop_map(|(pid, start_ticks)| Definition::Process {
+            pid,
+            ns_pid: pid,
+            start_ticks,
+            ppid: 1,
+            uid: 0,
+            comm: "process".into(),
+            cmdline: String::new(),
+            cgroup: String::new()
+        }),
+    ]
+}
+
+/// Everything that a recording may hold.
+#[derive(Debug)]
+struct Streams {
+    kernel: Vec<(u32, KernelRecord)>,
+    jvm: Vec<(u32, u64, u8, u32, u32)>,
+    definitions: Vec<Definition>,
+    losses: Vec<u8>,
+    has_kernel: bool,
+    ended: bool,
+}
+
+fn streams() -> impl Strategy<Value = Streams> {
+    let kernel = prop::collection::vec(kernel_record(), 0..120);
+    let jvm = prop::collection::vec(jvm_record(), 0..60);
+    let definitions = prop::collection::vec(definition(), 0..10);
+    (
+        kernel,
+        jvm,
+        definitions,
+        prop::collection::vec(any::<u8>(), 1..10),
+        any::<bool>(),
+        any::<bool>(),
+    )
+        .prop_map(|(kernel, jvm, definitions, losses, has_kernel, ended)| Streams {
+            kernel,
+            jvm,
+            definitions,
+            losses,
+            has_kernel,
+            ended,
+        })
+}
+
+/// Writes the streams, some records a segment, with losses here and there. Times mostly grow.
+fn record(streams: Streams, dir: &Path) -> Recorder {
+    let mut manifest = manifest();
+    manifest.kernel = streams.has_kernel;
+    manifest.ended_ns = streams.ended.then_some(8_000);
+    let mut recorder = Recorder::create(dir, &manifest);
+    let mut now = 900;
+    let mut losses = streams.losses.into_iter().cycle();
+    let mut lost = |head: SegmentHeader| SegmentHeader {
+        lost_before: match losses.next() {
+            Some(0..5) => LOST_UNKNOWN,
+            Some(number @ 5..40) => u64::from(number),
+            _ => 0,
+        },
+        ..head
+    };
+    for chunk in streams.kernel.chunks(7) {
+        for cpu in 0..3 {
+            let mut records: Vec<KernelRecord> = chunk
+                .iter()
+                .filter(|(of, _)| *of == cpu)
+                .map(|(_, record)| *record)
+                .collect();
+            for record in &mut records {
+                now += record.time_ns;
+                // Every tenth comes early.
+                record.time_ns = if now % 10 == 0 { now.saturating_sub(150) } else { now };
+            }
+            recorder.append(FileKind::Cpu(cpu), lost(header(cpu, 0)), &Payload::Kernel(records));
+        }
+    }
+    let mut now = 950;
+    for (stream, step, kind, detail, value) in streams.jvm {
+        now += step;
+        let word = JvmRecord::pack(JvmKind::Enter, detail, value) & !0xff | u64::from(kind);
+        let payload = Payload::Jvm(vec![JvmRecord { ticks: now, word }]);
+        let file = FileKind::Jvm { pid: 1, start_ticks: 1 };
+        recorder.append(file, lost(header(stream, stream)), &payload);
+    }
+    let dated = streams.definitions.into_iter().enumerate();
+    let dated = dated.map(|(index, definition)| Dated {
+        at: 1000 + index as u64 * 300,
+        definition,
+    });
+    recorder.append(FileKind::Host, header(0, 0), &Payload::Definitions(dated.collect()));
+    recorder
+}
+
+/// What holds of every timeline.
+fn check_timeline(timeline: &TimelineFile) {
+    let info = timeline.info();
+    for (index, track) in timeline.tracks().iter().enumerate() {
+        let id = TrackId(index as u32);
+        assert!(
+            info.from_ns <= track.start_ns && track.start_ns <= track.end_ns && track.end_ns <= info.to_ns,
+            "{track:?}"
+        );
+        let mut until = 0;
+        for one in timeline.occupancy(id, 0, u64::MAX).unwrap() {
+            assert!(until <= one.start_ns && one.end_ns <= info.to_ns);
+            until = one.end_ns;
+        }
+        for slice in timeline.slices(id, 0, u64::MAX, 0).unwrap() {
+            assert!(
+                slice.start_ns <= slice.end_ns && slice.end_ns <= info.to_ns,
+                "{slice:?}"
+            );
+        }
+        if track.kind != TrackKind::Thread {
+            continue;
+        }
+        let mut at = track.start_ns;
+        for interval in timeline.states(id, 0, u64::MAX).unwrap() {
+            assert_eq!(interval.start_ns, at, "{track:?}");
+            at = interval.end_ns;
+        }
+        assert_eq!(at, track.end_ns, "{track:?}");
+        let totals = timeline.totals(id, 0, u64::MAX).unwrap();
+        assert_eq!(totals.states.sum(), track.end_ns - track.start_ns, "{track:?}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_records_make_a_timeline(streams in streams()) {
+        let temp = tempfile::tempdir().unwrap();
+        let recorder = record(streams, &temp.path().join("in"));
+        let (_, timeline) = merge(&[recorder.dir], &temp.path().join("out.plumb")).unwrap();
+        check_timeline(&timeline);
+        plumb_merger::export::paraver(&timeline, &temp.path().join("out")).ok();
+    }
+}
+
+/// A whole recording, damaged at every 7th byte of each file in turn.
+#[test]
+fn damaged_bytes_are_losses() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let text = std::fs::read_to_string(folder.join("pauses.in")).unwrap();
+    let temp = tempfile::tempdir().unwrap();
+    let dir = Script::parse(&text).record(&temp.path().join("in"), 4).dir;
+    let out = temp.path().join("out.plumb");
+    let whole = merge(&[dir.clone()], &out).unwrap().0.records;
+    for file in std::fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().path()) {
+        if file.extension().is_none_or(|extension| extension != "seg") {
+            continue;
+        }
+        let good = std::fs::read(&file).unwrap();
+        for at in (0..good.len()).step_by(7) {
+            let mut bad = good.clone();
+            bad[at] ^= 0x55;
+            std::fs::write(&file, &bad).unwrap();
+            let (summary, timeline) = merge(&[dir.clone()], &out).unwrap();
+            check_timeline(&timeline);
+            assert!(summary.records < whole, "{}: byte {at}", file.display());
+            assert!(
+                summary.notes.iter().any(|note| note.contains("damaged")),
+                "{:?}",
+                summary.notes
+            );
+            let is_clock = file.file_name().is_some_and(|name| name == "clock.seg");
+            assert!(summary.losses > 0 || is_clock, "{}: byte {at}", file.display());
+            std::fs::write(&file, &good[..at]).unwrap();
+            check_timeline(&merge(&[dir.clone()], &out).unwrap().1);
+        }
+        std::fs::write(&file, &good).unwrap();
+    }
+}
+
+#[test]
+fn what_is_no_recording_is_refused() {
+    let temp = tempfile::tempdir().unwrap();
+    let out = temp.path().join("out.plumb");
+    let refused = |dirs: &[std::path::PathBuf]| plumb_merger::merge(dirs, &out, &mut |_| {}).unwrap_err().to_string();
+    assert!(refused(&[]).contains("no recording"));
+    assert!(refused(&[temp.path().to_owned()]).contains("no recording"));
+    assert!(!out.exists());
+}
