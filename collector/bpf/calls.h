@@ -55,16 +55,17 @@ static __always_inline u8 kind_of_mode(u16 mode)
 
 static __always_inline u8 kind_of_fd(struct task_struct *task, s32 fd)
 {
+	struct files_struct *files = task->files;
 	struct fdtable *table;
-	struct file **slot, *file = 0;
+	struct file *file = 0;
 
-	if (!task->files)
+	if (!files)
 		return FD_NONE;
-	table = BPF_CORE_READ(task, files, fdt);
-	if (fd < 0 || (u32)fd >= BPF_CORE_READ(table, max_fds))
+	table = files->fdt;
+	if (!table || fd < 0 || (u32)fd >= table->max_fds)
 		return FD_NONE;
-	slot = BPF_CORE_READ(table, fd);
-	if (bpf_probe_read_kernel(&file, sizeof(file), slot + fd) || !file)
+	/* An array that the verifier has no type for; it may be swapped for a larger one meanwhile, and a wrong address reads as an error. */
+	if (bpf_probe_read_kernel(&file, sizeof(file), table->fd + fd) || !file)
 		return FD_NONE;
 	return kind_of_mode(BPF_CORE_READ(file, f_inode, i_mode));
 }

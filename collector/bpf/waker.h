@@ -19,7 +19,7 @@ static __always_inline int on_own_stack(struct task_struct *task)
 
 	asm volatile("%0 = r10\n\t%0 -= %1" : "=&r"(here) : "r"(task));
 	here += bpf_get_current_task();
-	return here - (u64)BPF_CORE_READ(task, stack) < THREAD_SIZE;
+	return here - (u64)task->stack < THREAD_SIZE;
 }
 
 /*

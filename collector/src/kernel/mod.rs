@@ -4,8 +4,8 @@ mod cost;
 mod object;
 mod ring;
 
-pub use cost::ProgramCost;
 use cost::costs;
+pub use cost::{ProgramCost, enable_statistics};
 pub use ring::RingTotals;
 pub(crate) use ring::Rings;
 
@@ -102,7 +102,7 @@ impl Kernel {
         costs(&self.bpf).iter().map(|cost| cost.missed).sum()
     }
 
-    /// What each program has cost so far; all 0 unless statistics are switched on, see [`costs`].
+    /// What each program has cost so far; all 0 unless statistics are switched on, see [`enable_statistics`].
     pub fn costs(&self) -> Vec<ProgramCost> {
         costs(&self.bpf)
     }

@@ -1,0 +1,86 @@
+//! What recording costs inside the kernel: mean time of each BPF program by the kernel's own statistics, while two threads wake each other.
+//!
+//! `empty` is a program that does nothing (what the statistics themselves cost), `clock_only` one that reads the clock and the threads' fields and stores
+//! nothing: the floor. One line of JSON for each program: `{"program", "runs", "mean_ns"}`; rounds in turn, the medians of which are told.
+
+use plumb_collector::{
+    CollectorError, KernelOptions, Options, ProgramCost, Recorder, Scope, enable_statistics, probe_cost,
+};
+use std::collections::BTreeMap;
+use std::sync::mpsc;
+use std::thread;
+
+const ROUNDS: usize = 5;
+const EXCHANGES: usize = 100_000;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let _statistics = enable_statistics()?;
+    let mut costs: BTreeMap<String, Vec<ProgramCost>> = BTreeMap::new();
+    for _ in 0..ROUNDS {
+        let probes = ["empty", "clock_only"].map(|name| probe_cost(name, ping_pong));
+        for probe in probes {
+            costs.extend_with(probe?);
+        }
+        costs.extend_with(recorded()?);
+    }
+    for (program, rounds) in costs {
+        let mut means: Vec<f64> = rounds.iter().map(ProgramCost::mean_ns).collect();
+        means.sort_by(f64::total_cmp);
+        let runs: u64 = rounds.iter().map(|cost| cost.runs).sum();
+        println!(
+            r#"{{"program": "{program}", "runs": {runs}, "mean_ns": {:.1}}}"#,
+            means[means.len() / 2]
+        );
+    }
+    Ok(())
+}
+
+trait ExtendWith {
+    fn extend_with(&mut self, costs: impl IntoIterator<Item = ProgramCost>);
+}
+
+impl ExtendWith for BTreeMap<String, Vec<ProgramCost>> {
+    fn extend_with(&mut self, costs: impl IntoIterator<Item = ProgramCost>) {
+        for cost in costs {
+            self.entry(cost.name.clone()).or_default().push(cost);
+        }
+    }
+}
+
+/// The programs' costs during a recording, which is thrown away.
+fn recorded() -> Result<Vec<ProgramCost>, CollectorError> {
+    let dir = std::env::temp_dir().join(format!("plumb-program-cost-{}", std::process::id()));
+    let kernel = Some(KernelOptions {
+        scope: Scope::System,
+        ring_bytes: None,
+    });
+    let recorder = Recorder::start(Options {
+        dir: dir.clone(),
+        kernel,
+        ..Options::default()
+    })?;
+    ping_pong();
+    let costs = recorder.program_costs();
+    let summary = recorder.stop()?;
+    eprintln!(
+        "stored {}, lost {}",
+        summary.counts.kernel_stored, summary.counts.kernel_lost
+    );
+    let _ = std::fs::remove_dir_all(dir);
+    Ok(costs)
+}
+
+/// Two threads that wake each other.
+fn ping_pong() {
+    let (ping, pinged) = mpsc::sync_channel::<()>(0);
+    let (pong, ponged) = mpsc::sync_channel::<()>(0);
+    thread::scope(|scope| {
+        scope.spawn(move || while pinged.recv().is_ok() && pong.send(()).is_ok() {});
+        for _ in 0..EXCHANGES {
+            if ping.send(()).is_err() || ponged.recv().is_err() {
+                break;
+            }
+        }
+        drop(ping);
+    });
+}
