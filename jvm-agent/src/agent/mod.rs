@@ -2,6 +2,8 @@
 //!
 //! `Agent_OnLoad` (`-agentpath`) and `Agent_OnAttach` are the two ways in; both take `socket=PATH`, where the recorder listens. Without it the agent
 //! asks for its capabilities and sleeps: no event, no probe, no thread, until somebody attaches.
+//!
+//! What is absent: virtual threads. Their starts, ends and monitors are not recorded, and their method calls stand in the stream of the carrier that ran them.
 
 #![allow(unsafe_code, reason = "the JVM calls in here")]
 
@@ -11,6 +13,7 @@ mod clock;
 mod control;
 mod definitions;
 mod events;
+mod headroom;
 mod helper;
 mod jni;
 mod jvmti;

@@ -13,12 +13,16 @@ use plumb_trace::definition::Definition;
 use super::arena::{Arena, DISARMED, GATE};
 use super::clock;
 use super::definitions::Definitions;
+use super::headroom;
 use super::names::{dotted, lock, readable};
 use super::threads::Threads;
 use crate::protocol::{Armed, Config};
 
 /// Most classes and methods left alone that are remembered by name; more are not counted either.
 const LEFT_ALONE_MAX: usize = 65_536;
+
+/// What must be left of the JVM's memory limit beside the arena, bytes.
+const HEADROOM_BYTES: u64 = 16 << 20;
 
 /// A session: from the recorder's configuration to its stop.
 pub struct Session {
@@ -63,6 +67,7 @@ impl Session {
             Clock::Monotonic
         };
         let bytes = usize::try_from(config.arena_bytes).unwrap_or(usize::MAX);
+        check_headroom(config.arena_bytes)?;
         let explain = |error: io::Error| format!("no arena of {bytes} bytes: {error}");
         let (arena, memory) = Arena::create(epoch, bytes, clock).map_err(explain)?;
         let session = Session {
@@ -205,5 +210,20 @@ impl Session {
             methods,
             left_alone: changes.left_alone.len() as u32,
         }
+    }
+}
+
+/// An arena that the JVM's control group has no room for would have the kernel kill the JVM.
+fn check_headroom(bytes: u64) -> Result<(), String> {
+    match headroom::bytes_left() {
+        Some(left) if left < bytes.saturating_add(HEADROOM_BYTES) => {
+            let mebibytes = |bytes: u64| bytes >> 20;
+            Err(format!(
+                "{} MiB are left of its memory limit, too few for an arena of {} MiB",
+                mebibytes(left),
+                mebibytes(bytes)
+            ))
+        }
+        _ => Ok(()),
     }
 }

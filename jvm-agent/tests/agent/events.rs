@@ -1,11 +1,11 @@
 //! The JVM's own events: contended monitors, waits, collections, renames.
 
-use plumb_trace::definition::Definition;
+use plumb_trace::definition::{Dated, Definition};
 use plumb_trace::record::{JvmKind, JvmRecord};
 
-use super::attached;
 use super::jvm::{Subject, jdks, wait_until};
 use super::recorder::{Recorder, Stream};
+use super::{TIMEOUT, attached};
 
 /// Monitors of a class of this name, begun by `begin` and ended by `end` in the same thread with the same hash.
 fn pairs(recorder: &Recorder, begin: JvmKind, end: JvmKind, class: &str) -> usize {
@@ -67,5 +67,21 @@ fn a_thread_that_is_renamed_has_its_new_name_soon() {
                 })
             });
         }
+    }
+}
+
+#[test]
+fn virtual_threads_are_nobody_elses_threads() {
+    for jdk in jdks().into_iter().filter(|jdk| jdk.name != "17") {
+        let mut subject = Subject::start(&jdk, &[]);
+        let (session, mut recorder) = attached(&subject);
+        subject.order("virtual 20");
+        session.stop(TIMEOUT).expect("stops");
+        recorder.drain(false);
+        assert_eq!(recorder.count(JvmKind::Enter, "Probed.step"), 2000);
+        let started = |dated: &&Dated| matches!(&dated.definition, Definition::JavaThread { started: true, .. });
+        let threads = recorder.definitions.iter().filter(started).count();
+        assert!(threads < 50, "{threads} threads: carriers, not a hundred virtual ones");
+        subject.quit();
     }
 }

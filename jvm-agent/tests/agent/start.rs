@@ -119,3 +119,16 @@ fn a_recorder_that_goes_away_leaves_the_jvm_asleep() {
         assert_eq!(recorder.count(JvmKind::Enter, "Probed.outer"), 12);
     }
 }
+
+#[test]
+fn a_jvm_that_ends_while_it_is_recorded_ends_as_ever() {
+    for jdk in jdks() {
+        for _ in 0..3 {
+            let (mut subject, session) = started(&jdk, &[]);
+            let _recorder = Recorder::new(session.arena().expect("a descriptor"));
+            subject.order("spin 2");
+            assert_eq!(subject.quit(), "", "JDK {}", jdk.name);
+            assert!(!session.is_alive());
+        }
+    }
+}

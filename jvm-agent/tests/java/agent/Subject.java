@@ -30,6 +30,7 @@ public class Subject {
             case "gc": return gc(count);
             case "rename": return rename(count);
             case "load": return String.valueOf(Late.call(count));
+            case "virtual": return virtual(count);
             case "spin": return spin(count);
             default: throw new IllegalArgumentException(command);
         }
@@ -117,6 +118,22 @@ public class Subject {
         thread.start();
         named.await();
         return "renamed";
+    }
+
+    /** As `work`, in a hundred virtual threads; each waits for a lock and sleeps between its calls. By reflection: JDK 17 has none. */
+    static String virtual(int count) throws Exception {
+        java.lang.reflect.Method start = Thread.class.getMethod("startVirtualThread", Runnable.class);
+        List<Thread> threads = new ArrayList<>();
+        Runnable body = () -> {
+            for (int i = 0; i < count; i++) {
+                calls(1);
+                synchronized (LOCK) { sink++; }
+                try { Thread.sleep(1); } catch (InterruptedException e) { throw new AssertionError(e); }
+            }
+        };
+        for (int i = 0; i < 100; i++) threads.add((Thread) start.invoke(null, body));
+        for (Thread thread : threads) thread.join();
+        return "calls=" + count * 100;
     }
 
     /** Calls for ever, in `count` threads. */
