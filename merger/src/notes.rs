@@ -60,7 +60,7 @@ pub(crate) fn about_lane(lane: &Lane, notes: &mut Vec<String>) {
 pub(crate) fn about_oddities(oddities: Oddities, notes: &mut Vec<String>) {
     let Oddities {
         unknown_kinds,
-        contradictions,
+        unseen_leavings,
         late,
         nameless,
     } = oddities;
@@ -74,8 +74,8 @@ pub(crate) fn about_oddities(oddities: Oddities, notes: &mut Vec<String>) {
         "records are of a kind that this version does not know and were left out",
     );
     note(
-        contradictions,
-        "records contradict those before them: the threads concerned are unknown for that time",
+        unseen_leavings,
+        "times a thread came to a CPU and was not seen to leave it: it is unknown from there to its next record",
     );
     note(
         late,

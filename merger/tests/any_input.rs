@@ -215,7 +215,7 @@ fn damaged_bytes_are_losses() {
     let temp = tempfile::tempdir().unwrap();
     let dir = Script::parse(&text).record(&temp.path().join("in"), 4).dir;
     let out = temp.path().join("out.plumb");
-    let whole = merge(&[dir.clone()], &out).unwrap().0.records;
+    let whole = merge(std::slice::from_ref(&dir), &out).unwrap().0.records;
     for file in std::fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().path()) {
         if file.extension().is_none_or(|extension| extension != "seg") {
             continue;
@@ -225,7 +225,7 @@ fn damaged_bytes_are_losses() {
             let mut bad = good.clone();
             bad[at] ^= 0x55;
             std::fs::write(&file, &bad).unwrap();
-            let (summary, timeline) = merge(&[dir.clone()], &out).unwrap();
+            let (summary, timeline) = merge(std::slice::from_ref(&dir), &out).unwrap();
             check_timeline(&timeline);
             assert!(summary.records < whole, "{}: byte {at}", file.display());
             assert!(
@@ -236,7 +236,7 @@ fn damaged_bytes_are_losses() {
             let is_clock = file.file_name().is_some_and(|name| name == "clock.seg");
             assert!(summary.losses > 0 || is_clock, "{}: byte {at}", file.display());
             std::fs::write(&file, &good[..at]).unwrap();
-            check_timeline(&merge(&[dir.clone()], &out).unwrap().1);
+            check_timeline(&merge(std::slice::from_ref(&dir), &out).unwrap().1);
         }
         std::fs::write(&file, &good).unwrap();
     }

@@ -12,6 +12,7 @@ const OFFSET_NS: i64 = 10_000;
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Charge {
     at_switch_in: Option<u64>,
+    at_switch_out: Option<u64>,
     carry_ns: i64,
 }
 
@@ -24,10 +25,17 @@ impl Charge {
     /// What came before is not known: the next slice's charge is not either.
     pub(crate) fn forget(&mut self) {
         self.at_switch_in = None;
+        self.at_switch_out = None;
+    }
+
+    /// What was charged since the thread last left a CPU, ns: how long it ran where its coming was not recorded.
+    pub(crate) fn since_switch_out(&self, charged_ns: u64) -> Option<u64> {
+        charged_ns.checked_sub(self.at_switch_out?)
     }
 
     /// The thread left after `wall_ns` on the CPU: how much of it was stolen, ns (at most `wall_ns`).
     pub(crate) fn leaves(&mut self, wall_ns: u64, charged_ns: u64) -> u64 {
+        self.at_switch_out = Some(charged_ns).filter(|&charged| charged > 0);
         let Some(before) = self.at_switch_in.take() else {
             return 0;
         };

@@ -43,7 +43,7 @@ impl Cpu {
         to: Occupant,
     ) -> Result<(), TimelineError> {
         let (before, track) = from;
-        // Before the first switch since a loss, the one who leaves now had it.
+        // Before the first switch since a loss, the idle task had it if that is who leaves.
         if self.occupant == before || (self.occupant == Occupant::Unknown && self.known_from.is_some()) {
             self.write(writer, at, track)?;
         }
@@ -80,6 +80,19 @@ impl Cpu {
                 },
             ),
             _ => Ok(()),
+        }
+    }
+
+    /// Since when the occupant has it.
+    pub(crate) fn since(&self) -> u64 {
+        self.since
+    }
+
+    /// This thread has had it since `from`, which was not recorded.
+    pub(crate) fn assume(&mut self, thread: usize, from: u64) {
+        if self.occupant != Occupant::Thread(thread) {
+            self.since = self.since.max(from);
+            self.occupant = Occupant::Thread(thread);
         }
     }
 

@@ -55,7 +55,7 @@ impl Machine {
         self.ensure_cpu_track(host, cpu);
         let from = self.thread_of(host, record.tid, record.pid, at)?;
         let to = self.thread_of(host, record.other_tid, record.other_pid, at)?;
-        self.displace(host, cpu, from, at)?;
+        self.displace(host, cpu, from);
         let occupant = |thread: Option<usize>| thread.map_or(Occupant::Idle, Occupant::Thread);
         let leaver = (occupant(from), self.occupant_track(occupant(from)));
         let successor = self.occupant_track(occupant(to));
@@ -70,23 +70,22 @@ impl Machine {
         }
     }
 
-    /// Somebody else was thought to have this CPU: a record is missing that no loss tells of. Where it went is not known.
-    fn displace(&mut self, host: usize, cpu: u16, leaver: Option<usize>, at: u64) -> Result {
-        match self.hosts[host].cpus[usize::from(cpu)].occupant {
-            Occupant::Thread(thread)
-                if Some(thread) != leaver && self.registry.threads[thread].doing == Doing::running(cpu) =>
-            {
-                self.oddities.contradictions += 1;
-                self.registry.threads[thread].lose_sight(&mut self.writer, at)
-            }
-            _ => Ok(()),
+    /// Somebody else was thought to have this CPU: that it left was not recorded, and no loss tells of it (some kernels run no program on behalf of a
+    /// protected process 1). How long it ran is not known.
+    fn displace(&mut self, host: usize, cpu: u16, leaver: Option<usize>) {
+        if let Occupant::Thread(thread) = self.hosts[host].cpus[usize::from(cpu)].occupant
+            && Some(thread) != leaver
+            && self.registry.threads[thread].doing == Doing::running(cpu)
+        {
+            self.oddities.unseen_leavings += 1;
+            self.registry.threads[thread].forget_since();
         }
     }
 
     /// A thread leaves its CPU.
     fn leave(&mut self, thread: usize, cpu: u16, at: u64, record: &KernelRecord, successor: Option<TrackId>) -> Result {
         if self.registry.threads[thread].doing != Doing::running(cpu) {
-            self.assume_running(thread, cpu, at)?;
+            self.assume_running(thread, cpu, at, record.charged_ns)?;
         }
         let entry = &mut self.registry.threads[thread];
         entry.seen = Seen::Yes;
@@ -116,26 +115,27 @@ impl Machine {
         Ok(())
     }
 
-    /// A thread leaves a CPU on which it was not thought to be: it has been there since nothing is missing of that CPU, if this is the first
-    /// switch since then; what it did before is not known.
-    fn assume_running(&mut self, thread: usize, cpu: u16, at: u64) -> Result {
+    /// A thread leaves a CPU on which it was not thought to be. If this is the CPU's first switch since nothing is missing of it, it
+    /// has been there since then; otherwise its coming was not recorded, and its charge tells how long it was there.
+    fn assume_running(&mut self, thread: usize, cpu: u16, at: u64, charged_ns: u64) -> Result {
         let host = self.registry.threads[thread].host;
-        let state = &self.hosts[host].cpus[usize::from(cpu)];
+        let last_loss = self.hosts[host].last_loss;
+        let state = &mut self.hosts[host].cpus[usize::from(cpu)];
+        let entry = &mut self.registry.threads[thread];
+        let ran = entry.charge.since_switch_out(charged_ns).unwrap_or(0);
         let from = if state.is_unseen() {
             state.known_from.unwrap_or(at)
         } else {
-            at
+            at.saturating_sub(ran).max(state.since())
         };
-        let last_loss = self.hosts[host].last_loss;
-        let entry = &mut self.registry.threads[thread];
-        if entry.doing.state != State::Unknown {
-            self.oddities.contradictions += u64::from(last_loss.is_none());
-            // It was seen doing something else, and came here in a loss since then.
-            let lost_at = last_loss.filter(|&lost| lost > entry.since).unwrap_or(at).min(at);
-            entry.lose_sight(&mut self.writer, lost_at)?;
+        // It was seen doing something else, and came here in a loss since then.
+        if let Some(lost_at) = last_loss.filter(|&lost| lost > entry.since) {
+            entry.lose_sight(&mut self.writer, lost_at.min(at))?;
         }
         entry.charge.forget();
-        entry.change(&mut self.writer, from.max(entry.since), Doing::running(cpu))
+        let from = from.max(entry.since).min(at);
+        state.assume(thread, from);
+        entry.change(&mut self.writer, from, Doing::running(cpu))
     }
 
     /// A thread comes to a CPU.
@@ -143,10 +143,10 @@ impl Machine {
         let entry = &self.registry.threads[thread];
         match entry.doing.state {
             State::Ready | State::Throttled | State::Unknown => {}
-            // Thought to run elsewhere: a record is missing that no loss tells of.
+            // Thought to run elsewhere: that it left was not recorded.
             State::Running => {
-                self.oddities.contradictions += 1;
-                self.registry.threads[thread].lose_sight(&mut self.writer, at)?;
+                self.oddities.unseen_leavings += 1;
+                self.registry.threads[thread].forget_since();
             }
             // No wakeup record: runnable since its birth or the waking, or, without these, since now.
             _ => {

@@ -54,8 +54,8 @@ struct Host {
 pub(crate) struct Oddities {
     /// Kernel or JVM records of a kind that this version does not know.
     pub(crate) unknown_kinds: u64,
-    /// Records that contradict what the records before them said.
-    pub(crate) contradictions: u64,
+    /// Times that a thread was seen to come to a CPU and not to leave it.
+    pub(crate) unseen_leavings: u64,
     /// Records that came late.
     pub(crate) late: u64,
     /// JVM records of threads that could not be told.

@@ -142,6 +142,13 @@ impl Thread {
         writer.state(self.track, &interval)
     }
 
+    /// What it was thought to be doing up to now was not so: what it did since then is not known.
+    pub(crate) fn forget_since(&mut self) {
+        self.charge.forget();
+        self.waker = None;
+        self.doing = Doing::UNKNOWN;
+    }
+
     /// Nothing is known from `at` on.
     pub(crate) fn lose_sight(&mut self, writer: &mut TimelineWriter, at: u64) -> Result<(), TimelineError> {
         self.charge.forget();

@@ -276,6 +276,8 @@ fn switch(line: &Line, record: &mut KernelRecord, books: &mut Books) {
     if let Some(came) = books.came.remove(&record.tid) {
         *books.charged.entry(record.tid).or_default() += (line.at - came).saturating_sub(stolen);
     }
+    // It ran for so long without its coming having been recorded.
+    *books.charged.entry(record.tid).or_default() += line.value("unseen").map_or(0, |ns| ns.parse::<u64>().unwrap());
     books.came.insert(record.other_tid, line.at);
     record.charged_ns = books.charged.get(&record.tid).copied().unwrap_or(0);
     record.other_charged_ns = books.charged.get(&record.other_tid).copied().unwrap_or(0);
