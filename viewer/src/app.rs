@@ -30,11 +30,12 @@ impl Viewer {
         let tree = Tree::build(&sources);
         let overview = Overview::new(&sources, &tree);
         let session = Session::new(&sources);
+        let cache = Cache::new(tree.units.iter().map(|units| units.per_ns).collect());
         Viewer {
             sources,
             tree,
             overview,
-            cache: Cache::default(),
+            cache,
             session,
         }
     }

@@ -77,12 +77,20 @@ pub type UnitsByTrack = HashMap<TrackId, Vec<Unit>>;
 pub struct Cache {
     lanes: HashMap<(usize, TrackId, Want), Entry<Lanes>>,
     units: HashMap<usize, Entry<UnitsByTrack>>,
-    unit_rates: HashMap<usize, f64>,
+    unit_rates: Vec<f64>,
     problems: Vec<String>,
     frame: u64,
 }
 
 impl Cache {
+    /// A cache of nothing, for sources that have about so many units per ns.
+    pub fn new(unit_rates: Vec<f64>) -> Cache {
+        Cache {
+            unit_rates,
+            ..Cache::default()
+        }
+    }
+
     /// Forgets what the frame before did not use.
     pub fn begin_frame(&mut self) {
         let frame = self.frame;
@@ -138,7 +146,7 @@ impl Cache {
             return Rc::clone(&entry.answer);
         }
         let extent = Extent::around(window, pixel_ns);
-        let rate = *self.unit_rates.entry(source.0).or_insert_with(|| unit_rate(source.1));
+        let rate = self.unit_rates.get(source.0).copied().unwrap_or(0.0);
         let units = if rate * (extent.to_ns - extent.from_ns) > UNITS_MAX {
             Ok(Vec::new())
         } else {
@@ -186,21 +194,6 @@ fn ask_units(source: &Source, extent: Extent) -> Result<Vec<Unit>, TimelineError
     source
         .query
         .units(source.absolute_ns(extent.from_ns), source.absolute_ns(extent.to_ns))
-}
-
-/// Units per ns, from eight short samples.
-fn unit_rate(source: &Source) -> f64 {
-    const SAMPLES: u64 = 8;
-    let step_ns = source.total_ns() / SAMPLES;
-    let sample_ns = step_ns.clamp(1, 100_000_000);
-    let count = |sample: u64| {
-        let from_ns = source.query.info().from_ns + sample * step_ns;
-        source
-            .query
-            .units(from_ns, from_ns + sample_ns)
-            .map_or(0, |units| units.len())
-    };
-    (0..SAMPLES).map(count).sum::<usize>() as f64 / (SAMPLES * sample_ns) as f64
 }
 
 #[cfg(test)]

@@ -59,18 +59,19 @@ pub fn show(ui: &mut egui::Ui, scene: &Scene, cache: &mut Cache, commands: &mut 
     draw_rows(ui, scene, &places, &layout, pointer, cache, commands);
     splitter(ui, &places, scene.session, commands);
     steer(ui, &response, scene, &places, commands);
-    if let Some(pointer) = pointer.filter(|_| !response.dragged()) {
-        hover(
-            ui,
-            scene,
-            &places,
-            &layout,
-            pointer,
-            response.clicked(),
-            cache,
-            commands,
-        );
+    if let Some(at) = pointer.filter(|_| !response.dragged()) {
+        let pointer = Pointer {
+            at,
+            clicked: response.clicked(),
+        };
+        hover(ui, scene, &places, &layout, &pointer, cache, commands);
     }
+}
+
+/// The pointer over the lanes.
+struct Pointer {
+    at: Pos2,
+    clicked: bool,
 }
 
 fn places(area: Rect, session: &Session) -> Places {
@@ -305,25 +306,24 @@ fn zoom_box(ui: &egui::Ui, response: &egui::Response, places: &Places, commands:
     );
 }
 
-#[expect(clippy::too_many_arguments, reason = "one call, right above")]
+/// Explains what is under the pointer; a click selects it.
 fn hover(
     ui: &egui::Ui,
     scene: &Scene,
     places: &Places,
     layout: &Layout,
-    pointer: Pos2,
-    clicked: bool,
+    pointer: &Pointer,
     cache: &mut Cache,
     commands: &mut Vec<Command>,
 ) {
-    cursor(ui, places, pointer);
-    let Some(row) = layout.rows.iter().find(|row| row.rect.contains(pointer)) else {
+    cursor(ui, places, pointer.at);
+    let Some(row) = layout.rows.iter().find(|row| row.rect.contains(pointer.at)) else {
         return;
     };
     let node = &scene.tree.nodes[row.node];
     let source = (node.key.source(), &scene.sources[node.key.source()]);
-    let hit = pick::pick(source, node, *row, pointer, places.scale, cache);
-    if clicked {
+    let hit = pick::pick(source, node, *row, pointer.at, places.scale, cache);
+    if pointer.clicked {
         let what = hit.as_ref().and_then(|hit| hit.selected()).unwrap_or(Selected::Row);
         commands.push(Command::Select(Some(Selection { key: node.key, what })));
     }

@@ -340,6 +340,8 @@ impl<'a> Brush<'a> {
             let place = self.span(loss.from_ns, loss.to_ns, bar.top(), bar.bottom());
             let inside = place.right() >= self.scale.left && place.left() <= self.scale.left + self.scale.width;
             if inside && concerns(source, loss, track) {
+                // What is drawn there is a guess: push it back.
+                self.bars.add(place, ui::BACKGROUND.gamma_multiply(0.8));
                 self.bars.hatch(place, ui::ALARM);
             }
         }

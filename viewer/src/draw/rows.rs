@@ -145,9 +145,7 @@ fn draw_label(painter: &Painter, row: Row, node: &Node, session: &Session) {
         let open = session.search.rows().is_some() || session.is_open(node);
         painter.add(triangle(left + 4.0, middle, open));
     }
-    if is_heading(node) || node.shade.is_some() {
-        left += 15.0;
-    }
+    left += 15.0;
     if let Some(shade) = node.shade {
         let chip = Rect::from_center_size(pos2(left + 4.0, middle), vec2(8.0, 8.0));
         painter.rect_filled(chip, 2.0, palette::shade(shade));

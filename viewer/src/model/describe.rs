@@ -34,7 +34,7 @@ pub fn meaning(state: State) -> &'static str {
         State::Monitor => "wants a Java monitor that another thread has",
         State::Wait => "in Object.wait",
         State::Park => "in LockSupport.park",
-        State::Sleep => "in Thread.sleep",
+        State::Sleep => "asleep for a set time (Thread.sleep, nanosleep)",
         State::Idle => "a pool worker with nothing to do",
         State::Net => "blocked on a socket",
         State::Disk => "blocked on a file or block device",

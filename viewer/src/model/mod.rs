@@ -9,3 +9,4 @@ pub mod source;
 pub mod syscalls;
 pub mod time;
 pub mod tree;
+pub mod units;

@@ -5,6 +5,7 @@
 use super::describe;
 use super::source::Source;
 use super::time;
+use super::units::UnitSample;
 use crate::palette::{SHADE_KERNEL, SHADE_OTHER};
 use plumb_trace::State;
 use plumb_trace::timeline::{Process, ProcessId, TrackId, TrackKind};
@@ -84,6 +85,8 @@ pub struct Tree {
     pub nodes: Vec<Node>,
     /// Rank of each source's processes: which shade of colour they have.
     pub shades: Vec<Vec<usize>>,
+    /// What is known of each source's units.
+    pub units: Vec<UnitSample>,
 }
 
 /// What a process did.
@@ -141,7 +144,7 @@ struct Builder<'a> {
     source: &'a Source,
     number: usize,
     depth: usize,
-    serving: HashSet<u32>,
+    units: UnitSample,
     shades: Vec<usize>,
 }
 
@@ -152,7 +155,7 @@ impl<'a> Builder<'a> {
             source,
             number,
             depth: 0,
-            serving: serving_groups(source),
+            units: UnitSample::of(source),
             shades: Vec::new(),
         }
     }
@@ -182,6 +185,7 @@ impl<'a> Builder<'a> {
             self.close(title);
         }
         self.tree.shades.push(self.shades);
+        self.tree.units.push(self.units);
     }
 
     /// The processes: targets first, JVMs before others, then by CPU time.
@@ -337,7 +341,7 @@ impl<'a> Builder<'a> {
         let mut groups: BTreeMap<(bool, u32), Vec<(TrackId, u64)>> = BTreeMap::new();
         for &(thread, cpu_ns) in &weighed.threads {
             let group = tracks[thread.0 as usize].group;
-            let idle = group.is_none_or(|group| !self.serving.contains(&group));
+            let idle = group.is_none_or(|group| !self.units.groups.contains(&group));
             groups
                 .entry((idle, group.unwrap_or(u32::MAX)))
                 .or_default()
@@ -520,22 +524,6 @@ fn natural(name: &str) -> Vec<(String, u64)> {
         }
     }
     parts
-}
-
-/// The groups whose threads do units of work, judged by sixteen short samples, so that a long timeline opens as fast as a short one.
-fn serving_groups(source: &Source) -> HashSet<u32> {
-    const SAMPLES: u64 = 16;
-    const SAMPLE_NS_MAX: u64 = 250_000_000;
-    let query = &source.query;
-    let (from_ns, total_ns) = (query.info().from_ns, source.total_ns());
-    let step_ns = total_ns / SAMPLES;
-    let units = (0..SAMPLES).flat_map(|sample| {
-        let start_ns = from_ns + sample * step_ns;
-        query
-            .units(start_ns, start_ns + step_ns.clamp(1, SAMPLE_NS_MAX))
-            .unwrap_or_default()
-    });
-    units.filter_map(|unit| source.track(unit.track)?.group).collect()
 }
 
 /// The shade of each process: targets and the busiest have their own.

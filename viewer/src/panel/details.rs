@@ -114,10 +114,16 @@ fn totals(ui: &mut egui::Ui, source: &Source, thread: TrackId, session: &Session
         ""
     };
     let switches = format!(
-        "left its CPU {} times by its own will, {} times not; {} migrations{prorated}",
-        totals.voluntary, totals.involuntary, totals.migrations
+        "left its CPU {} by its own will, {} not; {}{prorated}",
+        times(totals.voluntary),
+        times(totals.involuntary),
+        describe::count(totals.migrations as usize, "migration")
     );
     ui.label(RichText::new(switches).color(ui::WEAK));
+}
+
+fn times(number: u64) -> String {
+    describe::count(number as usize, "time")
 }
 
 fn bar(ui: &mut egui::Ui, totals: &Totals) {

@@ -16,7 +16,11 @@ type Bench = Harness<'static, Viewer>;
 const LANE: Pos2 = pos2(900.0, 251.0);
 
 fn bench() -> Bench {
-    let mut viewer = Viewer::new(vec![synthetic::source()]);
+    bench_of(1)
+}
+
+fn bench_of(sources: usize) -> Bench {
+    let mut viewer = Viewer::new((0..sources).map(|_| synthetic::source()).collect());
     viewer.finish_overview();
     let mut bench = Harness::builder()
         .with_size([1200.0, 900.0])
@@ -261,4 +265,19 @@ fn states_are_in_the_legend() {
             eframe::egui::accesskit::Role::Label
         );
     }
+}
+
+#[test]
+fn several_timelines_are_one_below_the_other() {
+    let mut bench = bench_of(2);
+    let titles: Vec<_> = bench.get_all_by_role(eframe::egui::accesskit::Role::TreeItem).collect();
+    let first = titles[0].rect().center();
+    drop(titles);
+    drag(&mut bench, first, first, Modifiers::NONE);
+    assert_eq!(bench.get_all_by_label_contains("tomcat.plumb  2.00 s").count(), 2);
+    assert_eq!(
+        bench.get_all_by_label_contains("java 4711").count(),
+        1,
+        "the first one is closed"
+    );
 }
