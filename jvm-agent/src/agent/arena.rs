@@ -176,14 +176,15 @@ impl Arena {
         self.state(chunk).store(arena::CHUNK_OWNED, Ordering::Release);
     }
 
-    /// The chunk's last record is written. `address` is what [`Arena::chunk`] gave.
+    /// The chunk's last record is written. `address` is what [`Arena::chunk`] gave. At a session's end the chunk may have been handed over already,
+    /// and even been freed: then this does nothing.
     pub fn fill(&self, address: *mut u8) {
         let offset = (address as usize)
             .wrapping_sub(self.base as usize)
             .wrapping_sub(arena::CHUNKS_AT);
         let index = offset / arena::CHUNK_BYTES;
         if index < self.chunks {
-            self.state(index).store(arena::CHUNK_FULL, Ordering::Release);
+            give(self.state(index));
         }
     }
 
@@ -215,33 +216,22 @@ impl Arena {
         self.slot(index).state.store(arena::SLOT_OWNED, Ordering::Release);
     }
 
-    /// The slot's thread writes no more.
+    /// The slot's thread writes no more. As [`Arena::fill`], this does nothing to a slot that was handed over before.
     pub fn end_slot(&self, index: u32) {
-        self.slot(index).state.store(arena::SLOT_ENDED, Ordering::Release);
+        // Where it fails, the slot was free or ended already.
+        let state = &self.slot(index).state;
+        let _ = state.compare_exchange(
+            arena::SLOT_OWNED,
+            arena::SLOT_ENDED,
+            Ordering::AcqRel,
+            Ordering::Relaxed,
+        );
     }
 
     /// Gives every chunk and slot to the recorder. Probes are off.
     pub fn hand_over(&self) {
-        let change = |state: &AtomicU8| {
-            // Where it fails, the chunk was free or full already.
-            let _ = state.compare_exchange(
-                arena::CHUNK_OWNED,
-                arena::CHUNK_FULL,
-                Ordering::AcqRel,
-                Ordering::Relaxed,
-            );
-        };
-        (0..self.chunks).for_each(|chunk| change(self.state(chunk)));
-        for index in 0..arena::SLOT_COUNT as u32 {
-            let state = &self.slot(index).state;
-            // Where it fails, the slot was free or ended already.
-            let _ = state.compare_exchange(
-                arena::SLOT_OWNED,
-                arena::SLOT_ENDED,
-                Ordering::AcqRel,
-                Ordering::Relaxed,
-            );
-        }
+        (0..self.chunks).for_each(|chunk| give(self.state(chunk)));
+        (0..arena::SLOT_COUNT as u32).for_each(|slot| self.end_slot(slot));
     }
 
     /// Puts anonymous memory in the arena's place: the recorder alone has it now.
@@ -256,6 +246,17 @@ impl Arena {
             -1,
         )
     }
+}
+
+/// A chunk that is somebody's goes to the recorder.
+fn give(state: &AtomicU8) {
+    // Where it fails, the chunk was free or full already.
+    let _ = state.compare_exchange(
+        arena::CHUNK_OWNED,
+        arena::CHUNK_FULL,
+        Ordering::AcqRel,
+        Ordering::Relaxed,
+    );
 }
 
 fn place_of(epoch: u64) -> &'static Place {
@@ -339,4 +340,31 @@ fn sealed_memory(bytes: usize) -> io::Result<OwnedFd> {
         return Err(io::Error::last_os_error());
     }
     Ok(file.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_late_end_of_a_chunk_does_not_bring_it_back() -> io::Result<()> {
+        let (arena, _memory) = Arena::create(3, arena::MIN_BYTES, Clock::Monotonic)?;
+        let (chunk, slot) = (arena.take_chunk().expect("free"), arena.take_slot().expect("free"));
+        arena.own(chunk);
+        arena.own_slot(slot);
+        arena.hand_over();
+        assert_eq!(
+            arena.state(chunk).swap(arena::CHUNK_FREE, Ordering::Relaxed),
+            arena::CHUNK_FULL
+        );
+        assert_eq!(
+            arena.slot(slot).state.swap(arena::SLOT_FREE, Ordering::Relaxed),
+            arena::SLOT_ENDED
+        );
+        arena.fill(arena.chunk(chunk));
+        arena.end_slot(slot);
+        assert_eq!(arena.state(chunk).load(Ordering::Relaxed), arena::CHUNK_FREE);
+        assert_eq!(arena.slot(slot).state.load(Ordering::Relaxed), arena::SLOT_FREE);
+        Ok(())
+    }
 }

@@ -183,6 +183,8 @@ impl Subject {
 impl Drop for Subject {
     fn drop(&mut self) {
         self.kill();
+        // A JVM that is killed leaves its attach socket behind. Where nobody attached there is none.
+        let _ = std::fs::remove_file(format!("/tmp/.java_pid{}", self.pid()));
     }
 }
 
