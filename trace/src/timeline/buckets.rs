@@ -1,104 +1,44 @@
-//! Buckets: states seen from afar. Cuts a run of stretches into buckets of equal width and says of each what was there most.
+//! Buckets: stretches seen from afar. Cuts a run of stretches into buckets of equal width and says of each what was there.
 
-use super::model::CoarseState;
-use crate::{STATE_COUNT, State};
-
-/// Shares are parts of this.
-const WHOLE: u64 = u8::MAX as u64;
+use super::stretch::Stretch;
 
 /// What lay in a bucket.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Bucket {
+#[derive(Clone, Debug)]
+pub(super) struct Bucket<S: Stretch> {
     start_ns: u64,
     end_ns: u64,
-    ns: [u64; STATE_COUNT],
-    /// Sum of length x share on a CPU.
-    running: u128,
-}
-
-impl Bucket {
-    fn new(start_ns: u64) -> Bucket {
-        Bucket {
-            start_ns,
-            end_ns: start_ns,
-            ns: [0; STATE_COUNT],
-            running: 0,
-        }
-    }
-
-    fn add(&mut self, state: State, running: u8, until_ns: u64) {
-        let length = until_ns - self.end_ns;
-        self.ns[state as usize] += length;
-        self.running += u128::from(length) * u128::from(running);
-        self.end_ns = until_ns;
-    }
-
-    fn merge(&mut self, later: &Bucket) {
-        for (mine, theirs) in self.ns.iter_mut().zip(later.ns) {
-            *mine += theirs;
-        }
-        self.running += later.running;
-        self.end_ns = later.end_ns;
-    }
-
-    /// The part of the time on a CPU, rounded.
-    fn share(&self) -> u8 {
-        let length = (self.end_ns - self.start_ns).max(1);
-        // Wide divisions are slow, and only buckets of years need them.
-        let share = match u64::try_from(self.running + u128::from(length / 2)) {
-            Ok(running) => running / length,
-            Err(_) => ((self.running + u128::from(length / 2)) / u128::from(length)) as u64,
-        };
-        share.min(WHOLE) as u8
-    }
-
-    /// What was there most; of two equals the first in the order of states. Who was on a CPU at all, has a share of 1 at least.
-    fn stretch(&self) -> CoarseState {
-        let mut most = 0;
-        for (state, &ns) in self.ns.iter().enumerate() {
-            if ns > self.ns[most] {
-                most = state;
-            }
-        }
-        let running = if self.running > 0 { self.share().max(1) } else { 0 };
-        CoarseState {
-            start_ns: self.start_ns,
-            end_ns: self.end_ns,
-            state: State::ALL[most],
-            running,
-        }
-    }
+    sum: S::Sum,
 }
 
 /// What leaves a [`Buckets`].
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Closed {
+#[derive(Clone, Debug)]
+pub(super) enum Closed<S: Stretch> {
     /// Whole buckets of one stretch.
-    Run(CoarseState),
+    Run(S),
     /// One bucket.
-    Mixed(Bucket),
+    Mixed(Bucket<S>),
 }
 
-impl Closed {
-    pub(super) fn stretch(&self) -> CoarseState {
+impl<S: Stretch> Closed<S> {
+    pub(super) fn stretch(&self) -> S {
         match self {
             Closed::Run(stretch) => *stretch,
-            Closed::Mixed(bucket) => bucket.stretch(),
+            Closed::Mixed(bucket) => S::of(&bucket.sum, bucket.start_ns, bucket.end_ns),
         }
     }
 }
 
-/// Cuts stretches, which must come in order, into buckets whose borders are multiples of a width.
+/// Cuts stretches, which must come in order, into buckets whose borders are multiples of a width. A gap within a bucket is passed over.
 #[derive(Debug)]
-pub(super) struct Buckets {
+pub(super) struct Buckets<S: Stretch> {
     width_ns: u64,
-    open: Option<Bucket>,
+    open: Option<Bucket<S>>,
     /// Where the open bucket ends.
     limit_ns: u64,
 }
 
-impl Buckets {
-    pub(super) fn new(width_ns: u64) -> Buckets {
+impl<S: Stretch> Buckets<S> {
+    pub(super) fn new(width_ns: u64) -> Buckets<S> {
         Buckets {
             width_ns: width_ns.max(1),
             open: None,
@@ -106,83 +46,109 @@ impl Buckets {
         }
     }
 
-    /// Opens the bucket that holds `at_ns`.
-    fn open(&mut self, at_ns: u64) -> &mut Bucket {
-        self.limit_ns = (at_ns - at_ns % self.width_ns).saturating_add(self.width_ns);
-        self.open.insert(Bucket::new(at_ns))
+    /// The open bucket, and where it ends; where there is none, the one that holds `at_ns` is opened there.
+    fn open(&mut self, at_ns: u64) -> (&mut Bucket<S>, u64) {
+        let bucket = self.open.get_or_insert_with(|| {
+            self.limit_ns = (at_ns - at_ns % self.width_ns).saturating_add(self.width_ns);
+            Bucket {
+                start_ns: at_ns,
+                end_ns: at_ns,
+                sum: S::Sum::default(),
+            }
+        });
+        (bucket, self.limit_ns)
     }
 
     /// Adds a stretch; what it completes goes to `closed`.
-    pub(super) fn add(&mut self, stretch: CoarseState, closed: &mut Vec<Closed>) {
-        self.close_before(stretch.start_ns, closed);
-        let mut at_ns = stretch.start_ns;
-        while at_ns < stretch.end_ns {
-            if self.open.is_none() && stretch.end_ns - at_ns >= self.width_ns && at_ns.is_multiple_of(self.width_ns) {
-                let end_ns = stretch.end_ns - stretch.end_ns % self.width_ns;
-                closed.push(Closed::Run(CoarseState {
-                    start_ns: at_ns,
-                    end_ns,
-                    ..stretch
-                }));
-                at_ns = end_ns;
+    pub(super) fn add(&mut self, stretch: S, closed: &mut Vec<Closed<S>>) {
+        let (mut at_ns, end_ns) = stretch.span();
+        self.close_before(at_ns, closed);
+        while at_ns < end_ns {
+            if self.open.is_none() && end_ns - at_ns >= self.width_ns && at_ns.is_multiple_of(self.width_ns) {
+                let until_ns = end_ns - end_ns % self.width_ns;
+                closed.push(Closed::Run(stretch.at(at_ns, until_ns)));
+                at_ns = until_ns;
                 continue;
             }
-            if self.open.is_none() {
-                self.open(at_ns);
-            }
-            let until_ns = stretch.end_ns.min(self.limit_ns);
-            if let Some(bucket) = &mut self.open {
-                bucket.add(stretch.state, stretch.running, until_ns);
-            }
+            let (bucket, limit_ns) = self.open(at_ns);
+            let until_ns = end_ns.min(limit_ns);
+            stretch.add_to(&mut bucket.sum, until_ns - at_ns);
+            bucket.end_ns = until_ns;
             at_ns = until_ns;
-            if until_ns == self.limit_ns {
-                self.close(closed);
-            }
+            self.close_full(closed);
         }
     }
 
     /// Adds a narrower bucket, which lies within one of these.
-    pub(super) fn merge(&mut self, bucket: &Bucket, closed: &mut Vec<Closed>) {
+    pub(super) fn merge(&mut self, bucket: &Bucket<S>, closed: &mut Vec<Closed<S>>) {
         self.close_before(bucket.start_ns, closed);
-        match &mut self.open {
-            Some(open) => open.merge(bucket),
-            None => self.open(bucket.start_ns).merge(bucket),
-        }
-        if bucket.end_ns == self.limit_ns {
+        let (open, _) = self.open(bucket.start_ns);
+        S::merge(&mut open.sum, &bucket.sum);
+        open.end_ns = bucket.end_ns;
+        self.close_full(closed);
+    }
+
+    /// What begins behind the open bucket ends it; so does what is out of order, as only made-up files have it.
+    fn close_before(&mut self, start_ns: u64, closed: &mut Vec<Closed<S>>) {
+        let end_ns = self.open.as_ref().map_or(start_ns, |open| open.end_ns);
+        if start_ns < end_ns || start_ns >= self.limit_ns {
             self.close(closed);
         }
     }
 
-    /// A gap in what comes ends a bucket.
-    fn close_before(&mut self, start_ns: u64, closed: &mut Vec<Closed>) {
-        if self.open.is_some_and(|open| open.end_ns != start_ns) {
+    fn close_full(&mut self, closed: &mut Vec<Closed<S>>) {
+        if self.open.as_ref().is_some_and(|open| open.end_ns == self.limit_ns) {
             self.close(closed);
         }
     }
 
     /// Completes the last bucket, also in part.
-    pub(super) fn close(&mut self, closed: &mut Vec<Closed>) {
+    pub(super) fn close(&mut self, closed: &mut Vec<Closed<S>>) {
         closed.extend(self.open.take().map(Closed::Mixed));
     }
 }
 
-/// Appends a stretch, or lengthens the last one where the two look the same.
-pub(super) fn join(last: Option<&mut CoarseState>, next: &CoarseState) -> bool {
+/// Whether `next` looks like the stretch that it follows on, which then is lengthened by it.
+pub(super) fn join<S: Stretch>(last: Option<&mut S>, next: &S) -> bool {
+    let (start_ns, end_ns) = next.span();
     match last {
-        Some(last) if (last.end_ns, last.state, last.running) == (next.start_ns, next.state, next.running) => {
-            last.end_ns = next.end_ns;
-            true
+        Some(last) if last.span().1 == start_ns => {
+            let joined = last.at(last.span().0, end_ns);
+            let is_same = next.at(joined.span().0, end_ns) == joined;
+            if is_same {
+                *last = joined;
+            }
+            is_same
         }
         _ => false,
     }
 }
 
+/// A window in buckets of a width, out of the rows that overlap it: whole buckets, wherever the window begins, so that a picture does not change where it is moved.
+pub(super) fn zoom<S: Stretch, E>(
+    (from_ns, to_ns): (u64, u64),
+    width_ns: u64,
+    rows: impl FnOnce(u64, u64) -> Result<Vec<S>, E>,
+) -> Result<Vec<S>, E> {
+    if from_ns >= to_ns {
+        return Ok(Vec::new());
+    }
+    let width_ns = width_ns.max(1);
+    let from_ns = from_ns / width_ns * width_ns;
+    let to_ns = to_ns.div_ceil(width_ns).saturating_mul(width_ns);
+    let clipped = rows(from_ns, to_ns)?.into_iter().map(|row| {
+        let (start_ns, end_ns) = row.span();
+        row.at(start_ns.max(from_ns), end_ns.min(to_ns))
+    });
+    Ok(resample(clipped, width_ns))
+}
+
 /// Stretches at another width.
-pub(super) fn resample(stretches: impl Iterator<Item = CoarseState>, width_ns: u64) -> Vec<CoarseState> {
+fn resample<S: Stretch>(stretches: impl Iterator<Item = S>, width_ns: u64) -> Vec<S> {
     let mut buckets = Buckets::new(width_ns);
     let mut closed = Vec::new();
     let mut result = Vec::new();
-    let mut take = |closed: &mut Vec<Closed>| {
+    let mut take = |closed: &mut Vec<Closed<S>>| {
         for next in closed.drain(..) {
             let next = next.stretch();
             if !join(result.last_mut(), &next) {

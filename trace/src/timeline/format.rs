@@ -19,6 +19,9 @@
 //! | slices    | length class  | [`Slice`](super::Slice), in order of end, see `classes` |
 //! | occupancy | 0             | [`Occupancy`](super::Occupancy), in order, not overlapping |
 //! | units     | length class  | [`Unit`](super::Unit), about in order of end |
+//! | counter   | 0             | [`CounterPoint`](super::CounterPoint), contiguous: one for each sample |
+//! | coarse occupancy | log2 of width | level of detail: [`CoarseOccupancy`](super::CoarseOccupancy), as for states |
+//! | coarse counter   | log2 of width | level of detail: [`CounterPoint`](super::CounterPoint), as for states |
 //!
 //! **Trust.** Each [`Extent`] holds the checksum of what it points to: tail → lists → nodes → blocks. Whatever is read was checked just before, nothing
 //! is read that is not needed, and what is asked of one place does not depend on how long the file is.
@@ -28,7 +31,7 @@ pub const MAGIC: [u8; 8] = *b"PLMBTLN1";
 /// First eight bytes of its tail.
 pub const TAIL_MAGIC: [u8; 8] = *b"PLMBTEND";
 /// Version of the layout.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// Usual ending of a timeline's name.
 pub const EXTENSION: &str = "plumb";
 /// Bytes of the header.
@@ -196,14 +199,25 @@ pub enum SequenceKind {
     Slices = 3,
     Occupancy = 4,
     Units = 5,
+    Counter = 6,
+    CoarseOccupancy = 7,
+    CoarseCounter = 8,
 }
 
 impl SequenceKind {
     fn from_u8(number: u8) -> Option<SequenceKind> {
-        use SequenceKind::{Coarse, Occupancy, Slices, States, Units};
-        [States, Coarse, Slices, Occupancy, Units]
-            .into_iter()
-            .find(|&kind| kind as u8 == number)
+        use SequenceKind::{Coarse, CoarseCounter, CoarseOccupancy, Counter, Occupancy, Slices, States, Units};
+        let kinds = [
+            States,
+            Coarse,
+            Slices,
+            Occupancy,
+            Units,
+            Counter,
+            CoarseOccupancy,
+            CoarseCounter,
+        ];
+        kinds.into_iter().find(|&kind| kind as u8 == number)
     }
 }
 
@@ -360,7 +374,7 @@ mod tests {
             last_ns: 7 << 50,
         };
         let sequence = Sequence {
-            kind: SequenceKind::Slices,
+            kind: SequenceKind::CoarseCounter,
             level: 9,
             height: 2,
             disorder_ns: 8,

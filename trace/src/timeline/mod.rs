@@ -1,10 +1,12 @@
 //! A timeline: what the merger made of one or several recordings, in one file, and the one query interface through which everybody reads it.
 //!
-//! [`model`] has the words (tracks, intervals, slices, units, losses), [`Query`] the questions, [`TimelineFile`] answers them from a memory-mapped
+//! [`model`] has the words (tracks, intervals, slices, units, counters, losses), [`Query`] the questions, [`TimelineFile`] answers them from a memory-mapped
 //! file, [`TimelineWriter`] makes the file. The layout of the file stands in [`format`].
 
 mod buckets;
 mod classes;
+mod coarse_rows;
+mod counters;
 mod error;
 pub mod format;
 mod meta;
@@ -16,6 +18,7 @@ mod reader;
 mod rows;
 mod source;
 mod states;
+mod stretch;
 mod tree;
 mod writer;
 

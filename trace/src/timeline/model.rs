@@ -87,8 +87,12 @@ pub enum TrackKind {
     Jvm,
     /// A CPU: its occupancy, see [`Query::occupancy`](super::Query::occupancy).
     Cpu,
-    /// A counter.
-    Counter,
+    /// A counter, see [`Query::counters`](super::Query::counters): of a process; of a CPU, whose number is the `tid`, where the process is the idle one; of the
+    /// host, where there is no `tid` either.
+    Counter {
+        /// What one is, a word to stand behind a number: `ns`, `bytes`, `threads`. Values are whole numbers: let it be fine enough (`ppm`, not `%`).
+        unit: StringId,
+    },
 }
 
 /// A track: one row.
@@ -96,9 +100,9 @@ pub enum TrackKind {
 pub struct Track {
     /// Kind.
     pub kind: TrackKind,
-    /// Process that it belongs to (the idle process for CPUs).
+    /// Process that it belongs to (the host's idle process for CPUs, and for counters of a CPU or of the host).
     pub process: ProcessId,
-    /// Thread id in the initial namespace; the CPU's number for a CPU; `None` for a virtual thread and a JVM.
+    /// Thread id in the initial namespace; the CPU's number for a CPU and for a CPU's counter; `None` for a virtual thread and a JVM.
     pub tid: Option<u32>,
     /// Virtual thread's number.
     pub vthread: Option<u64>,
@@ -221,7 +225,7 @@ pub struct Unit {
     pub complete: bool,
 }
 
-/// Who had a CPU.
+/// Who had a CPU. Between two of these where nothing is, nobody knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Occupancy {
     /// Begin.
@@ -230,6 +234,34 @@ pub struct Occupancy {
     pub end_ns: u64,
     /// The thread; `None`: idle.
     pub track: Option<TrackId>,
+}
+
+/// A stretch of a CPU at a coarse zoom. A gap that is shorter is within it, and counts as nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CoarseOccupancy {
+    /// Begin.
+    pub start_ns: u64,
+    /// End.
+    pub end_ns: u64,
+    /// The thread that had most of the time that was not idle, however little that is; `None`: idle all the time.
+    pub track: Option<TrackId>,
+    /// Parts of 255 of what is known of the stretch in which the CPU was not idle: 0 with no track only.
+    pub busy: u8,
+}
+
+/// A stretch of a counter: a sample, which holds from its time until the next one's (the last one until its track's end), or at a coarse zoom several of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CounterPoint {
+    /// Begin.
+    pub start_ns: u64,
+    /// End.
+    pub end_ns: u64,
+    /// Smallest value, in the track's unit.
+    pub min: i64,
+    /// Largest value.
+    pub max: i64,
+    /// Value at the end.
+    pub last: i64,
 }
 
 /// Records that are missing.

@@ -1,8 +1,10 @@
 //! The one query interface: everything that reads timelines reads them through this.
 
+use super::buckets;
 use super::error::TimelineError;
 use super::model::{
-    CoarseState, Info, Loss, Occupancy, Process, Slice, StateInterval, StringId, Totals, Track, TrackId, Unit,
+    CoarseOccupancy, CoarseState, CounterPoint, Info, Loss, Occupancy, Process, Slice, StateInterval, StringId, Totals,
+    Track, TrackId, Unit,
 };
 
 /// Questions to a timeline, be it a file or one that still grows.
@@ -51,6 +53,38 @@ pub trait Query: Sync {
     /// # Errors
     /// See [`Query::states`].
     fn occupancy(&self, cpu_track: TrackId, from_ns: u64, to_ns: u64) -> Result<Vec<Occupancy>, TimelineError>;
+    /// Who had a CPU, at a zoom: one stretch at most for each `resolution_ns`, whole buckets as [`Query::coarse_states`] has them, equal neighbours joined.
+    ///
+    /// Made of [`Query::occupancy`] here, at the cost of all that the window holds: a source that has levels of detail answers from those.
+    ///
+    /// # Errors
+    /// See [`Query::states`].
+    fn coarse_occupancy(
+        &self,
+        cpu_track: TrackId,
+        from_ns: u64,
+        to_ns: u64,
+        resolution_ns: u64,
+    ) -> Result<Vec<CoarseOccupancy>, TimelineError> {
+        buckets::zoom((from_ns, to_ns), resolution_ns, |from_ns, to_ns| {
+            let exact = self.occupancy(cpu_track, from_ns, to_ns)?;
+            Ok(exact.into_iter().map(CoarseOccupancy::from).collect())
+        })
+    }
+    /// A counter's values: with `resolution_ns` 0 all its samples, else one stretch at most for each `resolution_ns`, as [`Query::coarse_occupancy`] has them.
+    /// A source without counters has none.
+    ///
+    /// # Errors
+    /// See [`Query::states`].
+    fn counters(
+        &self,
+        _track: TrackId,
+        _from_ns: u64,
+        _to_ns: u64,
+        _resolution_ns: u64,
+    ) -> Result<Vec<CounterPoint>, TimelineError> {
+        Ok(Vec::new())
+    }
     /// Units that overlap the window, in order of end.
     ///
     /// # Errors

@@ -8,13 +8,14 @@ use super::format::{
 };
 use super::meta::{self, Meta};
 use super::model::{
-    CoarseState, Info, Loss, Occupancy, Process, Slice, StateInterval, StringId, Totals, Track, TrackId, Unit,
+    CoarseOccupancy, CoarseState, CounterPoint, Info, Loss, Occupancy, Process, Slice, StateInterval, StringId, Totals,
+    Track, TrackId, Unit,
 };
-use super::pyramid;
 use super::query::Query;
 use super::rows::Row;
 use super::source::{Range, Source};
 use super::states::Account;
+use super::stretch::Stretch;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
@@ -69,14 +70,17 @@ impl TimelineFile {
         self.source.bytes_read()
     }
 
-    /// Widths of the buckets of a track's levels of detail, ns, finest first. None: its intervals are so few that they are read themselves. At one of these
-    /// resolutions, and at finer ones than the first, [`Query::coarse_states`] is exact; else the state that is said to have the largest part may be the second.
+    /// Widths of the buckets of a track's levels of detail, ns, finest first: of its states, of a CPU's occupancy, of a counter's values. None: its rows are so few
+    /// that they are read themselves. At one of these resolutions, and at finer ones than the first, [`Query::coarse_states`], [`Query::coarse_occupancy`] and
+    /// [`Query::counters`] are exact; else a bucket of the file that lies across a border counts on both sides: who is said to have had the largest part may be the
+    /// second, and a counter's stretch may hold values of the stretch beside it.
     ///
     /// # Errors
     /// See [`Query::states`].
     pub fn coarse_widths(&self, track: TrackId) -> Result<Vec<u64>, TimelineError> {
         let mut sequences = self.sequences(track)?;
-        sequences.retain(|sequence| sequence.kind == SequenceKind::Coarse);
+        let levels = [CoarseState::LEVELS, CoarseOccupancy::LEVELS, CounterPoint::LEVELS];
+        sequences.retain(|sequence| levels.contains(&sequence.kind));
         let mut widths: Vec<u64> = sequences.iter().map(|sequence| 1 << sequence.level).collect();
         widths.sort_unstable();
         Ok(widths)
@@ -162,30 +166,42 @@ impl TimelineFile {
         Ok(account)
     }
 
-    /// The coarsest rows that still tell `resolution_ns` apart.
-    fn coarse_rows(
+    /// The rows of a sequence of ordered rows that overlap a window.
+    fn ordered_rows<R: Row>(
         &self,
         track: TrackId,
-        from_ns: u64,
-        to_ns: u64,
-        resolution_ns: u64,
-    ) -> Result<Vec<CoarseState>, TimelineError> {
-        let fits = |sequence: &&Sequence| sequence.kind == SequenceKind::Coarse && 1 << sequence.level <= resolution_ns;
-        match self
-            .sequences(track)?
-            .iter()
-            .filter(fits)
-            .max_by_key(|sequence| sequence.level)
-        {
-            Some(level) => self.rows(level, ordered(from_ns, to_ns), |row: &CoarseState| {
-                row.start_ns < to_ns && row.end_ns > from_ns
-            }),
-            None => Ok(self
-                .states(track, from_ns, to_ns)?
-                .iter()
-                .map(pyramid::coarse)
-                .collect()),
+        kind: SequenceKind,
+        (from_ns, to_ns): (u64, u64),
+    ) -> Result<Vec<R>, TimelineError> {
+        match self.sequence(track, kind)? {
+            Some(sequence) => self.overlapping(&sequence, (from_ns, to_ns)),
+            None => Ok(Vec::new()),
         }
+    }
+
+    fn overlapping<R: Row>(&self, sequence: &Sequence, (from_ns, to_ns): (u64, u64)) -> Result<Vec<R>, TimelineError> {
+        self.rows(sequence, ordered(from_ns, to_ns), |row: &R| {
+            row.span().0 < to_ns && row.span().1 > from_ns
+        })
+    }
+
+    /// A window at a zoom: from the coarsest level that still tells `resolution_ns` apart, and where there is none from exact rows.
+    fn zoom<S: Stretch>(
+        &self,
+        track: TrackId,
+        (from_ns, to_ns): (u64, u64),
+        resolution_ns: u64,
+        exact: impl FnOnce(u64, u64) -> Result<Vec<S>, TimelineError>,
+    ) -> Result<Vec<S>, TimelineError> {
+        let fits = |sequence: &&Sequence| sequence.kind == S::LEVELS && 1 << sequence.level <= resolution_ns;
+        buckets::zoom((from_ns, to_ns), resolution_ns, |from_ns, to_ns| {
+            let sequences = self.sequences(track)?;
+            let levels = sequences.iter().filter(fits);
+            match levels.max_by_key(|sequence| sequence.level) {
+                Some(level) => self.overlapping(level, (from_ns, to_ns)),
+                None => exact(from_ns, to_ns),
+            }
+        })
     }
 }
 
@@ -234,20 +250,10 @@ impl Query for TimelineFile {
         to_ns: u64,
         resolution_ns: u64,
     ) -> Result<Vec<CoarseState>, TimelineError> {
-        if from_ns >= to_ns {
-            return Ok(Vec::new());
-        }
-        // Whole buckets, whatever the window: a picture does not change where it is moved.
-        let width_ns = resolution_ns.max(1);
-        let from_ns = from_ns / width_ns * width_ns;
-        let to_ns = to_ns.div_ceil(width_ns).saturating_mul(width_ns);
-        let rows = self.coarse_rows(track, from_ns, to_ns, width_ns)?;
-        let clipped = rows.into_iter().map(|row| CoarseState {
-            start_ns: row.start_ns.max(from_ns),
-            end_ns: row.end_ns.min(to_ns),
-            ..row
-        });
-        Ok(buckets::resample(clipped, width_ns))
+        self.zoom(track, (from_ns, to_ns), resolution_ns, |from_ns, to_ns| {
+            let exact = self.states(track, from_ns, to_ns)?;
+            Ok(exact.into_iter().map(CoarseState::from).collect())
+        })
     }
 
     fn totals(&self, track: TrackId, from_ns: u64, to_ns: u64) -> Result<Totals, TimelineError> {
@@ -268,11 +274,34 @@ impl Query for TimelineFile {
     }
 
     fn occupancy(&self, cpu_track: TrackId, from_ns: u64, to_ns: u64) -> Result<Vec<Occupancy>, TimelineError> {
-        match self.sequence(cpu_track, SequenceKind::Occupancy)? {
-            Some(sequence) => self.rows(&sequence, ordered(from_ns, to_ns), |row: &Occupancy| {
-                row.start_ns < to_ns && row.end_ns > from_ns
-            }),
-            None => Ok(Vec::new()),
+        self.ordered_rows(cpu_track, SequenceKind::Occupancy, (from_ns, to_ns))
+    }
+
+    fn coarse_occupancy(
+        &self,
+        cpu_track: TrackId,
+        from_ns: u64,
+        to_ns: u64,
+        resolution_ns: u64,
+    ) -> Result<Vec<CoarseOccupancy>, TimelineError> {
+        self.zoom(cpu_track, (from_ns, to_ns), resolution_ns, |from_ns, to_ns| {
+            let exact = self.occupancy(cpu_track, from_ns, to_ns)?;
+            Ok(exact.into_iter().map(CoarseOccupancy::from).collect())
+        })
+    }
+
+    fn counters(
+        &self,
+        track: TrackId,
+        from_ns: u64,
+        to_ns: u64,
+        resolution_ns: u64,
+    ) -> Result<Vec<CounterPoint>, TimelineError> {
+        let exact = |from_ns, to_ns| self.ordered_rows(track, SequenceKind::Counter, (from_ns, to_ns));
+        if resolution_ns == 0 {
+            exact(from_ns, to_ns)
+        } else {
+            self.zoom(track, (from_ns, to_ns), resolution_ns, exact)
         }
     }
 

@@ -1,7 +1,6 @@
-//! Rows as columns: how each kind of row stands in a block.
+//! Rows as columns: how each kind of row stands in a block. States have their own module, `states`, and rows of levels of detail theirs, `coarse_rows`.
 
-use super::model::{CoarseState, Occupancy, Slice, StringId, TrackId, Unit};
-use crate::State;
+use super::model::{Occupancy, Slice, StringId, TrackId, Unit};
 use crate::columns::{Coder, Decoder, Encoder};
 
 /// A row of a sequence.
@@ -49,6 +48,13 @@ pub(super) fn decode<R: Row>(bytes: &[u8], level: u8, count: usize, track_count:
 /// `end - start` as a number: lengths are never negative.
 pub(super) fn code_length(coder: &mut impl Coder, column: usize, actual: (u64, u64), start_ns: u64) -> Option<u64> {
     start_ns.checked_add(coder.number(column, actual.1.wrapping_sub(actual.0))?)
+}
+
+/// A track + 1, or 0 for none.
+pub(super) fn code_track(coder: &mut impl Coder, column: usize, actual: Option<TrackId>) -> Option<Option<TrackId>> {
+    let number = coder.number(column, actual.map_or(0, |track| u64::from(track.0) + 1))?;
+    let track = number.checked_sub(1).map(u32::try_from).transpose().ok()?;
+    Some(track.map(TrackId))
 }
 
 /// Columns: difference of end to the end before, length, difference of name, depth, flags.
@@ -158,9 +164,8 @@ impl Row for Occupancy {
     fn code(coder: &mut impl Coder, last_ns: &mut u64, actual: &Occupancy) -> Option<Occupancy> {
         let start_ns = last_ns.checked_add(coder.number(0, actual.start_ns.wrapping_sub(*last_ns))?)?;
         let end_ns = code_length(coder, 1, actual.span(), start_ns)?;
-        let track = coder.number(2, actual.track.map_or(0, |track| u64::from(track.0) + 1))?;
+        let track = code_track(coder, 2, actual.track)?;
         *last_ns = end_ns;
-        let track = track.checked_sub(1).map(u32::try_from).transpose().ok()?.map(TrackId);
         Some(Occupancy {
             start_ns,
             end_ns,
@@ -177,70 +182,10 @@ impl Row for Occupancy {
     }
 }
 
-/// Where a coarse block is: the width of its level, and the end of the row before.
-pub(super) struct CoarseModel {
-    shift: u8,
-    last_ns: u64,
-}
-
-/// Columns: gap to the end before, buckets touched, what is missing in the last of them, state, share.
-impl Row for CoarseState {
-    const COLUMNS: usize = 5;
-    const BLANK: CoarseState = CoarseState {
-        start_ns: 0,
-        end_ns: 0,
-        state: State::Unknown,
-        running: 0,
-    };
-    type Model = CoarseModel;
-
-    fn model(level: u8) -> CoarseModel {
-        CoarseModel {
-            shift: level,
-            last_ns: 0,
-        }
-    }
-
-    fn code(coder: &mut impl Coder, model: &mut CoarseModel, actual: &CoarseState) -> Option<CoarseState> {
-        let shift = model.shift;
-        let start_ns = model
-            .last_ns
-            .checked_add(coder.number(0, actual.start_ns.wrapping_sub(model.last_ns))?)?;
-        // The bucket of the last instant, and how far the row stays behind that bucket's end.
-        let last_bucket = actual.end_ns.saturating_sub(1) >> shift;
-        let buckets = coder.number(1, last_bucket.wrapping_sub(actual.start_ns >> shift))?;
-        let bucket_last = (start_ns >> shift)
-            .checked_add(buckets)?
-            .checked_add(1)?
-            .checked_shl(u32::from(shift))?
-            .wrapping_sub(1);
-        let actual_last = (last_bucket << shift) | ((1 << shift) - 1);
-        let missing = coder.number(2, actual_last.wrapping_sub(actual.end_ns.wrapping_sub(1)))?;
-        let end_ns = bucket_last.checked_sub(missing)?.checked_add(1)?;
-        let state = State::from_u8(coder.byte(3, actual.state as u8)?)?;
-        let running = coder.byte(4, actual.running)?;
-        model.last_ns = end_ns;
-        Some(CoarseState {
-            start_ns,
-            end_ns,
-            state,
-            running,
-        })
-    }
-
-    fn span(&self) -> (u64, u64) {
-        (self.start_ns, self.end_ns)
-    }
-
-    fn is_sound(&self, _track_count: u32) -> bool {
-        self.start_ns < self.end_ns && self.state != State::Stolen
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::timeline::states;
+    use crate::timeline::{CoarseOccupancy, CoarseState, CounterPoint, states};
     use crate::varint;
     use proptest::prelude::*;
 
@@ -271,6 +216,8 @@ mod tests {
             check_decodes_without_panic::<Unit>(&columns, level, count);
             check_decodes_without_panic::<Occupancy>(&columns, level, count);
             check_decodes_without_panic::<CoarseState>(&columns, level, count);
+            check_decodes_without_panic::<CoarseOccupancy>(&columns, level, count);
+            check_decodes_without_panic::<CounterPoint>(&columns, level, count);
         }
     }
 }

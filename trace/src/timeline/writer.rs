@@ -1,13 +1,16 @@
 //! Writing a timeline: rows are pushed as they become known, of all tracks in any mixture; each track's own come in order.
 
 use super::classes::ClassesWriter;
+use super::counters::CounterWriter;
 use super::error::TimelineError;
 use super::format::{self, BLOCK_ROWS, Extent, Sequence, SequenceKind, TABLE_MAX, Tail};
 use super::meta::{self, Meta};
-use super::model::{Info, Loss, Occupancy, Process, ProcessId, Slice, StateInterval, StringId, Track, TrackId, Unit};
+use super::model::{
+    Info, Loss, Occupancy, Process, ProcessId, Slice, StateInterval, StringId, Track, TrackId, TrackKind, Unit,
+};
 use super::output::Output;
-use super::pyramid::{Density, PyramidBuilder};
-use super::source::{Range, Source};
+use super::pyramid;
+use super::source::Source;
 use super::states::{self, Account};
 use super::tree::{RowsWriter, TreeBuilder};
 use crate::State;
@@ -38,6 +41,7 @@ struct TrackRows {
     states: StatesWriter,
     slices: ClassesWriter<Slice>,
     occupancy: RowsWriter<Occupancy>,
+    counter: CounterWriter,
 }
 
 impl TimelineWriter {
@@ -91,6 +95,7 @@ impl TimelineWriter {
             states: StatesWriter::default(),
             slices: ClassesWriter::new(SequenceKind::Slices),
             occupancy: RowsWriter::new(SequenceKind::Occupancy, 0),
+            counter: CounterWriter::new(),
         });
         TrackId(self.meta.tracks.len() as u32 - 1)
     }
@@ -140,6 +145,24 @@ impl TimelineWriter {
             return Err(self.meta.misuse(cpu_track, format!("{occupancy:?} after {before_ns}")));
         }
         let more = rows.occupancy.push(*occupancy, &mut self.out)?;
+        self.count(more)
+    }
+
+    /// Adds a sample of a counter: its value from `time_ns` until the next sample, in the unit that its track names.
+    ///
+    /// Values are whole numbers, so that what the kernel counts (nanoseconds, bytes, events) stays exact however large, and differences of it too.
+    ///
+    /// # Errors
+    /// [`TimelineError::Misuse`] where the track is no counter's or the sample is not later than the one before; [`TimelineError::Io`].
+    pub fn counter(&mut self, track: TrackId, time_ns: u64, value: i64) -> Result<(), TimelineError> {
+        let rows = track_rows(&mut self.rows, track)?;
+        let before_ns = rows.counter.last_ns();
+        let is_counter = matches!(self.meta.tracks[track.0 as usize].kind, TrackKind::Counter { .. });
+        if !is_counter || before_ns.is_some_and(|before_ns| time_ns <= before_ns) || time_ns >= TIME_MAX {
+            let what = format!("a sample of a counter at {time_ns} after {before_ns:?}");
+            return Err(self.meta.misuse(track, what));
+        }
+        let more = rows.counter.push(time_ns, value, &mut self.out)?;
         self.count(more)
     }
 
@@ -205,12 +228,11 @@ impl TimelineWriter {
     /// Completes the sequences of all tracks, then builds their pyramids from what was written.
     fn finish_tracks(&mut self) -> Result<Vec<Vec<Sequence>>, TimelineError> {
         let mut lists = Vec::with_capacity(self.rows.len());
-        let mut densities = Vec::with_capacity(self.rows.len());
-        for rows in std::mem::take(&mut self.rows) {
-            densities.push(rows.states.density);
+        for (rows, track) in std::mem::take(&mut self.rows).into_iter().zip(&self.meta.tracks) {
             let mut list: Vec<Sequence> = rows.states.finish(&mut self.out)?.into_iter().collect();
             list.extend(rows.slices.finish(&mut self.out)?);
             list.extend(rows.occupancy.finish(&mut self.out)?);
+            list.extend(rows.counter.finish(track.end_ns.min(TIME_MAX), &mut self.out)?);
             lists.push(list);
         }
         let part = self.out.part().to_owned();
@@ -219,13 +241,10 @@ impl TimelineWriter {
             source,
         };
         let source = Source::map(self.out.flushed()?, &part).map_err(io_error)?;
-        for (list, density) in lists.iter_mut().zip(densities) {
-            let states = list
-                .iter()
-                .find(|sequence| sequence.kind == SequenceKind::States)
-                .copied();
-            if let (Some(states), Some(shift)) = (states, density.first_shift()) {
-                list.extend(build_pyramid(&source, &states, shift, &mut self.out)?);
+        for list in &mut lists {
+            for at in 0..list.len() {
+                let levels = pyramid::build(&source, &list[at], &mut self.out)?;
+                list.extend(levels);
             }
         }
         Ok(lists)
@@ -239,6 +258,7 @@ impl TimelineWriter {
                 rows.states.flush(&mut self.out)?;
                 rows.slices.flush(&mut self.out)?;
                 rows.occupancy.flush(&mut self.out)?;
+                rows.counter.flush(&mut self.out)?;
             }
             self.units.flush(&mut self.out)?;
             self.in_memory = 0;
@@ -274,20 +294,6 @@ fn put_table(raw: &[u8], out: &mut Output) -> Result<Extent, TimelineError> {
     out.put_packed(raw)
 }
 
-fn build_pyramid(
-    source: &Source,
-    states: &Sequence,
-    shift: u8,
-    out: &mut Output,
-) -> Result<Vec<Sequence>, TimelineError> {
-    let mut pyramid = PyramidBuilder::new(shift, states.root.last_ns - states.root.first_ns);
-    source.blocks(states, Range::ALL, &mut |entry| {
-        let (_, intervals) = source.states(entry)?;
-        intervals.iter().try_for_each(|interval| pyramid.add(interval, out))
-    })?;
-    pyramid.finish(out)
-}
-
 /// Writes the states of one track.
 #[derive(Debug, Default)]
 struct StatesWriter {
@@ -296,7 +302,6 @@ struct StatesWriter {
     /// Up to the first of `intervals`.
     account: Account,
     tree: TreeBuilder,
-    density: Density,
 }
 
 impl StatesWriter {
@@ -337,7 +342,6 @@ impl StatesWriter {
         };
         let mut raw = Vec::new();
         states::encode(&self.account, &intervals, &mut raw);
-        self.density.add(intervals.len(), last.end_ns - first.start_ns);
         self.tree
             .push(&raw, intervals.len(), (first.start_ns, last.end_ns), out)?;
         for interval in &intervals {

@@ -215,7 +215,7 @@ impl<'a> Builder<'a> {
                     // A virtual thread's time on a CPU is its carrier's already.
                     owner.cpu_ns += if track.kind == TrackKind::Thread { cpu_ns } else { 0 };
                 }
-                TrackKind::Cpu | TrackKind::Counter => {}
+                TrackKind::Cpu | TrackKind::Counter { .. } => {}
             }
         }
         weighed.retain(|weighed| !weighed.threads.is_empty() && weighed.process.pid != 0);
