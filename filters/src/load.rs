@@ -140,7 +140,7 @@ fn preset_source(name: &str) -> Result<Source, Failure> {
     };
     let text = presets::preset(name).ok_or_else(unknown)?;
     Ok(Source {
-        name: format!("preset {name}"),
+        name: presets::source_name(name),
         text: text.to_owned(),
     })
 }

@@ -18,3 +18,13 @@ pub(crate) fn preset(name: &str) -> Option<&'static str> {
         .find(|(candidate, _)| *candidate == name)
         .map(|(_, text)| *text)
 }
+
+/// The name of a preset's text, as places give it.
+pub(crate) fn source_name(preset: &str) -> String {
+    format!("preset {preset}")
+}
+
+/// Whether a source's name is a preset's.
+pub(crate) fn is_preset(source: &str) -> bool {
+    preset_names().any(|name| source == source_name(name))
+}

@@ -115,6 +115,14 @@ fn a_rule_that_names_a_unit_goes_before_one_that_does_not() {
     assert_eq!((action.rule, action.unit), (0, None));
 }
 
+#[test]
+fn a_preset_may_match_nothing() {
+    let rules = rules("use = ['tomcat']\nmethod = [{ match = 'a.A.run' }]");
+    let report = check(&rules, [class("a/A", &["run"])]);
+    assert_eq!(report.rules.iter().map(|hits| hits.methods).collect::<Vec<_>>(), [1, 0]);
+    assert_eq!(report.unmatched, []);
+}
+
 fn class(name: &str, methods: &[&str]) -> ClassMethods {
     let method = |name: &&str| ClassMethod {
         name: name.trim_start_matches('!').to_owned(),
