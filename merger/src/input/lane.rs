@@ -355,7 +355,7 @@ impl Lane {
                     _ => *records = Records::Definitions(new),
                 }
             }
-            Payload::Clock(_) => {}
+            Payload::Clock(_) | Payload::Counters(_) => {}
         }
         if times.len() == before {
             self.unconverted += 1;

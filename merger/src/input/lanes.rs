@@ -15,7 +15,7 @@ pub(super) fn add(input: &mut Input, host: usize, opened: &Opened, clock: &LaneC
             .map(|entry| u64::from(entry.header.count))
             .sum::<u64>();
         match of.file.kind {
-            FileKind::Clock => {}
+            FileKind::Clock | FileKind::Counters => {}
             FileKind::Host => {
                 let from_ns = input.hosts[host].from_ns;
                 push(input, LaneKind::Host { host }, of, &of.entries, clock, from_ns);

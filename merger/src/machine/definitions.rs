@@ -37,6 +37,8 @@ impl Machine {
                 process.cgroup.clone_from(cgroup);
                 process.kernel |= *pid == 2 || *ppid == 2;
             }
+            // Without the kernel's records nothing will ever be known of threads outside JVMs.
+            Definition::Thread { tid, pid, .. } if *tid == 0 || !self.is_of_interest(host, *pid) => {}
             Definition::Thread {
                 tid,
                 pid,
@@ -45,7 +47,7 @@ impl Machine {
                 state,
                 kthread,
                 ..
-            } if *tid != 0 => {
+            } => {
                 let born = self.born_at(host, *start_ns);
                 let thread = self.snapshot_thread(host, (*tid, *pid), born, at);
                 let entry = &mut self.registry.threads[thread];
@@ -67,6 +69,10 @@ impl Machine {
             _ => {}
         }
         Ok(())
+    }
+
+    fn is_of_interest(&self, host: usize, pid: u32) -> bool {
+        self.hosts[host].has_kernel || self.jvms.iter().any(|jvm| jvm.host == host && jvm.pid == pid)
     }
 
     /// The process with this pid and start time; a pid whose start time is another one has been reused.

@@ -1,7 +1,7 @@
 //! A JVM's records: what its threads call, what they want, and when it pauses.
 
 use super::calls::{Calls, Probe};
-use super::thread::{Activity, Doing};
+use super::thread::{Activity, Doing, Thread};
 use super::{Cpu, Machine, Occupant};
 use crate::input::{Classes, JvmInput};
 use plumb_trace::State;
@@ -28,6 +28,8 @@ pub(super) struct Jvm {
     pub(super) bound: Option<(usize, TrackId)>,
     /// The thread that announces pauses.
     pub(super) vm_thread: Option<TrackId>,
+    /// When that thread was last woken from a futex by a Java thread or a timer: for an operation. (GC workers wake it too, within one.)
+    pub(super) vm_thread_woken: Option<u64>,
     /// Begin of the pause that goes on, and how many starts it had.
     pause: Option<(u64, u32)>,
     /// The last pause that is over.
@@ -81,8 +83,16 @@ impl Jvm {
             pause_name: writer.string("GC pause"),
             bound: None,
             vm_thread: None,
+            vm_thread_woken: None,
             pause: None,
             last_pause: None,
+        }
+    }
+
+    /// A thread of it is woken at `at`, out of what it still is said to be doing; `by_worker`: by a thread that is none of Java's.
+    pub(super) fn thread_woken(&mut self, thread: &Thread, at: u64, by_worker: bool) {
+        if self.vm_thread == Some(thread.track) && thread.doing.state == State::Futex && !by_worker {
+            self.vm_thread_woken = Some(at);
         }
     }
 

@@ -227,8 +227,14 @@ impl Machine {
             entry.seen = Seen::Yes;
         } else if entry.doing.is_off() {
             entry.doing.peer = peer;
-            let jvm = self.registry.processes[entry.process].jvm.map(|jvm| &self.jvms[jvm]);
-            pauses::split(entry, jvm, &mut self.writer, at, waker.is_some())?;
+            let jvm = self.registry.processes[entry.process]
+                .jvm
+                .map(|jvm| &mut self.jvms[jvm]);
+            if let Some(jvm) = jvm {
+                pauses::split(entry, jvm, &mut self.writer, at, waker.is_some())?;
+                let by_worker = peer.is_some_and(|peer| !self.writer.track_mut(peer).java);
+                jvm.thread_woken(entry, at, by_worker);
+            }
         }
         entry.change(
             &mut self.writer,
