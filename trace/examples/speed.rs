@@ -10,8 +10,8 @@ use plumb_trace::record::{JvmKind, JvmRecord, KernelKind, KernelRecord, flags};
 use plumb_trace::recording::segment::{decode, encode};
 use plumb_trace::recording::{Payload, Recording, SegmentHeader};
 use plumb_trace::timeline::{
-    Cause, HostInfo, Process, ProcessId, Query, Slice, StateInterval, TimelineFile, TimelineWriter, Track, TrackId,
-    TrackKind,
+    Cause, HostInfo, Occupancy, Process, ProcessId, Query, Slice, StateInterval, StringId, TimelineError, TimelineFile,
+    TimelineWriter, Track, TrackId, TrackKind,
 };
 use std::error::Error;
 use std::path::Path;
@@ -34,7 +34,8 @@ fn main() -> Result<(), Box<dyn Error>> {
                 "JVM, synthetic",
                 split(&synthetic_calls(), |part| Payload::Jvm(part.to_vec())),
             )?;
-            measure_timeline()
+            measure_timeline()?;
+            measure_levels()
         }
     }
 }
@@ -289,13 +290,90 @@ fn measure_timeline() -> Result<(), Box<dyn Error>> {
     })
 }
 
-/// Threads that run, become ready and wait, with a slice around every four intervals, in the order of time.
-fn fill(writer: &mut TimelineWriter) -> Result<(), Box<dyn Error>> {
-    let mut random = Random(5);
+/// What a level of detail is asked: track, window, resolution; gives how many rows came.
+type Question = fn(&TimelineFile, TrackId, u64, u64, u64) -> Result<usize, TimelineError>;
+
+/// One CPU that many threads share, and one counter with a sample for each of the CPU's switches.
+fn measure_levels() -> Result<(), Box<dyn Error>> {
+    let mut random = Random(3);
+    measure_level(
+        "occupancy",
+        TrackKind::Cpu,
+        |writer, cpu, start_ns, end_ns| {
+            let who = random.below(80) as u32;
+            let track = (who < 40).then_some(TrackId(who));
+            writer.occupancy(
+                cpu,
+                &Occupancy {
+                    start_ns,
+                    end_ns,
+                    track,
+                },
+            )
+        },
+        |file, cpu, from_ns, to_ns, resolution_ns| Ok(file.coarse_occupancy(cpu, from_ns, to_ns, resolution_ns)?.len()),
+    )?;
+    let (mut random, mut value) = (Random(3), 0);
+    measure_level(
+        "counter",
+        TrackKind::Counter { unit: StringId(0) },
+        |writer, counter, start_ns, _| {
+            value += random.below(1000) as i64;
+            writer.counter(counter, start_ns, value)
+        },
+        |file, counter, from_ns, to_ns, resolution_ns| Ok(file.counters(counter, from_ns, to_ns, resolution_ns)?.len()),
+    )
+}
+
+fn measure_level(
+    name: &str,
+    kind: TrackKind,
+    mut push: impl FnMut(&mut TimelineWriter, TrackId, u64, u64) -> Result<(), TimelineError>,
+    question: Question,
+) -> Result<(), Box<dyn Error>> {
+    const TIMES: u32 = 200;
+    let dir = tempfile::tempdir()?;
+    let path = dir.path().join("level.plumb");
+    let begin = cpu_seconds();
+    let mut writer = TimelineWriter::create(&path)?;
     writer.info_mut().hosts.push(HostInfo::default());
     writer.add_process(Process::default());
-    let blank = Track {
-        kind: TrackKind::Thread,
+    let track = (0..40)
+        .map(|_| writer.add_track(blank_track(kind)))
+        .fold(TrackId(0), TrackId::max);
+    let (mut random, mut end_ns) = (Random(9), 0);
+    for _ in 0..INTERVALS {
+        let start_ns = end_ns;
+        end_ns += random.length(100_000) + 1;
+        push(&mut writer, track, start_ns, end_ns)?;
+    }
+    writer.finish()?;
+    let (rows, seconds) = (INTERVALS as f64, cpu_seconds() - begin);
+    println!(
+        "{name}: {:.1} bytes a row with index and levels, {:.1} M rows/s in",
+        std::fs::metadata(&path)?.len() as f64 / rows,
+        rows / 1e6 / seconds
+    );
+    let file = TimelineFile::open(&path)?;
+    for (part, from_ns, to_ns) in [
+        ("all", 0, end_ns),
+        ("a hundredth", end_ns / 2, end_ns / 2 + end_ns / 100),
+    ] {
+        let (begin, read) = (cpu_seconds(), file.bytes_read());
+        let mut rows = 0;
+        for _ in 0..TIMES {
+            rows = question(&file, track, from_ns, to_ns, (to_ns - from_ns) / 1920)?;
+        }
+        let us = (cpu_seconds() - begin) * 1e6 / f64::from(TIMES);
+        let bytes = (file.bytes_read() - read) / u64::from(TIMES);
+        println!("  {part} on 1920 pixels: {us:.0} us, {rows} rows, {bytes} bytes read");
+    }
+    Ok(())
+}
+
+fn blank_track(kind: TrackKind) -> Track {
+    Track {
+        kind,
         process: ProcessId(0),
         tid: Some(1),
         vthread: None,
@@ -305,7 +383,15 @@ fn fill(writer: &mut TimelineWriter) -> Result<(), Box<dyn Error>> {
         start_ns: 0,
         end_ns: 0,
         java: true,
-    };
+    }
+}
+
+/// Threads that run, become ready and wait, with a slice around every four intervals, in the order of time.
+fn fill(writer: &mut TimelineWriter) -> Result<(), Box<dyn Error>> {
+    let mut random = Random(5);
+    writer.info_mut().hosts.push(HostInfo::default());
+    writer.add_process(Process::default());
+    let blank = blank_track(TrackKind::Thread);
     let tracks: Vec<TrackId> = (0..THREADS)
         .map(|number| {
             writer.add_track(Track {

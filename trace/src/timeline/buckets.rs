@@ -164,3 +164,36 @@ fn resample<S: Stretch>(stretches: impl Iterator<Item = S>, width_ns: u64) -> Ve
     take(&mut closed);
     result
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::timeline::{CoarseOccupancy, CounterPoint, TrackId};
+    use proptest::prelude::*;
+
+    fn any_time() -> impl Strategy<Value = u64> {
+        prop_oneof![0u64..1000, any::<u64>(), u64::MAX - 1000..=u64::MAX]
+    }
+
+    proptest! {
+        /// Whole files can be made up with the right checksums: rows that are out of order, overlap, or lie outside of what was asked for.
+        #[test]
+        fn rows_in_any_order_are_no_panic(
+            rows in prop::collection::vec((any_time(), any_time(), any::<u8>(), any::<i64>()), 0..20),
+            window in (any_time(), any_time()),
+            width_ns in any_time(),
+        ) {
+            let occupancy = |&(start_ns, end_ns, busy, _): &(u64, u64, u8, i64)| CoarseOccupancy {
+                start_ns,
+                end_ns,
+                track: (busy > 0).then_some(TrackId(u32::from(busy) % 3)),
+                busy,
+            };
+            let point = |&(start_ns, end_ns, _, last): &(u64, u64, u8, i64)| CounterPoint { start_ns, end_ns, min: last, max: last, last };
+            let busy = zoom(window, width_ns, |_, _| Ok::<_, ()>(rows.iter().map(occupancy).collect())).expect("rows");
+            let values = zoom(window, width_ns, |_, _| Ok::<_, ()>(rows.iter().map(point).collect())).expect("rows");
+            prop_assert!(busy.iter().all(|row| row.start_ns < row.end_ns && row.track.is_some() == (row.busy > 0)));
+            prop_assert!(values.iter().all(|row| row.start_ns < row.end_ns && row.min <= row.last && row.last <= row.max));
+        }
+    }
+}

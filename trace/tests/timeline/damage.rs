@@ -1,9 +1,10 @@
 //! Damaged, cut and hostile files: an error that names the file, or the right answer; never a panic.
 
-use super::model::timeline;
+use super::model::{timeline, track};
 use plumb_trace::State;
 use plumb_trace::timeline::{
-    Cause, Query, Slice, StateInterval, StringId, TimelineError, TimelineFile, TimelineWriter, TrackId,
+    Cause, Occupancy, Query, Slice, StateInterval, StringId, TimelineError, TimelineFile, TimelineWriter, TrackId,
+    TrackKind, format,
 };
 use std::path::Path;
 
@@ -37,6 +38,35 @@ fn fill(writer: &mut TimelineWriter) {
     }
 }
 
+/// With what has levels of detail besides states: a CPU and a counter.
+fn fill_levels(writer: &mut TimelineWriter) {
+    let cpu = writer.add_track(track(TrackKind::Cpu, "cpu 0"));
+    let unit = writer.string("ns");
+    let counter = writer.add_track(track(TrackKind::Counter { unit }, "steal"));
+    for at in 0..1100u64 {
+        let occupancy = Occupancy {
+            start_ns: at * 100,
+            end_ns: at * 100 + 90 + at % 11,
+            track: (at % 3 > 0).then_some(TrackId(at as u32 % 2)),
+        };
+        writer.occupancy(cpu, &occupancy).expect("in order");
+        writer
+            .counter(counter, at * 100, (at % 13) as i64 - 6)
+            .expect("in order");
+    }
+}
+
+/// All that a file with levels answers, or the first error.
+fn level_answers(file: &TimelineFile) -> Result<String, TimelineError> {
+    let (cpu, counter) = (TrackId(1), TrackId(2));
+    let mut said = format!("{:?}", file.occupancy(cpu, 0, u64::MAX)?);
+    for resolution_ns in [0, 512, 4096, 1 << 20] {
+        said += &format!("{:?}", file.coarse_occupancy(cpu, 0, u64::MAX, resolution_ns)?);
+        said += &format!("{:?}", file.counters(counter, 0, u64::MAX, resolution_ns)?);
+    }
+    Ok(said)
+}
+
 /// All that a file answers, or the first error.
 fn answers(file: &TimelineFile) -> Result<String, TimelineError> {
     let track = TrackId(0);
@@ -60,8 +90,8 @@ fn check_names_file(error: &TimelineError, path: &Path) {
     assert_eq!(text.lines().count(), 2, "a cause and a remedy: {text}");
 }
 
-#[test]
-fn every_flipped_byte_is_an_error_or_changes_nothing() {
+/// Flips every byte of a file, and gives how many of them nobody sees.
+fn harmless_flips(fill: fn(&mut TimelineWriter), answers: fn(&TimelineFile) -> Result<String, TimelineError>) -> f64 {
     let dir = tempfile::tempdir().expect("tempdir");
     let path = dir.path().join("t.plumb");
     let good = answers(&timeline(&path, 1, fill)).expect("undamaged");
@@ -80,12 +110,18 @@ fn every_flipped_byte_is_an_error_or_changes_nothing() {
             Err(error) => check_names_file(&error, &bad_path),
         }
     }
+    f64::from(harmless) / bytes.len() as f64
+}
+
+#[test]
+fn every_flipped_byte_is_an_error_or_changes_nothing() {
     // The header's four spare bytes, and levels of the pyramid that were not asked for.
-    assert!(
-        harmless < bytes.len() / 4,
-        "{harmless} of {} flips went unseen",
-        bytes.len()
-    );
+    for share in [
+        harmless_flips(fill, answers),
+        harmless_flips(fill_levels, level_answers),
+    ] {
+        assert!(share < 0.25, "{share} of the flips went unseen");
+    }
 }
 
 #[test]
@@ -131,10 +167,26 @@ fn what_is_no_timeline_is_told() {
     assert!(matches!(TimelineFile::open(dir.path()), Err(TimelineError::Io { .. })));
     std::fs::write(&path, vec![b'x'; 5000]).expect("file");
     assert!(matches!(TimelineFile::open(&path), Err(TimelineError::NotATimeline(_))));
-    let mut other = b"PLMBTLN1".to_vec();
-    other.resize(5000, 7);
-    std::fs::write(&path, other).expect("file");
-    assert!(matches!(TimelineFile::open(&path), Err(TimelineError::Version { .. })));
+}
+
+#[test]
+fn a_timeline_of_another_version_is_refused_with_a_remedy() {
+    let dir = tempfile::tempdir().expect("tempdir");
+    let path = dir.path().join("t.plumb");
+    timeline(&path, 1, fill);
+    let whole = std::fs::read(&path).expect("file");
+    for version in [1, format::VERSION + 1, u32::MAX] {
+        let mut other = whole.clone();
+        other[8..12].copy_from_slice(&version.to_le_bytes());
+        std::fs::write(&path, other).expect("file");
+        let error = TimelineFile::open(&path).expect_err("another version");
+        assert!(
+            matches!(error, TimelineError::Version { found, .. } if found == version),
+            "{error}"
+        );
+        assert!(error.to_string().contains("merge the recording again"), "{error}");
+        check_names_file(&error, &path);
+    }
 }
 
 #[test]

@@ -1,16 +1,23 @@
 //! What a question costs does not depend on the timeline's length.
 
-use super::model::timeline;
+use super::model::{timeline, track};
 use plumb_trace::State;
-use plumb_trace::timeline::{Cause, Query, Slice, StateInterval, TimelineFile, TrackId};
+use plumb_trace::timeline::{
+    Cause, Occupancy, Query, Slice, StateInterval, StringId, TimelineFile, TrackId, TrackKind,
+};
 use std::path::Path;
 
 const TRACK: TrackId = TrackId(0);
+const CPU: TrackId = TrackId(1);
+const COUNTER: TrackId = TrackId(2);
 
-/// A thread of `count` intervals of 1 to 50 us, and a slice around every ten of them within one that lasts all the time.
+/// A thread of `count` intervals of 1 to 50 us, and a slice around every ten of them within one that lasts all the time; a CPU that it has, and a counter that has
+/// another value whenever it gets it.
 fn long_timeline(path: &Path, count: u64) -> TimelineFile {
     timeline(path, 1, |writer| {
         let name = writer.string("method");
+        writer.add_track(track(TrackKind::Cpu, "cpu 0"));
+        writer.add_track(track(TrackKind::Counter { unit: StringId(0) }, "steal"));
         let slice = |start_ns, end_ns, depth| Slice {
             start_ns,
             end_ns,
@@ -35,6 +42,13 @@ fn long_timeline(path: &Path, count: u64) -> TimelineFile {
                 involuntary: false,
             };
             writer.state(TRACK, &interval).expect("in order");
+            let occupancy = Occupancy {
+                start_ns: at,
+                end_ns: at + length,
+                track: (state == State::Running).then_some(TRACK),
+            };
+            writer.occupancy(CPU, &occupancy).expect("in order");
+            writer.counter(COUNTER, at, length as i64).expect("in order");
             at += length;
             if number % 10 == 9 {
                 writer.slice(TRACK, &slice(began, at, 1)).expect("in order");
@@ -46,7 +60,7 @@ fn long_timeline(path: &Path, count: u64) -> TimelineFile {
 }
 
 /// Bytes read by opening, and by each question in the middle.
-fn costs(path: &Path, count: u64) -> (u64, [u64; 4]) {
+fn costs(path: &Path, count: u64) -> (u64, [u64; 8]) {
     let file = long_timeline(path, count);
     let opened = file.bytes_read();
     let end = file
@@ -64,6 +78,10 @@ fn costs(path: &Path, count: u64) -> (u64, [u64; 4]) {
         cost(&|| assert!(file.totals(TRACK, from, end).expect("reads").states.sum() > 0)),
         cost(&|| assert!(file.slices(TRACK, from, to, 0).expect("reads").len() > 2)),
         cost(&|| assert!(!file.coarse_states(TRACK, 0, end, end / 2000).expect("reads").is_empty())),
+        cost(&|| assert!(file.occupancy(CPU, from, to).expect("reads").len() > 10)),
+        cost(&|| assert!(file.coarse_occupancy(CPU, 0, end, end / 2000).expect("reads").len() > 100)),
+        cost(&|| assert!(file.counters(COUNTER, from, to, 0).expect("reads").len() > 10)),
+        cost(&|| assert!(file.counters(COUNTER, 0, end, end / 2000).expect("reads").len() > 100)),
     ];
     (opened, costs)
 }
