@@ -85,7 +85,11 @@ impl Streams {
         self.found.sort_unstable_by_key(|found| (found.stream, found.sequence));
         let mut whole = true;
         for index in 0..self.found.len() {
-            whole &= self.take(memory, self.found[index], parcel, pass, totals);
+            // A stream's next chunk must not overtake one that did not fit: the parcel is full, the rest comes with the next.
+            if !self.take(memory, self.found[index], parcel, pass, totals) {
+                whole = false;
+                break;
+            }
         }
         whole && self.end_streams(memory, parcel, totals)
     }
