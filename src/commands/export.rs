@@ -1,6 +1,9 @@
 //! `plumb export`.
 
+use super::timeline;
+use crate::failure::OrRemedy;
 use anyhow::Result;
+use plumb_merger::export;
 use std::path::PathBuf;
 
 /// Write a timeline for another tool
@@ -27,3 +30,14 @@ enum Format {
 const HELP: &str = "\
 Example:
   plumb export slow.plumb --format paraver -o slow.prv && wxparaver slow.prv";
+
+/// Runs the subcommand.
+pub fn run(arguments: &Arguments) -> Result<()> {
+    let timeline = timeline::open(&arguments.timeline)?;
+    let written = match arguments.format {
+        Format::Paraver => export::paraver(&timeline, &arguments.output),
+    };
+    let files = written.or_remedy("name another place with -o, on a file system with space")?;
+    files.iter().for_each(|file| println!("{}", file.display()));
+    Ok(())
+}

@@ -2,6 +2,7 @@
 
 mod detach;
 mod doctor;
+mod export;
 mod ledger;
 mod merge;
 mod record;
@@ -21,6 +22,7 @@ pub enum Command {
     View(view::Arguments),
     Report(report::Arguments),
     Ledger(ledger::Arguments),
+    Export(export::Arguments),
     /// Check rule files: every mistake, and what they would match
     Rules(rules::Arguments),
     Detach(detach::Arguments),
@@ -35,6 +37,7 @@ pub fn run(command: Command) -> Result<()> {
         Command::View(arguments) => view::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),
         Command::Ledger(arguments) => ledger::run(&arguments),
+        Command::Export(arguments) => export::run(&arguments),
         Command::Rules(arguments) => rules::run(&arguments),
         Command::Detach(arguments) => detach::run(&arguments),
     }

@@ -25,7 +25,7 @@ fn damaged_recordings_merge_as_far_as_they_are_whole() {
     let files = files_below(&dir.path().join("r"));
     assert!(files.len() > 1, "manifest and streams");
     for file in &files {
-        for damage in [cut as fn(&mut Vec<u8>), flip, empty] {
+        for damage in [cut as fn(Vec<u8>) -> Vec<u8>, flip, empty] {
             let copy = dir.path().join("copy");
             copy_dir(&dir.path().join("r"), &copy);
             let hit = copy.join(file.strip_prefix(dir.path().join("r")).expect("below"));
@@ -112,25 +112,25 @@ fn assert_no_crash(output: &Output, file: &Path) {
     );
 }
 
-fn cut(bytes: &mut Vec<u8>) {
+fn cut(mut bytes: Vec<u8>) -> Vec<u8> {
     bytes.truncate(bytes.len() / 2);
+    bytes
 }
 
-fn flip(bytes: &mut Vec<u8>) {
+fn flip(mut bytes: Vec<u8>) -> Vec<u8> {
     let middle = bytes.len() / 2;
     if let Some(byte) = bytes.get_mut(middle) {
         *byte ^= 0x10;
     }
+    bytes
 }
 
-fn empty(bytes: &mut Vec<u8>) {
-    bytes.clear();
+fn empty(_: Vec<u8>) -> Vec<u8> {
+    Vec::new()
 }
 
-fn rewrite(file: &Path, damage: fn(&mut Vec<u8>)) {
-    let mut bytes = fs::read(file).expect("readable");
-    damage(&mut bytes);
-    fs::write(file, bytes).expect("writable");
+fn rewrite(file: &Path, damage: fn(Vec<u8>) -> Vec<u8>) {
+    fs::write(file, damage(fs::read(file).expect("readable"))).expect("writable");
 }
 
 fn files_below(dir: &Path) -> Vec<PathBuf> {

@@ -1,7 +1,7 @@
 //! The agents in the JVMs of a recording.
 
 use anyhow::{Result, anyhow};
-use plumb_agent::client::{AttachError, AttachOptions, JvmSession, SessionConfig, agent_library, attach};
+use plumb_agent::client::{Armed, AttachError, AttachOptions, JvmSession, SessionConfig, agent_library, attach};
 use plumb_collector::{JvmSource, Recorder};
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ impl Agents {
             let armed = session
                 .wait_until_armed(PATIENCE)
                 .map_err(|error| with_remedy(&error))?;
-            eprintln!("JVM {}: {armed:?}", session.pid);
+            tell_armed(session.pid, armed);
         }
         Ok(())
     }
@@ -71,4 +71,18 @@ impl Agents {
             }
         }
     }
+}
+
+fn tell_armed(pid: u32, armed: Armed) {
+    let Armed {
+        classes,
+        methods,
+        left_alone,
+    } = armed;
+    let left = if left_alone == 0 {
+        String::new()
+    } else {
+        format!("; {left_alone} that the rules name are left alone")
+    };
+    eprintln!("JVM {pid}: probes in {methods} methods of {classes} loaded classes{left}");
 }
