@@ -73,6 +73,33 @@ struct thread_info {
 	u32 cpu;
 };
 
+typedef struct {
+	u32 val;
+} kuid_t;
+
+struct cred {
+	kuid_t euid;
+};
+
+#ifdef CGROUPS
+struct kernfs_node {
+	u64 id;
+};
+
+struct cgroup {
+	struct kernfs_node *kn;
+};
+
+struct cgroup_subsys_state {
+	struct cgroup *cgroup;
+};
+
+struct css_set {
+	struct cgroup_subsys_state *subsys[1];
+	struct cgroup *dfl_cgrp;
+};
+#endif
+
 struct task_struct {
 	struct thread_info thread_info;
 	void *stack;
@@ -89,6 +116,10 @@ struct task_struct {
 	struct signal_struct *signal;
 	struct pid *thread_pid;
 	_Bool throttled;
+	const struct cred *cred;
+#ifdef CGROUPS
+	struct css_set *cgroups;
+#endif
 };
 
 struct pt_regs {

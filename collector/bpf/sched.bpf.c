@@ -2,32 +2,16 @@
 /*
  * What the scheduler does, as records in the ring of its CPU (ring.h). Layout and meaning of records: trace/src/record/kernel.rs.
  *
- * Built twice: with RICH (blocking system call, iowait, throttling) and without, for kernels on which one of those fields or helpers cannot be had:
- * one relocation that fails would fail the whole object.
+ * Built several times: with RICH (blocking system call, iowait, throttling) and without, for kernels on which one of those fields or helpers cannot be had,
+ * and with CGROUPS for rules that ask for them: one relocation that fails would fail the whole object.
  */
 #include "waker.h"
+#include "scope.h"
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
-/* Keep wakeups and renames of every thread (scope "system"), not only of processes in `traced` ("tree"). The loader sets it. */
-const volatile u8 whole_system = 1;
-
 /* Whether sched_switch hands over prev_state (since 5.18). The loader sets it to what the verifier accepts. */
 const volatile u8 switch_has_state = 1;
-
-/* Processes (tgids) of the traced tree. User space puts in the first, fork the rest. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, 65536);
-	__type(key, u32);
-	__type(value, u8);
-} traced SEC(".maps");
-
-static __always_inline int wanted(u32 tgid)
-{
-	return whole_system || bpf_map_lookup_elem(&traced, &tgid);
-}
 
 static __always_inline u8 kthread_flag(struct task_struct *task, u8 flag)
 {
@@ -85,7 +69,7 @@ int on_switch(u64 *ctx)
 	if (state && !preempt) {
 		if (BPF_CORE_READ_BITFIELD(prev, in_iowait))
 			flags |= IOWAIT;
-		if (!(prev->flags & (PF_KTHREAD | PF_IO_WORKER))) {
+		if (!(prev->flags & (PF_KTHREAD | PF_IO_WORKER)) && wanted(prev)) {
 			read_call(record, prev);
 			flags |= SYSCALL;
 		}
@@ -129,7 +113,7 @@ int on_waking(u64 *ctx)
 	struct record *record;
 	u8 flags = waker->pid ? 0 : INTERRUPT;
 
-	if (!wanted(task->tgid))
+	if (!wanted(task))
 		return 0;
 	record = about(cpu, task, waker);
 	if (!record)
@@ -148,7 +132,7 @@ static __always_inline int queued(struct task_struct *task)
 	u32 cpu = bpf_get_smp_processor_id();
 	struct record *record;
 
-	if (!wanted(task->tgid))
+	if (!wanted(task))
 		return 0;
 	record = about(cpu, task, 0);
 	if (!record)
@@ -200,11 +184,8 @@ int on_fork(u64 *ctx)
 {
 	struct task_struct *parent = (void *)ctx[0];
 	struct task_struct *child = (void *)ctx[1];
-	u32 child_tgid = child->tgid, parent_tgid = parent->tgid;
-	u8 one = 1;
 
-	if (child_tgid != parent_tgid && bpf_map_lookup_elem(&traced, &parent_tgid))
-		bpf_map_update_elem(&traced, &child_tgid, &one, BPF_ANY);
+	inherit(parent, child);
 	named(FORK, child, parent, child->comm, ns_tid_of(child));
 	return 0;
 }
@@ -228,11 +209,9 @@ SEC("tp_btf/sched_process_exit")
 int on_exit(u64 *ctx)
 {
 	struct task_struct *task = (void *)ctx[0];
-	u32 tgid = task->tgid;
 
 	named(EXIT, task, 0, task->comm, 0);
-	if (BPF_CORE_READ(task, signal, live.counter) == 0)
-		bpf_map_delete_elem(&traced, &tgid);
+	forget(task);
 	return 0;
 }
 
@@ -241,7 +220,7 @@ int on_rename(u64 *ctx)
 {
 	struct task_struct *task = (void *)ctx[0];
 
-	if (wanted(task->tgid))
-		named(RENAME, task, bpf_get_current_task_btf(), (const char *)ctx[1], 0);
+	/* Of everybody: who held the CPU has a name, and user space learns here who has one that is in scope. */
+	named(RENAME, task, bpf_get_current_task_btf(), (const char *)ctx[1], 0);
 	return 0;
 }

@@ -52,7 +52,7 @@ fn recorded() -> Result<Vec<ProgramCost>, CollectorError> {
     let dir = std::env::temp_dir().join(format!("plumb-program-cost-{}", std::process::id()));
     let kernel = Some(KernelOptions {
         scope: Scope::System,
-        ring_bytes: None,
+        ..KernelOptions::default()
     });
     let recorder = Recorder::start(Options {
         dir: dir.clone(),

@@ -147,9 +147,10 @@ fn kernel() -> Result<String, String> {
     let options = KernelOptions {
         scope: Scope::System,
         ring_bytes: Some(0),
+        ..KernelOptions::default()
     };
-    let (kernel, _rings) = Kernel::attach(options).map_err(|error| cause(&error))?;
-    let notes = kernel.notes.join("; ");
+    let attached = Kernel::attach(&options).map_err(|error| cause(&error))?;
+    let notes = attached.kernel.notes.join("; ");
     Ok(if notes.is_empty() {
         "all programs were attached, the rings mapped".into()
     } else {

@@ -10,10 +10,12 @@
 //! Entry points: [`Recorder::start`], [`doctor::checks`].
 
 mod arena;
+mod cgroup;
 pub mod clock;
 pub mod doctor;
 mod drain;
 mod error;
+mod glob;
 mod kernel;
 mod live;
 mod parcel;
@@ -21,10 +23,11 @@ pub mod proc;
 mod recorder;
 mod shared_memory;
 mod snapshot;
+mod watch;
 mod writer;
 
 pub use arena::{ArenaTotals, JvmSource};
 pub use error::CollectorError;
-pub use kernel::{KernelOptions, ProgramCost, RingTotals, Scope, enable_statistics, probe_cost};
+pub use kernel::{KernelOptions, ProgramCost, RingTotals, Scope, Selectors, enable_statistics, probe_cost};
 pub use live::Counts;
 pub use recorder::{Options, Recorder, Summary};

@@ -166,6 +166,27 @@ pub fn tids(pid: u32) -> Vec<u32> {
     numbers(format!("/proc/{pid}/task"))
 }
 
+/// The thread of a process, by its id in the process's own pid namespace.
+#[must_use]
+pub fn tid_of_ns(pid: u32, ns_tid: u32) -> Option<u32> {
+    tids(pid)
+        .into_iter()
+        .find(|&tid| Status::of(tid).is_some_and(|status| status.ns_pid == ns_tid))
+}
+
+/// The id of a user, by name or as a number.
+#[must_use]
+pub fn user_id(name: &str) -> Option<u32> {
+    if let Ok(id) = name.parse() {
+        return Some(id);
+    }
+    let passwd = fs::read_to_string("/etc/passwd").ok()?;
+    let line = passwd
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+    line.split(':').nth(1)?.parse().ok()
+}
+
 fn numbers(directory: impl AsRef<Path>) -> Vec<u32> {
     let Ok(entries) = fs::read_dir(directory) else {
         return Vec::new();
@@ -228,5 +249,13 @@ mod tests {
         assert_eq!(Status::of(pid).map(|status| status.tgid), Some(pid));
         assert!(cmdline(pid).is_some_and(|line| !line.is_empty()));
         assert!(!boot_id().is_empty());
+        assert_eq!(
+            tid_of_ns(pid, Status::of(pid).map_or(0, |status| status.ns_pid)),
+            Some(pid)
+        );
+        assert_eq!(
+            (user_id("root"), user_id("1234"), user_id("no such user")),
+            (Some(0), Some(1234), None)
+        );
     }
 }

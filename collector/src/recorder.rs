@@ -2,9 +2,10 @@
 
 use crate::arena::{Arena, JvmSource};
 use crate::drain::{Command, Drain};
-use crate::kernel::{Kernel, KernelOptions, ProgramCost};
+use crate::kernel::{Attached, Kernel, KernelOptions, ProgramCost, Scope};
 use crate::live::{Counts, Live};
 use crate::parcel::{PARCEL_COUNT, Parcel};
+use crate::watch::Watch;
 use crate::writer::{Message, Reserve, Writer};
 use crate::{CollectorError, clock, proc, snapshot};
 use plumb_trace::definition::{Dated, Definition};
@@ -59,6 +60,7 @@ pub struct Recorder {
     kernel: Option<Kernel>,
     commands: Sender<Command>,
     messages: SyncSender<Message>,
+    watch: Watch,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -68,20 +70,16 @@ impl Recorder {
     /// # Errors
     /// [`CollectorError`] where the directory exists or cannot be written, or the kernel refuses the programs. Nothing is left behind then.
     pub fn start(options: Options) -> Result<Recorder, CollectorError> {
-        let (kernel, rings) = options.kernel.map(Kernel::attach).transpose()?.unzip();
+        let attached = options.kernel.as_ref().map(Kernel::attach).transpose()?;
         recording::create_directory(&options.dir).map_err(directory_error)?;
-        let started = Recorder::start_in(&options, kernel, rings);
+        let started = Recorder::start_in(&options, attached);
         if started.is_err() {
             let _ = std::fs::remove_dir_all(&options.dir);
         }
         started
     }
 
-    fn start_in(
-        options: &Options,
-        kernel: Option<Kernel>,
-        rings: Option<crate::kernel::Rings>,
-    ) -> Result<Recorder, CollectorError> {
+    fn start_in(options: &Options, attached: Option<Attached>) -> Result<Recorder, CollectorError> {
         let dir = &options.dir;
         let reserve = Reserve::take(dir).map_err(|error| write_error(dir, &error))?;
         let manifest = manifest(options);
@@ -91,14 +89,25 @@ impl Recorder {
         (0..PARCEL_COUNT).for_each(|_| drop(free_parcels.send(Parcel::new())));
         let (messages, inbox) = mpsc::sync_channel(QUEUE);
         let (commands, orders) = mpsc::channel();
+        let (kernel, rings, named, cgroups) = match attached {
+            Some(attached) => (
+                Some(attached.kernel),
+                Some(attached.rings),
+                attached.threads,
+                attached.cgroups,
+            ),
+            None => (None, None, None, None),
+        };
         let cpus = rings.as_ref().map_or(0, crate::kernel::Rings::len) as u32;
-        let writer = Writer::new(dir, cpus, Arc::clone(&live), free_parcels, reserve);
+        let writer = Writer::new(dir, cpus, named, Arc::clone(&live), free_parcels, reserve);
         let drain = Drain::new(rings, Arc::clone(&live), orders, parcels, messages.clone());
         let threads = vec![
             spawn("plumb-writer", move || writer.run(&inbox))?,
             spawn("plumb-drain", move || drain.run())?,
         ];
+        let watch = Watch::start(manifest.host.cpus, cgroups, messages.clone(), Arc::clone(&live))?;
         let mut recorder = Recorder {
+            watch,
             manifest,
             dir: dir.clone(),
             live,
@@ -191,6 +200,7 @@ impl Recorder {
         let (pid, start_ticks, clock) = (jvm.pid, jvm.start_ticks, arena.clock);
         let _ = self.messages.send(Message::Jvm {
             pid,
+            ns_pid: jvm.ns_pid,
             start_ticks,
             clock,
         });
@@ -242,6 +252,7 @@ impl Recorder {
             ));
         }
         let ended_ns = clock::monotonic_ns();
+        drop(self.watch);
         let _ = self.commands.send(Command::Finish);
         for thread in self.threads.drain(..) {
             if thread.join().is_err() {
@@ -278,7 +289,8 @@ fn manifest(options: &Options) -> Manifest {
         kernel_absent: options.kernel_absent.clone(),
         scope: options
             .kernel
-            .map_or(crate::Scope::System, |kernel| kernel.scope)
+            .as_ref()
+            .map_or(Scope::System, |kernel| kernel.scope)
             .name()
             .to_owned(),
         targets: options.targets.clone(),

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{definitions, kernel_options, kernel_records, kernel_works, place, start};
+use common::{Quota, definitions, kernel_options, kernel_records, kernel_works, place, start};
 use plumb_collector::proc::Stat;
 use plumb_collector::{Recorder, Scope};
 use plumb_trace::definition::Definition;
@@ -300,49 +300,12 @@ fn a_tree_holds_wakeups_of_its_own_and_everybody_s_switches() {
     );
 }
 
-/// A cpu cgroup (version 1 or 2) of the test's own, removed at the end.
-struct Quota(std::path::PathBuf);
-
-impl Quota {
-    /// 10 ms of each 50.
-    fn new() -> std::io::Result<Quota> {
-        let name = format!("plumb-test-{}", std::process::id());
-        let old = std::path::Path::new("/sys/fs/cgroup/cpu");
-        let base = if old.is_dir() {
-            old
-        } else {
-            std::path::Path::new("/sys/fs/cgroup")
-        };
-        let quota = Quota(base.join(name));
-        std::fs::create_dir(&quota.0)?;
-        if base == old {
-            std::fs::write(quota.0.join("cpu.cfs_period_us"), "50000")?;
-            std::fs::write(quota.0.join("cpu.cfs_quota_us"), "10000")?;
-        } else {
-            std::fs::write(quota.0.join("cpu.max"), "10000 50000")?;
-        }
-        Ok(quota)
-    }
-
-    fn throttled(&self) -> usize {
-        let stat = std::fs::read_to_string(self.0.join("cpu.stat")).expect("cpu.stat");
-        let line = stat.lines().find_map(|line| line.strip_prefix("nr_throttled "));
-        line.and_then(|count| count.parse().ok()).expect("a count")
-    }
-}
-
-impl Drop for Quota {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir(&self.0);
-    }
-}
-
 #[test]
 fn a_spent_quota_is_told() {
     if !kernel_works("a_spent_quota_is_told") {
         return;
     }
-    let quota = match Quota::new() {
+    let quota = match Quota::new("spent") {
         Ok(quota) => quota,
         Err(error) => return println!("left out: a_spent_quota_is_told: no cpu cgroup can be made: {error}"),
     };
@@ -350,7 +313,7 @@ fn a_spent_quota_is_told() {
     let recorder = start(&dir, None);
     let script = format!(
         "echo $$ > {}/cgroup.procs; i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done",
-        quota.0.display()
+        quota.path.display()
     );
     let mut hog = Command::new("sh").args(["-c", &script]).spawn().expect("sh");
     let pid = hog.id();

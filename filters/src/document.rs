@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use toml::de::DeTable;
 
 use crate::{
-    Diagnostic, ExcludeRule, Group, KernelRules, KernelScope, MethodRule, Place,
+    Diagnostic, ExcludeRule, Group, KernelRules, MethodRule, Place,
     matcher::Pattern,
     pattern,
     reader::{Reader, Value},
@@ -121,7 +121,7 @@ impl<'t> Reader<'t> {
         groups
     }
 
-    fn threads(&mut self, value: &Value<'t>) -> Vec<String> {
+    pub(crate) fn threads(&mut self, value: &Value<'t>) -> Vec<String> {
         let globs = self.strings("threads", value);
         globs
             .into_iter()
@@ -188,27 +188,13 @@ impl<'t> Reader<'t> {
         }
     }
 
-    fn kernel(&mut self, value: &Value<'t>) -> Option<KernelRules> {
-        let table = self.table("kernel", value)?;
-        self.check_keys("[kernel]", table, &["scope"], &[]);
-        let Some(scope) = table.get("scope") else {
-            return Some(KernelRules {
-                scope: KernelScope::default(),
-            });
-        };
-        let scope = match self.string("scope", scope)? {
-            "system" => KernelScope::System,
-            "tree" => KernelScope::Tree,
-            other => {
-                let message = format!("unknown scope `{}`", other.escape_debug());
-                self.mistake(scope.span().start, message, "write \"system\" or \"tree\"");
-                return None;
-            }
-        };
-        Some(KernelRules { scope })
-    }
-
-    fn required<'v>(&mut self, what: &str, key: &str, offset: usize, table: &'v DeTable<'t>) -> Option<&'v Value<'t>> {
+    pub(crate) fn required<'v>(
+        &mut self,
+        what: &str,
+        key: &str,
+        offset: usize,
+        table: &'v DeTable<'t>,
+    ) -> Option<&'v Value<'t>> {
         let value = table.get(key);
         if value.is_none() {
             self.mistake(offset, format!("{what} without `{key}`"), format!("add {key} = \"…\""));

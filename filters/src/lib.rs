@@ -21,6 +21,8 @@ mod diagnostic;
 #[cfg(feature = "compile")]
 mod document;
 #[cfg(feature = "compile")]
+mod kernel;
+#[cfg(feature = "compile")]
 mod load;
 pub mod matcher;
 #[cfg(feature = "compile")]

@@ -203,7 +203,7 @@ fn combine(rules: &mut Rules, source: Source, document: Document) {
     groups.into_iter().for_each(|group| add_group(&mut rules.groups, group));
     rules.methods.extend(methods);
     rules.excludes.extend(excludes);
-    rules.kernel = rules.kernel.or(kernel);
+    rules.kernel = rules.kernel.take().or(kernel);
 }
 
 /// A group of the same name in a farther file adds its threads.

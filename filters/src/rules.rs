@@ -90,18 +90,26 @@ pub struct ExcludeRule {
 pub type JvmRules = crate::matcher::JvmFeatures;
 
 /// Kernel events.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KernelRules {
     /// Whose.
     pub scope: KernelScope,
+    /// Globs over paths of cgroups: who is in one, or in one within it, is in scope as well.
+    pub cgroups: Vec<String>,
+    /// Names or numbers of users whose threads are in scope as well, with where they stand.
+    pub users: Vec<(String, Place)>,
+    /// Globs over names of threads that are in scope as well.
+    pub threads: Vec<String>,
 }
 
-/// Whose kernel events are recorded.
+/// Whose kernel events are recorded. Of those who are not in scope it is recorded that they held a CPU.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum KernelScope {
     /// Every thread's.
     #[default]
     System,
-    /// The traced process's and its children's; of others only that they held a CPU.
+    /// The traced process's and its children's, and of those that are named.
     Tree,
+    /// Of those that are named by cgroup, user or thread name.
+    Selected,
 }

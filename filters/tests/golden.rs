@@ -65,6 +65,12 @@ fn values_of_a_wrong_type_are_told() {
 }
 
 #[test]
+fn scopes_of_the_kernel_s_events() {
+    check("scope", &["tests/golden/scope.toml"]);
+    check("scope_mistakes", &["tests/golden/scope_mistakes.toml"]);
+}
+
+#[test]
 fn circles_are_told() {
     check("circle", &["tests/golden/circle.toml"]);
 }

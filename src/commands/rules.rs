@@ -86,7 +86,7 @@ pub fn read(files: &[String]) -> Result<Rules> {
 
 fn shown(rules: &Rules) -> String {
     let groups: Vec<&str> = rules.groups.iter().map(|group| group.name.as_str()).collect();
-    let kernel = rules.kernel.map_or("nothing".to_owned(), |kernel| {
+    let kernel = rules.kernel.as_ref().map_or("nothing".to_owned(), |kernel| {
         format!("scope {:?}", kernel.scope).to_lowercase()
     });
     let jvm = rules.jvm;

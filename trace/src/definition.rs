@@ -169,6 +169,21 @@ definitions! {
         /// Start time, clock ticks since boot.
         start_ticks: u64,
     }
+    /// What a counter counts: gives a name to a counter number. Written by the recorder.
+    Counter = 23 {
+        /// Counter number.
+        id: u32,
+        /// What is counted, for example `psi.cpu.some` (see the recorder's watch of counters for all names).
+        name: String,
+        /// `ns`, `count` or `state`.
+        unit: String,
+        /// Whether values are sums since some earlier time (the difference of two is what happened between), not values of their own.
+        cumulative: bool,
+        /// CPU that it is about plus 1; 0: of none.
+        cpu_plus_1: u32,
+        /// Path of the cgroup that it is about, or empty.
+        cgroup: String,
+    }
 }
 
 /// The bytes are no definition.

@@ -5,7 +5,7 @@ use plumb_trace::definition::{Dated, Definition};
 use plumb_trace::record::{JvmKind, JvmRecord, KERNEL_RECORD_BYTES, KernelKind, KernelRecord};
 use plumb_trace::recording::segment::{HEADER_BYTES, LOST_UNKNOWN, decode, encode};
 use plumb_trace::recording::{
-    ClockPair, Content, FileKind, Host, Manifest, Payload, Recording, RecordingError, SegmentHeader,
+    ClockPair, Content, CounterSample, FileKind, Host, Manifest, Payload, Recording, RecordingError, SegmentHeader,
 };
 use plumb_trace::recording::{SegmentWriter, StreamFile, create_directory};
 use proptest::prelude::*;
@@ -98,6 +98,12 @@ proptest! {
     fn clock_pairs_come_back(rows in prop::collection::vec(prop::array::uniform5(any::<u64>()), 0..20)) {
         let pair = |[tsc, monotonic_ns, realtime_ns, boottime_ns, uncertainty_ns]: [u64; 5]| ClockPair { tsc, monotonic_ns, realtime_ns, boottime_ns, uncertainty_ns };
         check_round_trip(Payload::Clock(rows.into_iter().map(pair).collect()));
+    }
+
+    #[test]
+    fn samples_of_counters_come_back(rows in prop::collection::vec((any::<u64>(), 0u32..4, any::<u64>()), 0..60)) {
+        let sample = |(at_ns, counter, value): (u64, u32, u64)| CounterSample { at_ns, counter: counter.wrapping_sub(1), value };
+        check_round_trip(Payload::Counters(rows.into_iter().map(sample).collect()));
     }
 
     #[test]

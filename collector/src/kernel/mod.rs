@@ -3,17 +3,21 @@
 mod cost;
 mod object;
 mod ring;
+mod scope;
 
 use cost::costs;
 pub use cost::{ProgramCost, enable_statistics};
 pub use ring::RingTotals;
 pub(crate) use ring::Rings;
+pub(crate) use scope::{Cgroups, NamedThreads};
+pub use scope::{Scope, Selectors};
 
 use crate::CollectorError;
 use aya::Ebpf;
-use aya::maps::{HashMap, Map, MapData};
+use aya::maps::{Map, MapData};
 use object::bpf_error;
 use plumb_trace::record::KERNEL_RECORD_BYTES;
+use scope::Set;
 
 /// Ring of a CPU where nothing else is said, bytes: 65,536 records, 20 ms of 3 million a second.
 const RING_BYTES: usize = 4 << 20;
@@ -22,33 +26,13 @@ const RINGS_BYTES_MAX: usize = 256 << 20;
 /// Smallest and largest ring that is made, records as a power of two.
 const RING_BITS: std::ops::RangeInclusive<u32> = 6..=20;
 
-/// Which threads' wakeups and renames are recorded.
-///
-/// Switches, forks, execs and exits are recorded of every thread in either scope: they say who had the CPU meanwhile.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scope {
-    /// Everybody's.
-    System,
-    /// Of the targets and their descendants.
-    Tree,
-}
-
-impl Scope {
-    /// As rules and manifests call it.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Scope::System => "system",
-            Scope::Tree => "tree",
-        }
-    }
-}
-
 /// What to record of the kernel.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct KernelOptions {
-    /// Whose wakeups.
+    /// Whose wakeups and blocking calls.
     pub scope: Scope,
+    /// Who else is in scope, unless everybody is.
+    pub selectors: Selectors,
     /// Bytes of a CPU's ring, rounded down to a power of two of records; `None`: 4 MiB, less on machines with more than 64 CPUs.
     pub ring_bytes: Option<usize>,
 }
@@ -66,35 +50,47 @@ pub fn probe_cost(name: &str, body: impl FnOnce()) -> Result<Option<ProgramCost>
 /// The programs, attached.
 pub(crate) struct Kernel {
     bpf: Ebpf,
-    traced: HashMap<MapData, u32, u8>,
+    traced: Set<u32>,
     /// What this kernel does not give.
     pub notes: Vec<String>,
 }
 
+/// What a kernel side consists of.
+pub(crate) struct Attached {
+    pub kernel: Kernel,
+    /// For the drain thread.
+    pub rings: Rings,
+    /// For who learns names of threads, where the scope is by name.
+    pub threads: Option<NamedThreads>,
+    /// For who looks for new cgroups, where the scope is by cgroup.
+    pub cgroups: Option<Cgroups>,
+}
+
 impl Kernel {
-    /// Loads and attaches the programs; the rings are for the drain thread.
-    pub fn attach(options: KernelOptions) -> Result<(Kernel, Rings), CollectorError> {
+    /// Loads and attaches the programs.
+    pub fn attach(options: &KernelOptions) -> Result<Attached, CollectorError> {
         let cpus = aya::util::nr_cpus().map_err(|(file, error)| bpf_error(file, &error))?;
         let cpus = u32::try_from(cpus).map_err(|error| bpf_error("the number of CPUs", &error))?;
         let bits = ring_bits(options.ring_bytes, cpus);
-        let (mut bpf, notes) = object::load(cpus, bits, options.scope)?;
+        let (mut bpf, notes) = object::load(cpus, bits, options)?;
         let heads = take_array(&mut bpf, "heads")?;
         let records = take_array(&mut bpf, "records")?;
         let rings =
             Rings::map(heads.fd(), records.fd(), cpus, bits).map_err(|error| bpf_error("mapping the rings", &error))?;
-        let traced = bpf
-            .take_map("traced")
-            .ok_or_else(|| bpf_error("map traced", &"the object has none"))?;
-        let traced = HashMap::try_from(traced).map_err(|error| bpf_error("map traced", &error))?;
+        let traced = Set::take(&mut bpf, "traced")?;
+        let (threads, cgroups) = fill(&mut bpf, options)?;
         object::attach(&mut bpf)?;
-        Ok((Kernel { bpf, traced, notes }, rings))
+        Ok(Attached {
+            kernel: Kernel { bpf, traced, notes },
+            rings,
+            threads,
+            cgroups,
+        })
     }
 
     /// Makes a process part of the traced tree; its children from now on are by themselves.
     pub fn trace(&mut self, pid: u32) -> Result<(), CollectorError> {
-        self.traced
-            .insert(pid, 1, 0)
-            .map_err(|error| bpf_error("adding a process to the traced tree", &error))
+        self.traced.insert(pid)
     }
 
     /// Detaches the programs. Returns how many events the kernel did not hand to a program because it was running on that CPU already.
@@ -106,6 +102,18 @@ impl Kernel {
     pub fn costs(&self) -> Vec<ProgramCost> {
         costs(&self.bpf)
     }
+}
+
+/// Puts what the selectors name into the maps, as far as it is known before anything is attached.
+fn fill(bpf: &mut Ebpf, options: &KernelOptions) -> Result<(Option<NamedThreads>, Option<Cgroups>), CollectorError> {
+    if options.scope == Scope::System {
+        return Ok((None, None));
+    }
+    let selectors = &options.selectors;
+    let mut users = Set::take(bpf, "users")?;
+    selectors.users.iter().try_for_each(|&user| users.insert(user))?;
+    let threads = NamedThreads::new(selectors, Set::take(bpf, "threads")?);
+    Ok((threads, Cgroups::new(selectors, Set::take(bpf, "cgroups")?)))
 }
 
 fn take_array(bpf: &mut Ebpf, name: &str) -> Result<MapData, CollectorError> {

@@ -1,6 +1,7 @@
 //! Objects, programs and what differs between kernels.
 
-use super::Scope;
+use super::scope::cgroup_version;
+use super::{KernelOptions, Scope};
 use crate::CollectorError;
 use aya::programs::BtfTracePoint;
 use aya::{Btf, Ebpf, EbpfLoader, include_bytes_aligned};
@@ -8,6 +9,7 @@ use std::fmt::Display;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 static RICH: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/sched_rich.o"));
+static CGROUPS: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/sched_cgroups.o"));
 static PLAIN: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/sched_plain.o"));
 static PROBE: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/probe.o"));
 
@@ -51,14 +53,29 @@ fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
+/// The objects to be tried in order, with what the user should know of each.
+fn candidates(by_cgroup: bool) -> Vec<(&'static [u8], Vec<String>)> {
+    if by_cgroup {
+        // A kernel that does not tell a thread's cgroup cannot do what was asked for.
+        return vec![(CGROUPS, Vec::new())];
+    }
+    vec![(RICH, Vec::new()), (PLAIN, vec![PLAIN_NOTE.to_owned()])]
+}
+
 /// The newest form that this kernel takes.
-pub(super) fn load(cpus: u32, bits: u32, scope: Scope) -> Result<(Ebpf, Vec<String>), CollectorError> {
+pub(super) fn load(cpus: u32, bits: u32, options: &KernelOptions) -> Result<(Ebpf, Vec<String>), CollectorError> {
     lift_memory_limit();
     let btf = Btf::from_sys_fs().map_err(|error| bpf_error("/sys/kernel/btf/vmlinux", &chain(&error)))?;
+    let by_cgroup = cgroup_version(options.scope, &options.selectors)?;
     let mut first_error = None;
-    for (object, notes) in [(RICH, Vec::new()), (PLAIN, vec![PLAIN_NOTE.to_owned()])] {
+    for (object, notes) in candidates(by_cgroup != 0) {
         for switch_has_state in [1, 0] {
-            match load_object(object, &btf, cpus, bits, scope, switch_has_state) {
+            let globals = Globals {
+                switch_has_state,
+                by_cgroup,
+                options,
+            };
+            match load_object(object, &btf, cpus, bits, &globals) {
                 Ok(bpf) => return Ok((bpf, notes)),
                 Err(error) => first_error.get_or_insert(error),
             };
@@ -67,24 +84,42 @@ pub(super) fn load(cpus: u32, bits: u32, scope: Scope) -> Result<(Ebpf, Vec<Stri
     Err(first_error.unwrap_or_else(|| bpf_error("the programs", &"no object")))
 }
 
-fn load_object(
-    object: &[u8],
-    btf: &Btf,
-    cpus: u32,
-    bits: u32,
-    scope: Scope,
+/// What the programs' constants are made of.
+struct Globals<'a> {
     switch_has_state: u8,
-) -> Result<Ebpf, CollectorError> {
-    let whole_system = u8::from(scope == Scope::System);
+    by_cgroup: u8,
+    options: &'a KernelOptions,
+}
+
+impl Globals<'_> {
+    /// Constants of one byte, by name.
+    fn bytes(&self) -> [(&'static str, u8); 6] {
+        let KernelOptions { scope, selectors, .. } = self.options;
+        [
+            ("whole_system", u8::from(*scope == Scope::System)),
+            ("by_tree", u8::from(*scope == Scope::Tree)),
+            ("by_thread", u8::from(!selectors.threads.is_empty())),
+            ("by_user", u8::from(!selectors.users.is_empty())),
+            ("by_cgroup", self.by_cgroup),
+            ("switch_has_state", self.switch_has_state),
+        ]
+    }
+}
+
+fn load_object(object: &[u8], btf: &Btf, cpus: u32, bits: u32, globals: &Globals<'_>) -> Result<Ebpf, CollectorError> {
+    let bytes = globals.bytes();
     let load = || {
-        EbpfLoader::new()
+        let mut loader = EbpfLoader::new();
+        loader
             .btf(Some(btf))
             .map_max_entries("heads", cpus)
             .map_max_entries("records", cpus << bits)
-            .override_global("ring_bits", &bits, true)
-            .override_global("whole_system", &whole_system, true)
-            .override_global("switch_has_state", &switch_has_state, true)
-            .load(object)
+            .override_global("ring_bits", &bits, true);
+        for (name, value) in &bytes {
+            // Without CGROUPS the compiler leaves `by_cgroup` out.
+            loader.override_global(name, value, *name != "by_cgroup");
+        }
+        loader.load(object)
     };
     // aya 0.14 panics where a bitfield of the kernel differs in size from ours.
     let mut bpf = catch_unwind(AssertUnwindSafe(load))

@@ -9,14 +9,15 @@ mod processes;
 mod reserve;
 mod stream;
 
-use crate::clock;
+use crate::kernel::NamedThreads;
 use crate::live::Live;
 use crate::parcel::{Item, Kind, Parcel, Source};
+use crate::{clock, proc};
 use chain::{Chain, Missing};
 use plumb_trace::arena::Clock;
 use plumb_trace::definition::{Dated, Definition};
 use plumb_trace::record::{JVM_RECORD_BYTES, JvmRecord, KERNEL_RECORD_BYTES, KernelRecord};
-use plumb_trace::recording::{ClockPair, FileKind, Payload, SegmentHeader};
+use plumb_trace::recording::{ClockPair, CounterSample, FileKind, Payload, SegmentHeader};
 use processes::Newcomers;
 pub(crate) use processes::describe;
 pub(crate) use reserve::Reserve;
@@ -46,8 +47,15 @@ pub(crate) enum Message {
     Parcel(Parcel),
     /// The clocks.
     Clock(ClockPair),
+    /// Samples of counters.
+    Counters(Vec<CounterSample>),
     /// One more JVM; they are counted from 0.
-    Jvm { pid: u32, start_ticks: u64, clock: Clock },
+    Jvm {
+        pid: u32,
+        ns_pid: u32,
+        start_ticks: u64,
+        clock: Clock,
+    },
     /// A definition of the recorder.
     Define(Dated),
     /// Nothing more comes.
@@ -55,6 +63,8 @@ pub(crate) enum Message {
 }
 
 struct Jvm {
+    pid: u32,
+    ns_pid: u32,
     file: StreamFile,
     clock: Clock,
     /// Thread streams, and stream 0: records that found no slot.
@@ -75,13 +85,23 @@ pub(crate) struct Writer {
     jvms: Vec<Jvm>,
     clock: (StreamFile, Stream),
     host: (StreamFile, Stream),
+    counters: (StreamFile, Stream),
+    /// Where the scope is by thread names.
+    named: Option<NamedThreads>,
     newcomers: Newcomers,
     pending: usize,
     swept: Instant,
 }
 
 impl Writer {
-    pub fn new(dir: &Path, cpus: u32, live: Arc<Live>, free: Sender<Parcel>, reserve: Reserve) -> Writer {
+    pub fn new(
+        dir: &Path,
+        cpus: u32,
+        named: Option<NamedThreads>,
+        live: Arc<Live>,
+        free: Sender<Parcel>,
+        reserve: Reserve,
+    ) -> Writer {
         let file = |kind: FileKind| StreamFile::new(dir.join(kind.file_name()));
         let cpu = |cpu| {
             let header = SegmentHeader::new(Clock::Monotonic, cpu);
@@ -100,6 +120,11 @@ impl Writer {
                 file(FileKind::Host),
                 Stream::new(header, Payload::Definitions(Vec::new())),
             ),
+            counters: (
+                file(FileKind::Counters),
+                Stream::new(header, Payload::Counters(Vec::new())),
+            ),
+            named,
             jvms: Vec::new(),
             dir: dir.to_owned(),
             live,
@@ -137,17 +162,26 @@ impl Writer {
                 self.clock.1.touched(now);
             }
             Message::Define(dated) => self.define(dated, now),
+            Message::Counters(samples) => {
+                if let Payload::Counters(all) = &mut self.counters.1.payload {
+                    all.extend(samples);
+                }
+                self.counters.1.touched(now);
+            }
             Message::Jvm {
                 pid,
+                ns_pid,
                 start_ticks,
                 clock,
-            } => self.jvms.push(self.new_jvm(pid, start_ticks, clock)),
+            } => self.jvms.push(self.new_jvm((pid, ns_pid), start_ticks, clock)),
             Message::Finish => {}
         }
     }
 
-    fn new_jvm(&self, pid: u32, start_ticks: u64, clock: Clock) -> Jvm {
+    fn new_jvm(&self, (pid, ns_pid): (u32, u32), start_ticks: u64, clock: Clock) -> Jvm {
         Jvm {
+            pid,
+            ns_pid,
             file: StreamFile::new(self.dir.join(FileKind::Jvm { pid, start_ticks }.file_name())),
             clock,
             streams: HashMap::new(),
@@ -188,6 +222,9 @@ impl Writer {
             for record in bytes.as_chunks::<KERNEL_RECORD_BYTES>().0 {
                 let record = KernelRecord::from_bytes(record);
                 self.newcomers.see(&record);
+                if let Some(named) = &mut self.named {
+                    named.see(&record);
+                }
                 chain.see(&record, &mut self.missing);
                 records.push(record);
             }
@@ -212,7 +249,7 @@ impl Writer {
     fn jvm_item(&mut self, number: usize, item: &Item, bytes: &[u8], now: Instant) {
         let Some(jvm) = self.jvms.get_mut(number) else { return };
         if item.kind == Kind::Definition {
-            jvm.definition(bytes, &self.live, now);
+            jvm.definition(bytes, self.named.as_mut(), &self.live, now);
             return;
         }
         let header = SegmentHeader::new(jvm.clock, item.stream);
@@ -255,6 +292,9 @@ impl Writer {
         let Payload::Definitions(definitions) = &mut stream.payload else {
             return;
         };
+        if let (Some(named), Definition::Thread { tid, comm, .. }) = (&mut self.named, &dated.definition) {
+            named.comm(*tid, comm);
+        }
         definitions.push(dated);
         stream.touched(now);
         if stream.payload.len() >= DEFINITIONS {
@@ -285,7 +325,7 @@ impl Writer {
     fn flush(&mut self, wanted: impl Fn(&Stream) -> bool) {
         let (none, time) = (AtomicU64::new(0), clock::monotonic_ns());
         let live = &self.live;
-        for (file, stream) in [&mut self.clock, &mut self.host]
+        for (file, stream) in [&mut self.clock, &mut self.host, &mut self.counters]
             .into_iter()
             .filter(|(_, stream)| wanted(stream))
         {
@@ -331,6 +371,9 @@ impl Writer {
         if let Some(note) = self.missing.note() {
             self.live.note(note);
         }
+        if let Some(note) = self.named.as_ref().and_then(NamedThreads::note) {
+            self.live.note(note.to_owned());
+        }
         self.reserve.give_back();
         self.flush(|_| true);
         if self.live.ended_early().is_some() {
@@ -341,8 +384,12 @@ impl Writer {
 }
 
 impl Jvm {
-    fn definition(&mut self, bytes: &[u8], live: &Live, now: Instant) {
-        match (Dated::decode(bytes), &mut self.definitions.payload) {
+    fn definition(&mut self, bytes: &[u8], named: Option<&mut NamedThreads>, live: &Live, now: Instant) {
+        let decoded = Dated::decode(bytes);
+        if let (Some(named), Ok(Some(dated))) = (named, &decoded) {
+            self.name(named, &dated.definition);
+        }
+        match (decoded, &mut self.definitions.payload) {
             (Ok(Some(dated)), Payload::Definitions(definitions)) => {
                 definitions.push(dated);
                 self.definitions.touched(now);
@@ -353,6 +400,22 @@ impl Jvm {
         if self.definitions.payload.len() >= DEFINITIONS {
             let flushed = self.definitions.flush(&mut self.file, time_of(self.clock));
             count(live, flushed, &AtomicU64::new(0), &live.definitions_unwritten);
+        }
+    }
+}
+
+impl Jvm {
+    /// The JVM knows a thread's whole name, the kernel a part of it.
+    fn name(&self, named: &mut NamedThreads, definition: &Definition) {
+        if let Definition::JavaThread { tid, name, .. } | Definition::JavaThreadName { tid, name } = definition {
+            let tid = if self.pid == self.ns_pid {
+                Some(*tid)
+            } else {
+                proc::tid_of_ns(self.pid, *tid)
+            };
+            if let Some(tid) = tid.filter(|tid| *tid != 0) {
+                named.name(tid, name);
+            }
         }
     }
 }
@@ -380,5 +443,6 @@ fn weight_of(payload: &Payload) -> usize {
         Payload::Jvm(_) => JVM_RECORD_BYTES,
         Payload::Definitions(_) => size_of::<Definition>(),
         Payload::Clock(_) => size_of::<ClockPair>(),
+        Payload::Counters(_) => size_of::<CounterSample>(),
     }
 }

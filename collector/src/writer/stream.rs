@@ -143,6 +143,7 @@ fn take(payload: &mut Payload) -> Payload {
         Payload::Jvm(_) => Payload::Jvm(Vec::new()),
         Payload::Definitions(_) => Payload::Definitions(Vec::new()),
         Payload::Clock(_) => Payload::Clock(Vec::new()),
+        Payload::Counters(_) => Payload::Counters(Vec::new()),
     };
     let mut taken = std::mem::replace(payload, empty);
     if let Payload::Kernel(records) = &mut taken {

@@ -28,7 +28,11 @@ pub fn place() -> (TempDir, PathBuf) {
 pub fn kernel_options(dir: &Path, scope: Scope, ring_bytes: Option<usize>) -> Options {
     Options {
         dir: dir.to_owned(),
-        kernel: Some(KernelOptions { scope, ring_bytes }),
+        kernel: Some(KernelOptions {
+            scope,
+            ring_bytes,
+            ..KernelOptions::default()
+        }),
         ..Options::default()
     }
 }
@@ -77,4 +81,42 @@ pub fn told_losses(dir: &Path, wanted: impl Fn(FileKind) -> bool) -> u64 {
         .iter()
         .map(|segment| segment.header.lost_before)
         .sum()
+}
+
+/// A cpu cgroup (version 1 or 2) of a test's own, with 10 ms of each 50; removed at the end.
+pub struct Quota {
+    /// Its directory.
+    pub path: PathBuf,
+    /// Its path in the hierarchy.
+    pub name: String,
+}
+
+impl Quota {
+    pub fn new(test: &str) -> std::io::Result<Quota> {
+        let name = format!("plumb-test-{test}-{}", std::process::id());
+        let old = Path::new("/sys/fs/cgroup/cpu");
+        let base = if old.is_dir() { old } else { Path::new("/sys/fs/cgroup") };
+        let path = base.join(&name);
+        std::fs::create_dir(&path)?;
+        if base == old {
+            std::fs::write(path.join("cpu.cfs_period_us"), "50000")?;
+            std::fs::write(path.join("cpu.cfs_quota_us"), "10000")?;
+        } else {
+            std::fs::write(path.join("cpu.max"), "10000 50000")?;
+        }
+        let name = format!("/{name}");
+        Ok(Quota { path, name })
+    }
+
+    pub fn throttled(&self) -> usize {
+        let stat = std::fs::read_to_string(self.path.join("cpu.stat")).expect("cpu.stat");
+        let line = stat.lines().find_map(|line| line.strip_prefix("nr_throttled "));
+        line.and_then(|count| count.parse().ok()).expect("a count")
+    }
+}
+
+impl Drop for Quota {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir(&self.path);
+    }
 }

@@ -6,8 +6,8 @@ use crate::{
     failure::OrRemedy,
 };
 use anyhow::{Context, Result, anyhow};
-use plumb_collector::{KernelOptions, Options, Scope};
-use plumb_filters::{KernelScope, Rules};
+use plumb_collector::{KernelOptions, Options, Scope, Selectors, proc};
+use plumb_filters::{KernelRules, KernelScope, Place, Rules};
 use plumb_trace::recording::{Group, RuleSource};
 use std::{
     path::{Path, PathBuf},
@@ -28,7 +28,7 @@ impl Plan {
     /// Reads the rules and checks what can be checked before anything is begun.
     pub fn of(arguments: &Arguments) -> Result<Plan> {
         let rules = rules::read(&rule_names(arguments))?;
-        let (kernel, kernel_absent) = kernel(arguments, &rules);
+        let (kernel, kernel_absent) = kernel(arguments, &rules)?;
         let matcher = (!arguments.no_jvm && !arguments.all && rules.want_jvm()).then(|| rules.compile());
         if kernel.is_none() && matcher.is_none() {
             let cause = Err(anyhow!("these rules and options leave nothing to record"));
@@ -58,21 +58,34 @@ fn rule_names(arguments: &Arguments) -> Vec<String> {
 }
 
 /// The kernel side, or why there is none.
-fn kernel(arguments: &Arguments, rules: &Rules) -> (Option<KernelOptions>, Option<String>) {
-    let scope = match rules.kernel.map(|kernel| kernel.scope) {
-        _ if arguments.no_kernel => return (None, Some("--no-kernel was given".to_owned())),
-        _ if arguments.all => Scope::System,
-        None => return (None, Some("the rules ask for no kernel events".to_owned())),
-        Some(KernelScope::System) => Scope::System,
-        Some(KernelScope::Tree) => Scope::Tree,
+fn kernel(arguments: &Arguments, rules: &Rules) -> Result<(Option<KernelOptions>, Option<String>)> {
+    let rules = match &rules.kernel {
+        _ if arguments.no_kernel => return Ok((None, Some("--no-kernel was given".to_owned()))),
+        None if !arguments.all => return Ok((None, Some("the rules ask for no kernel events".to_owned()))),
+        Some(rules) if !arguments.all => rules.clone(),
+        _ => KernelRules::default(),
     };
-    (
-        Some(KernelOptions {
-            scope,
-            ring_bytes: None,
-        }),
-        None,
-    )
+    let selectors = Selectors {
+        users: rules.users.iter().map(user_id).collect::<Result<_>>()?,
+        cgroups: rules.cgroups,
+        threads: rules.threads,
+    };
+    let scope = match rules.scope {
+        KernelScope::System => Scope::System,
+        KernelScope::Tree => Scope::Tree,
+        KernelScope::Selected => Scope::Selected,
+    };
+    let options = KernelOptions {
+        scope,
+        selectors,
+        ..KernelOptions::default()
+    };
+    Ok((Some(options), None))
+}
+
+fn user_id((name, place): &(String, Place)) -> Result<u32> {
+    let known = proc::user_id(name).with_context(|| format!("{place}: there is no user `{}`", name.escape_debug()));
+    known.remedy("write a name that /etc/passwd has, or a number")
 }
 
 fn options(

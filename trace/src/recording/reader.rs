@@ -176,6 +176,8 @@ pub enum FileKind {
     Clock,
     /// `host.seg`
     Host,
+    /// `counters.seg`
+    Counters,
     /// `cpu-N.seg`
     Cpu(u32),
     /// `jvm-PID-START.seg`
@@ -194,6 +196,7 @@ impl FileKind {
         match self {
             FileKind::Clock => "clock.seg".into(),
             FileKind::Host => "host.seg".into(),
+            FileKind::Counters => "counters.seg".into(),
             FileKind::Cpu(cpu) => format!("cpu-{cpu}.seg"),
             FileKind::Jvm { pid, start_ticks } => format!("jvm-{pid}-{start_ticks}.seg"),
         }
@@ -213,7 +216,7 @@ impl FileKind {
                 start_ticks: start_ticks.parse().ok()?,
             });
         }
-        [FileKind::Clock, FileKind::Host]
+        [FileKind::Clock, FileKind::Host, FileKind::Counters]
             .into_iter()
             .find(|kind| kind.file_name() == name)
     }

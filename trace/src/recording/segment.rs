@@ -8,9 +8,10 @@
 //!   an index of a file takes one small read a segment.
 //! - The payload is `stored_bytes` long; zstd makes `raw_bytes` of it, or it is raw where the two are equal.
 //! - Raw payload by content: kernel and JVM records as columns (`kernel_rows`, `jvm_rows`); definitions each as varint length and bytes
-//!   (see [`crate::definition`]); clock pairs as five varints, each the difference to the pair before.
+//!   (see [`crate::definition`]); clock pairs as five varints, each the difference to the pair before; samples of counters (`counter_rows`).
 //! - A loss with nothing after it is a segment of 0 records with `lost_before` > 0; its times are when it was noticed.
 
+use super::counter_rows::{self, CounterSample};
 use super::{jvm_rows, kernel_rows};
 use crate::arena::Clock;
 use crate::definition::Dated;
@@ -45,13 +46,20 @@ pub enum Content {
     Definitions = 3,
     /// Clock pairs.
     Clock = 4,
+    /// Samples of counters of a host.
+    Counters = 5,
 }
 
 impl Content {
     fn from_u8(number: u8) -> Option<Content> {
-        [Content::Kernel, Content::Jvm, Content::Definitions, Content::Clock]
-            .into_iter()
-            .find(|&content| content as u8 == number)
+        let known = [
+            Content::Kernel,
+            Content::Jvm,
+            Content::Definitions,
+            Content::Clock,
+            Content::Counters,
+        ];
+        known.into_iter().find(|&content| content as u8 == number)
     }
 }
 
@@ -81,6 +89,8 @@ pub enum Payload {
     Definitions(Vec<Dated>),
     /// See [`Content::Clock`].
     Clock(Vec<ClockPair>),
+    /// See [`Content::Counters`].
+    Counters(Vec<CounterSample>),
 }
 
 impl Payload {
@@ -92,6 +102,7 @@ impl Payload {
             Payload::Jvm(_) => Content::Jvm,
             Payload::Definitions(_) => Content::Definitions,
             Payload::Clock(_) => Content::Clock,
+            Payload::Counters(_) => Content::Counters,
         }
     }
 
@@ -103,6 +114,7 @@ impl Payload {
             Payload::Jvm(records) => records.len(),
             Payload::Definitions(records) => records.len(),
             Payload::Clock(records) => records.len(),
+            Payload::Counters(records) => records.len(),
         }
     }
 
@@ -119,6 +131,7 @@ impl Payload {
             Payload::Jvm(records) => range(records.iter().map(|record| record.ticks)),
             Payload::Definitions(records) => range(records.iter().map(|record| record.at)),
             Payload::Clock(records) => range(records.iter().map(|record| record.monotonic_ns)),
+            Payload::Counters(records) => range(records.iter().map(|record| record.at_ns)),
         }
     }
 
@@ -128,6 +141,7 @@ impl Payload {
             Payload::Jvm(records) => jvm_rows::encode(records, out),
             Payload::Definitions(records) => encode_definitions(records, out),
             Payload::Clock(records) => encode_clock(records, out),
+            Payload::Counters(records) => counter_rows::encode(records, out),
         }
     }
 
@@ -137,6 +151,7 @@ impl Payload {
             Content::Jvm => Payload::Jvm(jvm_rows::decode(raw, count)?),
             Content::Definitions => Payload::Definitions(decode_definitions(raw, count)?),
             Content::Clock => Payload::Clock(decode_clock(raw, count)?),
+            Content::Counters => Payload::Counters(counter_rows::decode(raw, count)?),
         })
     }
 }
@@ -412,7 +427,7 @@ mod tests {
             columns in prop::collection::vec(prop::collection::vec(prop_oneof![Just(0u8), Just(1), Just(2), any::<u8>()], 0..30), 11),
             count in 0usize..30,
         ) {
-            for content in [Content::Kernel, Content::Jvm, Content::Definitions, Content::Clock] {
+            for content in [Content::Kernel, Content::Jvm, Content::Definitions, Content::Clock, Content::Counters] {
                 let columns = if content == Content::Jvm { &columns[..4] } else { &columns[..] };
                 let mut raw = Vec::new();
                 columns.iter().for_each(|column| varint::put(&mut raw, column.len() as u64));

@@ -1,0 +1,175 @@
+//! Whose wakeups and blocking calls are recorded, and the maps in which the programs look this up (`bpf/scope.h`).
+
+use super::object::bpf_error;
+use crate::CollectorError;
+use crate::cgroup::Hierarchy;
+use crate::glob::Glob;
+use aya::Ebpf;
+use aya::Pod;
+use aya::maps::{HashMap, MapData};
+use plumb_trace::record::{KernelKind, KernelRecord};
+use std::collections::HashSet;
+
+/// Bytes of a thread's name in the kernel; a name of this length may have been cut.
+const COMM_BYTES: usize = 15;
+
+/// Which threads' wakeups and blocking calls are recorded.
+///
+/// Switches, forks, execs, exits and renames are recorded of every thread in any scope: they say who had the CPU meanwhile.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Scope {
+    /// Everybody's.
+    #[default]
+    System,
+    /// Of the targets and their descendants, and of whom [`Selectors`] name.
+    Tree,
+    /// Of whom [`Selectors`] name.
+    Selected,
+}
+
+impl Scope {
+    /// As rules and manifests call it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Scope::System => "system",
+            Scope::Tree => "tree",
+            Scope::Selected => "selected",
+        }
+    }
+}
+
+/// Threads that are in scope beside the targets' tree: whoever one of these names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Selectors {
+    /// Globs over paths of cgroups in the hierarchy with the cpu controller; what lies within one that matches is in scope as well.
+    pub cgroups: Vec<String>,
+    /// Effective user ids.
+    pub users: Vec<u32>,
+    /// Globs over thread names.
+    pub threads: Vec<String>,
+}
+
+/// The version of the cgroups to be looked up, as `by_cgroup` of the programs has it.
+pub(super) fn cgroup_version(scope: Scope, selectors: &Selectors) -> Result<u8, CollectorError> {
+    if scope == Scope::System || selectors.cgroups.is_empty() {
+        return Ok(0);
+    }
+    match Hierarchy::find() {
+        Some(hierarchy) => Ok(if hierarchy.unified { 1 } else { 2 }),
+        None => Err(bpf_error(
+            "a scope by cgroup",
+            &"no cgroup hierarchy with the cpu controller is mounted",
+        )),
+    }
+}
+
+/// A map of the programs, by whose keys they know who is in scope.
+pub(super) struct Set<K: Pod>(HashMap<MapData, K, u8>);
+
+impl<K: Pod> Set<K> {
+    pub fn take(bpf: &mut Ebpf, name: &str) -> Result<Set<K>, CollectorError> {
+        let map = bpf
+            .take_map(name)
+            .ok_or_else(|| bpf_error(name, &"the object has no such map"))?;
+        HashMap::try_from(map).map(Set).map_err(|error| bpf_error(name, &error))
+    }
+
+    pub fn insert(&mut self, key: K) -> Result<(), CollectorError> {
+        let inserted = self.0.insert(key, 1, 0);
+        inserted.map_err(|error| bpf_error("adding to what is in scope", &error))
+    }
+
+    fn remove(&mut self, key: &K) {
+        // Not there is as good as removed.
+        let _ = self.0.remove(key);
+    }
+}
+
+/// Keeps the map of threads in scope by their names. The kernel hands names down at a fork and drops who ends; names that are given are matched here.
+pub(crate) struct NamedThreads {
+    globs: Vec<Glob>,
+    set: Set<u32>,
+    is_full: bool,
+}
+
+impl NamedThreads {
+    pub(super) fn new(selectors: &Selectors, set: Set<u32>) -> Option<NamedThreads> {
+        let globs: Vec<Glob> = selectors.threads.iter().map(|glob| Glob::new(glob)).collect();
+        (!globs.is_empty()).then_some(NamedThreads {
+            globs,
+            set,
+            is_full: false,
+        })
+    }
+
+    /// Takes a new name from a record.
+    pub fn see(&mut self, record: &KernelRecord) {
+        if [KernelKind::Fork, KernelKind::Exec, KernelKind::Rename]
+            .map(|kind| kind as u8)
+            .contains(&record.kind)
+        {
+            self.comm(record.tid, &record.comm());
+        }
+    }
+
+    /// A thread has this name in the kernel, which may be cut.
+    pub fn comm(&mut self, tid: u32, comm: &str) {
+        let matches = |glob: &Glob| glob.matches(comm) || comm.len() >= COMM_BYTES && glob.matches_beginning(comm);
+        self.set(tid, self.globs.iter().any(matches));
+    }
+
+    /// A thread has this name, whole.
+    pub fn name(&mut self, tid: u32, name: &str) {
+        self.set(tid, self.globs.iter().any(|glob| glob.matches(name)));
+    }
+
+    fn set(&mut self, tid: u32, wanted: bool) {
+        if wanted {
+            self.is_full |= self.set.insert(tid).is_err();
+        } else {
+            self.set.remove(&tid);
+        }
+    }
+
+    /// What the user should know.
+    pub fn note(&self) -> Option<&'static str> {
+        self.is_full.then_some(
+            "more threads have a name that is in scope than the kernel's map holds: wakeups of some are not recorded",
+        )
+    }
+}
+
+/// Keeps the map of cgroups in scope: cgroups come and go.
+pub(crate) struct Cgroups {
+    globs: Vec<Glob>,
+    set: Set<u64>,
+    hierarchy: Hierarchy,
+    known: HashSet<u64>,
+}
+
+impl Cgroups {
+    pub(super) fn new(selectors: &Selectors, set: Set<u64>) -> Option<Cgroups> {
+        let mut cgroups = Cgroups {
+            globs: selectors.cgroups.iter().map(|glob| Glob::new(glob)).collect(),
+            set,
+            hierarchy: Hierarchy::find()?,
+            known: HashSet::new(),
+        };
+        cgroups.look();
+        (!cgroups.globs.is_empty()).then_some(cgroups)
+    }
+
+    /// Looks which there are now.
+    pub fn look(&mut self) {
+        let found: HashSet<u64> = self.hierarchy.matching(&self.globs).into_iter().collect();
+        for &id in found.difference(&self.known) {
+            // A map that is full holds 65,536 cgroups, more than are looked at.
+            let _ = self.set.insert(id);
+        }
+        for id in self.known.difference(&found) {
+            self.set.remove(id);
+        }
+        self.known = found;
+    }
+}

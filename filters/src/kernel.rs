@@ -1,0 +1,92 @@
+//! The table `[kernel]`: whose kernel events are recorded.
+//!
+//! ```toml
+//! [kernel]
+//! scope = "tree"                     # "system": everybody; "tree": the traced processes and their children
+//! cgroup = "/system.slice/tomcat*"   # and whoever is in such a cgroup (or within it),
+//! user = ["tomcat", "1001"]          # of such a user,
+//! threads = "http-nio-*"             # or has such a name; without `scope`, only these
+//! ```
+
+use toml::de::DeTable;
+
+use crate::{
+    KernelRules, KernelScope,
+    reader::{Reader, Value},
+};
+
+const SELECTORS: [&str; 3] = ["cgroup", "user", "threads"];
+
+impl<'t> Reader<'t> {
+    pub(crate) fn kernel(&mut self, value: &Value<'t>) -> Option<KernelRules> {
+        let table = self.table("kernel", value)?;
+        self.check_keys("[kernel]", table, &["scope", "cgroup", "user", "threads"], &[]);
+        let cgroups = table.get("cgroup").map_or_else(Vec::new, |value| self.cgroups(value));
+        let users = table.get("user").map_or_else(Vec::new, |value| self.users(value));
+        let threads = table.get("threads").map_or_else(Vec::new, |value| self.threads(value));
+        Some(KernelRules {
+            scope: self.scope(table)?,
+            cgroups,
+            users,
+            threads,
+        })
+    }
+
+    fn scope(&mut self, table: &DeTable<'t>) -> Option<KernelScope> {
+        let selector = SELECTORS.into_iter().find_map(|key| table.get_key_value(key));
+        let Some(value) = table.get("scope") else {
+            return Some(match selector {
+                Some(_) => KernelScope::Selected,
+                None => KernelScope::System,
+            });
+        };
+        match (self.string("scope", value)?, selector) {
+            ("system", None) => Some(KernelScope::System),
+            ("system", Some((key, _))) => {
+                let message = format!("`{}` adds nothing to the scope \"system\"", key.get_ref());
+                self.mistake(
+                    key.span().start,
+                    message,
+                    "remove one of the two, or write scope = \"tree\"",
+                );
+                None
+            }
+            ("tree", _) => Some(KernelScope::Tree),
+            (other, _) => {
+                let message = format!("unknown scope `{}`", other.escape_debug());
+                self.mistake(value.span().start, message, "write \"system\" or \"tree\"");
+                None
+            }
+        }
+    }
+
+    fn cgroups(&mut self, value: &Value<'t>) -> Vec<String> {
+        let mut globs = Vec::new();
+        for (offset, glob) in self.strings("cgroup", value) {
+            if glob.starts_with(['/', '*']) && glob.len() <= 4096 {
+                globs.push(glob.to_owned());
+            } else {
+                let message = format!("`{}` is no path of a cgroup", glob.escape_debug());
+                self.mistake(
+                    offset,
+                    message,
+                    "write it as /proc/PID/cgroup does, from the /; * stands for any characters",
+                );
+            }
+        }
+        globs
+    }
+
+    fn users(&mut self, value: &Value<'t>) -> Vec<(String, crate::Place)> {
+        let mut users = Vec::new();
+        for (offset, user) in self.strings("user", value) {
+            if user.is_empty() || user.contains(|c: char| c == ':' || c.is_control()) {
+                let message = format!("`{}` is no user", user.escape_debug());
+                self.mistake(offset, message, "write the name or the number of a user");
+            } else {
+                users.push((user.to_owned(), self.place(offset)));
+            }
+        }
+        users
+    }
+}
