@@ -19,6 +19,8 @@ pub(crate) struct Cpu {
     /// Its track, from its first switch on.
     pub(crate) track: Option<TrackId>,
     pub(crate) occupant: Occupant,
+    /// Who had it before, not yet written: when the occupant came exactly is known when it leaves.
+    before: Option<Occupancy>,
     since: u64,
     /// From here on no switch of this CPU is missing; `None` before the first switch on any CPU.
     pub(crate) known_from: Option<u64>,
@@ -29,6 +31,7 @@ impl Cpu {
         Cpu {
             track: None,
             occupant: Occupant::Unknown,
+            before: None,
             since: known_from.unwrap_or(0),
             known_from,
         }
@@ -70,16 +73,33 @@ impl Cpu {
     }
 
     fn write(&mut self, writer: &mut TimelineWriter, at: u64, track: Option<TrackId>) -> Result<(), TimelineError> {
-        match self.track {
-            Some(cpu) if at > self.since => writer.occupancy(
-                cpu,
-                &Occupancy {
-                    start_ns: self.since,
-                    end_ns: at,
-                    track,
-                },
-            ),
+        self.flush(writer)?;
+        if at > self.since {
+            self.before = Some(Occupancy {
+                start_ns: self.since,
+                end_ns: at,
+                track,
+            });
+        }
+        Ok(())
+    }
+
+    /// Writes what is known.
+    pub(crate) fn flush(&mut self, writer: &mut TimelineWriter) -> Result<(), TimelineError> {
+        match (self.track, self.before.take()) {
+            (Some(cpu), Some(before)) if before.start_ns < before.end_ns => writer.occupancy(cpu, &before),
             _ => Ok(()),
+        }
+    }
+
+    /// The occupant came at `at`, earlier than was recorded: the idle task left then.
+    pub(crate) fn begin_earlier(&mut self, at: u64) {
+        if let Some(before) = &mut self.before
+            && before.track.is_none()
+            && before.end_ns == self.since
+        {
+            before.end_ns = at.clamp(before.start_ns, before.end_ns);
+            self.since = before.end_ns;
         }
     }
 

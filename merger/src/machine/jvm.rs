@@ -123,10 +123,23 @@ impl Machine {
                 self.set_activity(thread, at, Activity::Monitor(self.jvms[jvm].class(record.detail())))
             }
             JvmKind::Wait => self.set_activity(thread, at, Activity::Wait(self.jvms[jvm].class(record.detail()))),
-            JvmKind::MonitorEntered | JvmKind::Waited => self.set_activity(thread, at, Activity::None),
+            JvmKind::Park => {
+                let class = self.jvms[jvm].class(record.detail());
+                self.set_activity(thread, at, Activity::Park(class))
+            }
+            JvmKind::Sleep => self.set_activity(thread, at, Activity::Sleep),
+            JvmKind::MonitorEntered | JvmKind::Waited | JvmKind::Unparked | JvmKind::Slept => {
+                self.set_activity(thread, at, Activity::None)
+            }
+            JvmKind::Idle | JvmKind::Busy => {
+                self.registry.threads[thread].asks_for_work = kind == JvmKind::Idle;
+                Ok(())
+            }
             JvmKind::GcStart => self.pause_starts(jvm, thread, at),
             JvmKind::GcFinish => self.pause_ends(jvm, at, false),
             JvmKind::Armed => Ok(()),
+            // Virtual threads have no tracks of their own yet: what they call is shown on their carriers.
+            JvmKind::Mount | JvmKind::Unmount | JvmKind::VthreadStart | JvmKind::VthreadEnd => Ok(()),
         }
     }
 

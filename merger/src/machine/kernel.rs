@@ -5,6 +5,7 @@
 //! begins at the waking.
 
 use super::cause::{Leaving, leaving};
+use super::charge::Balance;
 use super::cpu::Occupant;
 use super::thread::{Doing, Seen, Thread, Waker};
 use super::{Machine, pauses};
@@ -59,9 +60,11 @@ impl Machine {
         let occupant = |thread: Option<usize>| thread.map_or(Occupant::Idle, Occupant::Thread);
         let leaver = (occupant(from), self.occupant_track(occupant(from)));
         let successor = self.occupant_track(occupant(to));
-        if let Some(thread) = from {
-            self.leave(thread, cpu, at, record, successor)?;
-        }
+        // Both sides of a switch change at the instant up to which the kernel charged the leaver.
+        let at = match from {
+            Some(thread) => self.leave(thread, cpu, at, record, successor)?,
+            None => at,
+        };
         let cpus = &mut self.hosts[host].cpus[usize::from(cpu)];
         cpus.switch(&mut self.writer, at, leaver, occupant(to))?;
         match to {
@@ -82,8 +85,15 @@ impl Machine {
         }
     }
 
-    /// A thread leaves its CPU.
-    fn leave(&mut self, thread: usize, cpu: u16, at: u64, record: &KernelRecord, successor: Option<TrackId>) -> Result {
+    /// A thread leaves its CPU; gives when, by the kernel's books.
+    fn leave(
+        &mut self,
+        thread: usize,
+        cpu: u16,
+        at: u64,
+        record: &KernelRecord,
+        successor: Option<TrackId>,
+    ) -> Result<u64> {
         if self.registry.threads[thread].doing != Doing::running(cpu) {
             self.assume_running(thread, cpu, at, record.charged_ns)?;
         }
@@ -91,15 +101,24 @@ impl Machine {
         entry.seen = Seen::Yes;
         let could_go_on = record.value == 0 || record.flags & flags::PREEMPT != 0;
         let involuntary = entry.counts_involuntary(record.nvcsw, record.nivcsw, could_go_on);
-        let stolen = entry.charge.leaves(at.saturating_sub(entry.since), record.charged_ns);
-        entry.close(&mut self.writer, at, stolen, involuntary)?;
+        let (mut end, mut stolen_ns) = (at.max(entry.since), 0);
+        match entry.charge.leaves(end - entry.since, record.charged_ns) {
+            Balance::Unknown => {}
+            Balance::Early(by_ns) => {
+                let began = entry.begin_earlier(by_ns);
+                self.hosts[entry.host].cpus[usize::from(cpu)].begin_earlier(began);
+            }
+            Balance::Late(by_ns) => end -= by_ns,
+            Balance::Stolen(ns) => stolen_ns = ns,
+        }
+        entry.close(&mut self.writer, end, stolen_ns, involuntary)?;
         let peer = if successor == Some(entry.track) {
             None
         } else {
             successor
         };
         match leaving(record, !involuntary) {
-            Leaving::Dead => return self.end_thread(thread, at),
+            Leaving::Dead => self.end_thread(thread, end)?,
             Leaving::Runnable(yielded) => {
                 let cause = if yielded { Cause::Yielded } else { Cause::Preempted };
                 entry.doing = Doing {
@@ -112,7 +131,7 @@ impl Machine {
             Leaving::Throttled => entry.doing = Doing::just(State::Throttled),
             Leaving::Off(state, cause) => entry.doing = entry.with_activity(state, cause),
         }
-        Ok(())
+        Ok(end)
     }
 
     /// A thread leaves a CPU on which it was not thought to be. If this is the CPU's first switch since nothing is missing of it, it
@@ -160,7 +179,7 @@ impl Machine {
         let entry = &mut self.registry.threads[thread];
         entry.seen = Seen::Yes;
         entry.waker = None;
-        entry.change(&mut self.writer, at, Doing::running(cpu))?;
+        entry.come(&mut self.writer, at, cpu)?;
         entry.charge.comes(record.other_charged_ns);
         Ok(())
     }

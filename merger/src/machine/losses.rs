@@ -66,6 +66,7 @@ impl Machine {
         let entry = &mut self.registry.threads[thread];
         known.calls.cut(&mut self.writer, entry.track, gap.from_ns, gap.to_ns)?;
         entry.activity = super::thread::Activity::None;
+        entry.asks_for_work = false;
         if !self.hosts[entry.host].has_kernel && !entry.ended {
             entry.lose_sight(&mut self.writer, gap.from_ns)?;
         }
@@ -85,6 +86,7 @@ impl Machine {
                 if occupant != Occupant::Unknown {
                     state.switch(&mut self.writer, to_ns, (occupant, track), Occupant::Unknown)?;
                 }
+                state.flush(&mut self.writer)?;
                 if let Some(track) = state.track {
                     self.writer.track_mut(track).end_ns = to_ns;
                 }

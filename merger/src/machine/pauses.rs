@@ -28,7 +28,7 @@ pub(super) fn split(
 ) -> Result<(), TimelineError> {
     let may_be_held = matches!(
         thread.doing.state,
-        State::Futex | State::Monitor | State::Wait | State::Blocked
+        State::Futex | State::Monitor | State::Wait | State::Park | State::Sleep | State::Idle | State::Blocked
     );
     if !thread.java || !may_be_held {
         return Ok(());

@@ -3,8 +3,7 @@
 //! An id names one thread at a time: fork begins a life, the last switch-out ends it, and a record of an id that
 //! nobody has begins a life that was there before. Ids are reused, instances never: a thread is its place in [`Registry::threads`].
 
-use super::charge::Charge;
-use super::thread::{Activity, Doing, Seen, Thread};
+use super::thread::{Doing, Identity, Seen, Thread};
 use plumb_trace::timeline::{Process, ProcessId, TimelineWriter, Track, TrackId, TrackKind};
 use rustc_hash::FxHashMap;
 
@@ -109,24 +108,14 @@ impl Registry {
     ) -> usize {
         let process = self.process(writer, host, pid);
         let track = writer.add_track(thread_track(self.processes[process].id, tid, start));
-        self.threads.push(Thread {
+        let identity = Identity {
             track,
             process,
             host,
             tid,
             pid,
-            since: start,
-            doing,
-            seen,
-            cpu: None,
-            charge: Charge::default(),
-            switches: None,
-            waker: None,
-            activity: Activity::None,
-            java: false,
-            java_name: false,
-            ended: false,
-        });
+        };
+        self.threads.push(Thread::new(identity, start, doing, seen));
         let thread = self.threads.len() - 1;
         self.ids[host].threads.insert(tid, thread);
         thread

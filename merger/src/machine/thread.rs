@@ -53,6 +53,10 @@ pub(crate) enum Activity {
     Monitor(Cause),
     /// Between wait and waited.
     Wait(Cause),
+    /// In LockSupport.park.
+    Park(Cause),
+    /// In Thread.sleep.
+    Sleep,
 }
 
 /// Who made a thread runnable, from sched_waking.
@@ -85,6 +89,8 @@ pub(crate) struct Thread {
     pub(crate) pid: u32,
     pub(crate) since: u64,
     pub(crate) doing: Doing,
+    /// What it did before it came to its CPU, and since when: when exactly it came is known when it leaves.
+    before: Option<(u64, Doing)>,
     pub(crate) seen: Seen,
     /// The CPU that it was last seen on.
     pub(crate) cpu: Option<u16>,
@@ -93,6 +99,8 @@ pub(crate) struct Thread {
     pub(crate) switches: Option<(u32, u32)>,
     pub(crate) waker: Option<Waker>,
     pub(crate) activity: Activity,
+    /// A pool's worker that asks for work: what it waits for is that.
+    pub(crate) asks_for_work: bool,
     pub(crate) java: bool,
     /// The name came from the JVM, which knows it whole; the kernel's is cut.
     pub(crate) java_name: bool,
@@ -100,7 +108,47 @@ pub(crate) struct Thread {
     pub(crate) ended: bool,
 }
 
+/// A thread's track, process (place in the registry), host, and its ids.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Identity {
+    pub(crate) track: TrackId,
+    pub(crate) process: usize,
+    pub(crate) host: usize,
+    pub(crate) tid: u32,
+    pub(crate) pid: u32,
+}
+
 impl Thread {
+    pub(crate) fn new(identity: Identity, since: u64, doing: Doing, seen: Seen) -> Thread {
+        let Identity {
+            track,
+            process,
+            host,
+            tid,
+            pid,
+        } = identity;
+        Thread {
+            track,
+            process,
+            host,
+            tid,
+            pid,
+            since,
+            doing,
+            before: None,
+            seen,
+            cpu: None,
+            charge: Charge::default(),
+            switches: None,
+            waker: None,
+            activity: Activity::None,
+            asks_for_work: false,
+            java: false,
+            java_name: false,
+            ended: false,
+        }
+    }
+
     /// Ends what it does now at `at` and begins `next`.
     pub(crate) fn change(&mut self, writer: &mut TimelineWriter, at: u64, next: Doing) -> Result<(), TimelineError> {
         self.close(writer, at, 0, false)?;
@@ -111,6 +159,26 @@ impl Thread {
         Ok(())
     }
 
+    /// It comes to a CPU at `at`.
+    pub(crate) fn come(&mut self, writer: &mut TimelineWriter, at: u64, cpu: u16) -> Result<(), TimelineError> {
+        self.write_before(writer)?;
+        if at > self.since {
+            self.before = Some((self.since, self.doing));
+            self.since = at;
+        }
+        self.doing = Doing::running(cpu);
+        self.cpu = Some(cpu);
+        Ok(())
+    }
+
+    /// What it does now began so much earlier, as far as it is not known to have done something else; gives when.
+    pub(crate) fn begin_earlier(&mut self, by_ns: u64) -> u64 {
+        if let Some((start, _)) = self.before {
+            self.since = self.since.saturating_sub(by_ns).max(start);
+        }
+        self.since
+    }
+
     /// Writes what it does now up to `at`; from there on it is to be replaced by the caller.
     pub(crate) fn close(
         &mut self,
@@ -119,7 +187,28 @@ impl Thread {
         stolen_ns: u64,
         involuntary: bool,
     ) -> Result<(), TimelineError> {
-        if at <= self.since || self.ended {
+        self.write_before(writer)?;
+        let (start, doing) = (self.since, self.doing);
+        self.since = self.since.max(at);
+        self.write(writer, (start, at), doing, stolen_ns, involuntary)
+    }
+
+    fn write_before(&mut self, writer: &mut TimelineWriter) -> Result<(), TimelineError> {
+        match self.before.take() {
+            Some((start, doing)) => self.write(writer, (start, self.since), doing, 0, false),
+            None => Ok(()),
+        }
+    }
+
+    fn write(
+        &self,
+        writer: &mut TimelineWriter,
+        (start_ns, end_ns): (u64, u64),
+        doing: Doing,
+        stolen_ns: u64,
+        involuntary: bool,
+    ) -> Result<(), TimelineError> {
+        if end_ns <= start_ns || self.ended {
             return Ok(());
         }
         let Doing {
@@ -127,10 +216,10 @@ impl Thread {
             cpu,
             peer,
             cause,
-        } = self.doing;
+        } = doing;
         let interval = StateInterval {
-            start_ns: self.since,
-            end_ns: at,
+            start_ns,
+            end_ns,
             state,
             cpu,
             stolen_ns,
@@ -138,7 +227,6 @@ impl Thread {
             cause,
             involuntary,
         };
-        self.since = at;
         writer.state(self.track, &interval)
     }
 
@@ -161,21 +249,21 @@ impl Thread {
 
     /// What it does off its CPU: where the JVM knows why it waits in a futex, that is why.
     pub(crate) fn with_activity(&self, state: State, cause: Cause) -> Doing {
-        let may_be_monitor = matches!(state, State::Futex | State::Blocked);
-        match self.activity {
-            Activity::Monitor(class) if may_be_monitor => Doing {
-                cause: class,
-                ..Doing::just(State::Monitor)
-            },
-            Activity::Wait(class) if may_be_monitor => Doing {
-                cause: class,
-                ..Doing::just(State::Wait)
-            },
-            _ => Doing {
-                cause,
-                ..Doing::just(state)
-            },
+        let (state, cause) = match (state, self.activity) {
+            (State::Futex | State::Blocked, Activity::Monitor(class)) => (State::Monitor, class),
+            (State::Futex | State::Blocked, Activity::Wait(class)) => (self.idle_or(State::Wait), class),
+            (State::Futex | State::Blocked, Activity::Park(class)) => (self.idle_or(State::Park), class),
+            (State::Futex | State::Blocked, Activity::Sleep) => (State::Sleep, cause),
+            _ => (state, cause),
+        };
+        Doing {
+            cause,
+            ..Doing::just(state)
         }
+    }
+
+    fn idle_or(&self, state: State) -> State {
+        if self.asks_for_work { State::Idle } else { state }
     }
 
     /// The kernel counted this switch-out as involuntary; `fallback` where its counters are not known yet.

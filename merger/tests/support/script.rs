@@ -59,6 +59,21 @@ struct Books {
     switches: HashMap<u32, (u32, u32)>,
 }
 
+impl Books {
+    /// A thread goes on under another id.
+    fn rename(&mut self, was: u32, is: u32) {
+        if was != is {
+            self.came.remove(&was).map(|came| self.came.insert(is, came));
+            self.charged
+                .remove(&was)
+                .map(|charged| self.charged.insert(is, charged));
+            self.switches
+                .remove(&was)
+                .map(|switches| self.switches.insert(is, switches));
+        }
+    }
+}
+
 impl Script {
     pub fn parse(text: &str) -> Script {
         let mut script = Script {
@@ -240,6 +255,7 @@ fn kernel(line: &Line, cpu: u16, books: &mut Books) -> KernelRecord {
         }
         "exec" => {
             record.other_tid = line.value("was").map_or(record.tid, |tid| tid.parse().unwrap());
+            books.rename(record.other_tid, record.tid);
             KernelKind::Exec
         }
         "exit" => KernelKind::Exit,
