@@ -71,11 +71,16 @@ impl Parcel {
 
     /// Bytes that still fit, 0 when no item does.
     pub fn space(&self) -> usize {
-        if self.items.len() < ITEMS_MAX {
+        if self.items_left() > 0 {
             self.bytes.capacity() - self.bytes.len()
         } else {
             0
         }
+    }
+
+    /// Items that still fit.
+    pub fn items_left(&self) -> usize {
+        ITEMS_MAX.saturating_sub(self.items.len())
     }
 
     /// Adds an item for the bytes that were appended since `from`.

@@ -32,7 +32,7 @@ impl Definitions {
                     self.damage = Some(damage);
                     break;
                 }
-                Ok(length) if length > parcel.space() => {
+                Ok(length) if length > parcel.space() || parcel.items_left() == 0 => {
                     whole = false;
                     break;
                 }

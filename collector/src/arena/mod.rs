@@ -63,7 +63,8 @@ pub(crate) struct Arena {
     /// Clock of the records' ticks.
     pub clock: Clock,
     pid: u32,
-    /// Readable when the JVM has ended; `None` when it had before.
+    start_ticks: u64,
+    /// Readable when the JVM has ended; `None` when it had before, or where no such descriptor is to be had.
     alive: Option<OwnedFd>,
     streams: Streams,
     definitions: Definitions,
@@ -85,6 +86,7 @@ impl Arena {
             source,
             clock,
             pid: jvm.pid,
+            start_ticks: jvm.start_ticks,
             alive: pidfd(jvm.pid, jvm.start_ticks),
             definitions: Definitions::default(),
             unslotted: 0,
@@ -99,7 +101,10 @@ impl Arena {
 
     /// Whether the JVM has ended: its memory stays, nothing is written into it any more.
     pub fn has_ended(&self) -> bool {
-        self.alive.as_ref().is_none_or(readable)
+        match &self.alive {
+            Some(alive) => readable(alive),
+            None => proc::start_ticks(self.pid) != Some(self.start_ticks),
+        }
     }
 
     /// What is wrong with the arena, if something was found to be.

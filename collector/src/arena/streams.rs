@@ -246,7 +246,7 @@ impl Streams {
         } in &self.ended
         {
             // Two items at most; what does not fit is told in the next pass.
-            if parcel.items.capacity() - parcel.items.len() < 2 {
+            if parcel.items_left() < 2 {
                 return false;
             }
             let known = self.streams.get(&stream).copied().unwrap_or_default();

@@ -258,7 +258,13 @@ fn what_a_dead_jvm_left_is_taken() {
 #[test]
 fn this_process_is_alive() {
     let (_agent, jvm) = Agent::new();
-    assert!(!Arena::open(&jvm, 0).expect("an arena").has_ended());
+    let mut arena = Arena::open(&jvm, 0).expect("an arena");
+    assert!(!arena.has_ended());
+    // No descriptor was to be had: that says nothing of the JVM.
+    arena.alive = None;
+    assert!(!arena.has_ended());
+    arena.start_ticks += 1;
+    assert!(arena.has_ended(), "the pid is another's");
 }
 
 #[test]
@@ -291,34 +297,50 @@ fn definitions_wrap() {
 
 #[test]
 fn a_full_parcel_is_continued_in_the_next() {
-    let (mut agent, jvm) = Agent::new();
-    let mut arena = Arena::open(&jvm, 0).expect("an arena");
-    let mut ticks = 0;
-    for _ in 0..CHUNKS {
-        let chunk = agent.take(1, 0);
-        agent.write(chunk, ticks..ticks + CHUNK_RECORDS as u64);
-        ticks += CHUNK_RECORDS as u64;
-        agent.set_state(chunk, CHUNK_FULL);
-    }
-    let (mut parcel, mut seen) = (Parcel::new(), 0);
-    loop {
-        parcel.clear();
-        // Only the end of the parcel is free.
-        parcel
-            .bytes
-            .resize(parcel.bytes.capacity() - 1000 * JVM_RECORD_BYTES - 3, 0);
-        let whole = arena.drain(&mut parcel, Pass::Quick);
-        for (_, bytes) in items(&parcel, |_| true) {
-            for record in bytes.as_chunks::<JVM_RECORD_BYTES>().0 {
-                assert_eq!(JvmRecord::from_bytes(record).ticks, seen);
-                seen += 1;
+    // In the last pass, too, a chunk that did not fit must not be overtaken by its stream's next one.
+    for pass in [Pass::Quick, Pass::Thorough, Pass::Last] {
+        let (mut agent, jvm) = Agent::new();
+        let mut arena = Arena::open(&jvm, 0).expect("an arena");
+        let mut ticks = 0;
+        for _ in 0..CHUNKS {
+            let chunk = agent.take(1, 0);
+            agent.write(chunk, ticks..ticks + CHUNK_RECORDS as u64);
+            ticks += CHUNK_RECORDS as u64;
+            agent.set_state(chunk, CHUNK_FULL);
+        }
+        let (mut parcel, mut seen) = (Parcel::new(), 0);
+        loop {
+            parcel.clear();
+            // Only the end of the parcel is free.
+            parcel
+                .bytes
+                .resize(parcel.bytes.capacity() - 1000 * JVM_RECORD_BYTES - 3, 0);
+            let whole = arena.drain(&mut parcel, pass);
+            for (item, bytes) in items(&parcel, |_| true) {
+                assert_eq!(item.lost_before, 0);
+                for record in bytes.as_chunks::<JVM_RECORD_BYTES>().0 {
+                    assert_eq!(JvmRecord::from_bytes(record).ticks, seen);
+                    seen += 1;
+                }
+            }
+            if whole {
+                break;
             }
         }
-        if whole {
-            break;
-        }
+        assert_eq!((seen, arena.damage()), (ticks, None), "{pass:?}");
     }
-    assert_eq!((seen, arena.damage()), (ticks, None));
+}
+
+#[test]
+fn definitions_without_a_byte_do_not_make_a_parcel_grow() {
+    let (agent, jvm) = Agent::new();
+    let mut arena = Arena::open(&jvm, 0).expect("an arena");
+    // The ring is all zero: a million frames of length 0.
+    agent.put64(offset_of!(Header, definitions_head), DEFINITIONS_BYTES as u64);
+    let mut parcel = Parcel::new();
+    let room = parcel.items.capacity();
+    assert!(!arena.drain(&mut parcel, Pass::Quick));
+    assert_eq!((parcel.items.capacity(), parcel.items_left()), (room, 0));
 }
 
 #[test]
