@@ -15,7 +15,11 @@ const UNWRITTEN_NS: u64 = 2_000_000_000;
 pub(crate) fn lose(lanes: &[Lane], hosts: &[HostInput], ends: &[u64], machine: &mut Machine) -> Result<(), MergeError> {
     for lane in lanes {
         let host = machine.host_of(lane.kind);
-        let is_definitions = matches!(lane.kind, LaneKind::Host { .. } | LaneKind::JvmDefinitions { .. });
+        // What was not written of these is no event.
+        let is_definitions = matches!(
+            lane.kind,
+            LaneKind::Host { .. } | LaneKind::Counters { .. } | LaneKind::JvmDefinitions { .. }
+        );
         let was_killed = hosts[host].to_ns.is_none();
         let from_ns = if was_killed && !is_definitions {
             lane.last_ns().max(ends[host].saturating_sub(UNWRITTEN_NS))

@@ -9,7 +9,7 @@ use plumb_trace::arena::Clock;
 use plumb_trace::definition::Dated;
 use plumb_trace::record::{JvmRecord, KernelRecord};
 use plumb_trace::recording::segment::LOST_UNKNOWN;
-use plumb_trace::recording::{Damage, Payload, SegmentEntry, StreamFile};
+use plumb_trace::recording::{CounterSample, Damage, Payload, SegmentEntry, StreamFile};
 use std::rc::Rc;
 
 /// Latest time that is believed, ns: 73 years. A hostile one beyond does not break the arithmetic.
@@ -24,6 +24,8 @@ pub(crate) enum LaneKind {
     Host { host: usize },
     /// Definitions of a JVM.
     JvmDefinitions { jvm: usize },
+    /// Samples of a host's counters.
+    Counters { host: usize },
     /// Records of a CPU.
     Cpu { host: usize, cpu: u16 },
     /// Records of a JVM's thread; `tid` as the JVM sees it.
@@ -59,6 +61,8 @@ pub(crate) trait Consumer {
     fn jvm(&mut self, jvm: usize, stream: u32, tid: u32, at: u64, record: &JvmRecord) -> Result<(), Self::Error>;
     /// A definition of a host or a JVM.
     fn definition(&mut self, source: LaneKind, at: u64, dated: &Dated) -> Result<(), Self::Error>;
+    /// A sample of a counter.
+    fn counter(&mut self, host: usize, at: u64, sample: &CounterSample) -> Result<(), Self::Error>;
     /// Records of this lane are missing; told at `gap.from_ns`.
     fn lost(&mut self, lane: LaneKind, gap: Gap) -> Result<(), Self::Error>;
 }
@@ -90,6 +94,7 @@ enum Records {
     Kernel(Vec<KernelRecord>),
     Jvm(Vec<JvmRecord>),
     Definitions(Vec<Dated>),
+    Counters(Vec<CounterSample>),
 }
 
 /// One stream.
@@ -169,7 +174,7 @@ impl Lane {
     pub(crate) fn rank(&self) -> u8 {
         match self.kind {
             LaneKind::Host { .. } | LaneKind::JvmDefinitions { .. } => 0,
-            LaneKind::Cpu { .. } => 1,
+            LaneKind::Cpu { .. } | LaneKind::Counters { .. } => 1,
             LaneKind::Jvm { .. } => 2,
         }
     }
@@ -245,6 +250,7 @@ impl Lane {
             (Records::Jvm(records), LaneKind::Jvm { jvm, stream, tid }) => {
                 consumer.jvm(jvm, stream, tid, time, &records[at])
             }
+            (Records::Counters(records), LaneKind::Counters { host }) => consumer.counter(host, time, &records[at]),
             (Records::Definitions(records), source) => consumer.definition(source, time, &records[at]),
             _ => Ok(()),
         }
@@ -355,7 +361,14 @@ impl Lane {
                     _ => *records = Records::Definitions(new),
                 }
             }
-            Payload::Clock(_) | Payload::Counters(_) => {}
+            Payload::Counters(new) => {
+                new.iter().try_for_each(|sample| push(sample.at_ns));
+                match records {
+                    Records::Counters(old) => old.extend(new),
+                    _ => *records = Records::Counters(new),
+                }
+            }
+            Payload::Clock(_) => {}
         }
         if times.len() == before {
             self.unconverted += 1;

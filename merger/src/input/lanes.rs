@@ -15,10 +15,14 @@ pub(super) fn add(input: &mut Input, host: usize, opened: &Opened, clock: &LaneC
             .map(|entry| u64::from(entry.header.count))
             .sum::<u64>();
         match of.file.kind {
-            FileKind::Clock | FileKind::Counters => {}
-            FileKind::Host => {
+            FileKind::Clock => {}
+            FileKind::Host | FileKind::Counters => {
                 let from_ns = input.hosts[host].from_ns;
-                push(input, LaneKind::Host { host }, of, &of.entries, clock, from_ns);
+                let kind = match of.file.kind {
+                    FileKind::Counters => LaneKind::Counters { host },
+                    _ => LaneKind::Host { host },
+                };
+                push(input, kind, of, &of.entries, clock, from_ns);
             }
             FileKind::Cpu(cpu) => match u16::try_from(cpu) {
                 Ok(cpu) => add_cpu(input, (host, cpu), opened, of, clock, kernel_until),

@@ -13,7 +13,7 @@ impl Machine {
         match source {
             LaneKind::Host { host } => self.define_on_host(host, at, definition),
             LaneKind::JvmDefinitions { jvm } => self.define_in_jvm(jvm, at, definition),
-            LaneKind::Cpu { .. } | LaneKind::Jvm { .. } => Ok(()),
+            LaneKind::Cpu { .. } | LaneKind::Jvm { .. } | LaneKind::Counters { .. } => Ok(()),
         }
     }
 
@@ -66,6 +66,7 @@ impl Machine {
                 let process = self.process_instance(host, *pid, *start_ticks);
                 self.writer.process_mut(self.registry.processes[process].id).target = true;
             }
+            Definition::Counter { .. } => self.define_counter(host, definition),
             _ => {}
         }
         Ok(())

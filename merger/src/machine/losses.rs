@@ -23,7 +23,7 @@ impl Machine {
         match lane {
             LaneKind::Cpu { host, cpu } => self.lose_cpu(host, cpu, gap),
             LaneKind::Jvm { jvm, stream, .. } => self.lose_jvm((jvm, stream), gap),
-            LaneKind::Host { .. } | LaneKind::JvmDefinitions { .. } => Ok(()),
+            LaneKind::Host { .. } | LaneKind::Counters { .. } | LaneKind::JvmDefinitions { .. } => Ok(()),
         }
     }
 
@@ -37,6 +37,7 @@ impl Machine {
         };
         match lane {
             LaneKind::Host { host } => on_host(host, "host".into()),
+            LaneKind::Counters { host } => on_host(host, "counters".into()),
             LaneKind::Cpu { host, cpu } => on_host(host, format!("cpu-{cpu}")),
             LaneKind::JvmDefinitions { jvm } => on_host(self.jvms[jvm].host, format!("jvm-{}", self.jvms[jvm].pid)),
             LaneKind::Jvm { jvm, tid, .. } => on_host(self.jvms[jvm].host, format!("jvm-{}/{tid}", self.jvms[jvm].pid)),

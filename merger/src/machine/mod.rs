@@ -10,6 +10,7 @@
 mod calls;
 mod cause;
 mod charge;
+mod counters;
 mod cpu;
 mod definitions;
 mod finish;
@@ -22,10 +23,12 @@ mod thread;
 
 use crate::MergeError;
 use crate::input::{Consumer, Gap, HostInput, JvmInput, LaneKind};
+use counters::Counter;
 use cpu::{Cpu, Occupant};
 use jvm::{Jvm, JvmStream};
 use plumb_trace::definition::Dated;
 use plumb_trace::record::{JvmRecord, KernelRecord};
+use plumb_trace::recording::CounterSample;
 use plumb_trace::timeline::{Loss, Process, ProcessId, TimelineWriter, Track, TrackId, TrackKind};
 use registry::Registry;
 use rustc_hash::FxHashMap;
@@ -71,6 +74,8 @@ pub(crate) struct Machine {
     hosts: Vec<Host>,
     jvms: Vec<Jvm>,
     streams: FxHashMap<(usize, u32), JvmStream>,
+    /// By host and number.
+    counters: FxHashMap<(usize, u32), Counter>,
     losses: Vec<Loss>,
     pub(crate) oddities: Oddities,
 }
@@ -94,6 +99,7 @@ impl Machine {
             hosts,
             jvms: Vec::new(),
             streams: FxHashMap::default(),
+            counters: FxHashMap::default(),
             losses: Vec::new(),
             oddities: Oddities::default(),
         };
@@ -117,7 +123,7 @@ impl Machine {
     /// The host that a lane is of.
     pub(crate) fn host_of(&self, lane: LaneKind) -> usize {
         match lane {
-            LaneKind::Host { host } | LaneKind::Cpu { host, .. } => host,
+            LaneKind::Host { host } | LaneKind::Counters { host } | LaneKind::Cpu { host, .. } => host,
             LaneKind::JvmDefinitions { jvm } | LaneKind::Jvm { jvm, .. } => self.jvms[jvm].host,
         }
     }
@@ -214,6 +220,10 @@ impl Consumer for Machine {
     fn definition(&mut self, source: LaneKind, at: u64, dated: &Dated) -> Result<(), MergeError> {
         let at = self.at(at);
         Ok(self.define(source, at, &dated.definition)?)
+    }
+
+    fn counter(&mut self, host: usize, at: u64, sample: &CounterSample) -> Result<(), MergeError> {
+        Ok(self.count(host, at, sample)?)
     }
 
     fn lost(&mut self, lane: LaneKind, gap: Gap) -> Result<(), MergeError> {

@@ -51,7 +51,8 @@ fn dump_track(query: &dyn Query, id: TrackId, track: &Track, out: &mut String) {
         TrackKind::Thread => "thread",
         TrackKind::Cpu => "cpu",
         TrackKind::Jvm => "jvm",
-        _ => "other",
+        TrackKind::Counter { .. } => "counter",
+        TrackKind::VirtualThread => "virtual",
     };
     let _ = writeln!(
         out,
@@ -71,6 +72,18 @@ fn dump_track(query: &dyn Query, id: TrackId, track: &Track, out: &mut String) {
     for one in query.occupancy(id, 0, u64::MAX).unwrap() {
         let who = one.track.map_or("idle".into(), |track| called(query, track));
         let _ = writeln!(out, "  {}..{} {who}", one.start_ns, one.end_ns);
+    }
+    if let TrackKind::Counter { unit } = track.kind {
+        for point in query.counters(id, 0, u64::MAX, 0).unwrap() {
+            let _ = writeln!(
+                out,
+                "  {}..{} {} {}",
+                point.start_ns,
+                point.end_ns,
+                point.last,
+                query.string(unit)
+            );
+        }
     }
     for slice in query.slices(id, 0, u64::MAX, 0).unwrap() {
         let mark = marks(&[

@@ -5,7 +5,7 @@ use plumb_trace::arena::Clock;
 use plumb_trace::definition::{Dated, Definition};
 use plumb_trace::record::{JvmKind, JvmRecord, KernelKind, KernelRecord, flags};
 use plumb_trace::recording::segment::{LOST_UNKNOWN, SegmentHeader};
-use plumb_trace::recording::{FileKind, Group, Jvm, Manifest, Payload};
+use plumb_trace::recording::{CounterSample, FileKind, Group, Jvm, Manifest, Payload};
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -161,6 +161,14 @@ impl Script {
             };
             return (FileKind::Cpu(cpu), header(cpu, 0), Payload::Kernel(records));
         }
+        if line.stream == "counters" {
+            let sample = CounterSample {
+                at_ns: line.at,
+                counter: line.number(0),
+                value: line.word(1).parse().unwrap(),
+            };
+            return (FileKind::Counters, header(0, 0), Payload::Counters(vec![sample]));
+        }
         if line.stream == "host" {
             let dated = Dated {
                 at: line.at,
@@ -220,6 +228,7 @@ fn extend(payload: &mut Payload, more: Payload) {
         (Payload::Kernel(old), Payload::Kernel(new)) => old.extend(new),
         (Payload::Jvm(old), Payload::Jvm(new)) => old.extend(new),
         (Payload::Definitions(old), Payload::Definitions(new)) => old.extend(new),
+        (Payload::Counters(old), Payload::Counters(new)) => old.extend(new),
         _ => panic!("one stream holds one kind of payload"),
     }
 }
@@ -318,6 +327,12 @@ fn jvm_kind(verb: &str) -> Option<JvmKind> {
         "gc_start" => JvmKind::GcStart,
         "gc_finish" => JvmKind::GcFinish,
         "armed" => JvmKind::Armed,
+        "park" => JvmKind::Park,
+        "unparked" => JvmKind::Unparked,
+        "sleep" => JvmKind::Sleep,
+        "slept" => JvmKind::Slept,
+        "idle" => JvmKind::Idle,
+        "busy" => JvmKind::Busy,
         _ => return None,
     })
 }
@@ -348,6 +363,14 @@ fn definition(line: &Line) -> Definition {
                 kthread: line.has("kthread"),
             }
         }
+        "counter" => Definition::Counter {
+            id: line.number(0),
+            name: line.word(1).into(),
+            unit: text("unit"),
+            cumulative: line.has("cumulative"),
+            cpu_plus_1: line.value("cpu").map_or(0, |cpu| cpu.parse::<u32>().unwrap() + 1),
+            cgroup: text("cgroup"),
+        },
         "method" => Definition::Method {
             id: line.number(0),
             class: "com.shop.Cart".into(),

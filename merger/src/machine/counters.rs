@@ -1,0 +1,97 @@
+//! Counters: samples to tracks of their own.
+//!
+//! A cumulative counter (one that the kernel has counted up since boot) is shown as what it has grown by since its first sample, so that the difference of two
+//! of its values is what happened between. A value that falls (a counter that began anew, a CPU that went and came) begins at 0 again.
+
+use super::Machine;
+use plumb_trace::definition::Definition;
+use plumb_trace::recording::CounterSample;
+use plumb_trace::timeline::{TimelineError, Track, TrackId, TrackKind};
+
+/// One counter.
+#[derive(Debug)]
+pub(super) struct Counter {
+    track: TrackId,
+    cumulative: bool,
+    /// Value of the first sample.
+    first: Option<u64>,
+    /// Time of the last sample.
+    last_ns: Option<u64>,
+}
+
+impl Machine {
+    /// A number begins to mean a counter, and the counter has a track.
+    pub(super) fn define_counter(&mut self, host: usize, definition: &Definition) {
+        let Definition::Counter {
+            id,
+            name,
+            unit,
+            cumulative,
+            cpu_plus_1,
+            cgroup,
+        } = definition
+        else {
+            return;
+        };
+        if self.counters.contains_key(&(host, *id)) {
+            return;
+        }
+        let process = self.idle_process(host);
+        let start_ns = self.hosts[host].from_ns;
+        let track = Track {
+            kind: TrackKind::Counter {
+                unit: self.writer.string(unit),
+            },
+            process,
+            tid: cpu_plus_1.checked_sub(1),
+            vthread: None,
+            name: if cgroup.is_empty() {
+                name.clone()
+            } else {
+                format!("{name} {cgroup}")
+            },
+            former_names: Vec::new(),
+            group: None,
+            start_ns,
+            end_ns: start_ns,
+            java: false,
+        };
+        let counter = Counter {
+            track: self.writer.add_track(track),
+            cumulative: *cumulative,
+            first: None,
+            last_ns: None,
+        };
+        self.counters.insert((host, *id), counter);
+    }
+
+    /// A sample. One that is not later than the one before it says nothing new.
+    pub(super) fn count(&mut self, host: usize, at: u64, sample: &CounterSample) -> Result<(), TimelineError> {
+        let at = at.max(self.from_ns);
+        self.now = self.now.max(at);
+        let Some(counter) = self.counters.get_mut(&(host, sample.counter)) else {
+            self.oddities.unknown_kinds += 1;
+            return Ok(());
+        };
+        if counter.last_ns.is_some_and(|last| at <= last) {
+            return Ok(());
+        }
+        counter.last_ns = Some(at);
+        let first = *counter.first.get_or_insert(sample.value);
+        let value = if counter.cumulative {
+            counter.first = Some(first.min(sample.value));
+            sample.value.saturating_sub(first)
+        } else {
+            sample.value
+        };
+        self.writer
+            .counter(counter.track, at, i64::try_from(value).unwrap_or(i64::MAX))
+    }
+
+    /// Every counter's last value holds to the end.
+    pub(super) fn close_counters(&mut self, to_ns: u64) {
+        for counter in self.counters.values() {
+            self.writer.track_mut(counter.track).end_ns = to_ns;
+        }
+    }
+}
