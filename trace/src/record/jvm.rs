@@ -18,6 +18,16 @@
 //! | gc_start       | 0                | 0: a pause of the JVM begins (written by the VM thread) |
 //! | gc_finish      | 0                | 0 |
 //! | armed          | 0                | 0: from here on this thread is recorded (first record of a stream) |
+//! | park           | class number     | 0: LockSupport.park begins; the class is the blocker's, 0 where there is none |
+//! | unparked       | 0                | 0: it ends |
+//! | sleep          | 0                | 0: Thread.sleep begins |
+//! | slept          | 0                | 0: it ends |
+//! | idle           | 0                | 0: from here on the thread, a pool's worker, asks for work |
+//! | busy           | 0                | 0: it has some, or ends |
+//! | mount          | id, high 24 bits | id, low 32 bits: from here on the virtual thread with this Java id is on this carrier |
+//! | unmount        | id, high 24 bits | id, low 32 bits: from here on it is not |
+//! | vthread_start  | id, high 24 bits | id, low 32 bits: the virtual thread begins, mounted here |
+//! | vthread_end    | id, high 24 bits | id, low 32 bits: it ends |
 //!
 //! `ticks` are the TSC's, or CLOCK_MONOTONIC ns where the TSC cannot be used: the stream's segments say which.
 
@@ -39,6 +49,16 @@ pub enum JvmKind {
     GcStart = 8,
     GcFinish = 9,
     Armed = 10,
+    Park = 11,
+    Unparked = 12,
+    Sleep = 13,
+    Slept = 14,
+    Idle = 15,
+    Busy = 16,
+    Mount = 17,
+    Unmount = 18,
+    VthreadStart = 19,
+    VthreadEnd = 20,
 }
 
 impl JvmKind {
@@ -56,6 +76,16 @@ impl JvmKind {
             8 => JvmKind::GcStart,
             9 => JvmKind::GcFinish,
             10 => JvmKind::Armed,
+            11 => JvmKind::Park,
+            12 => JvmKind::Unparked,
+            13 => JvmKind::Sleep,
+            14 => JvmKind::Slept,
+            15 => JvmKind::Idle,
+            16 => JvmKind::Busy,
+            17 => JvmKind::Mount,
+            18 => JvmKind::Unmount,
+            19 => JvmKind::VthreadStart,
+            20 => JvmKind::VthreadEnd,
             _ => return None,
         })
     }
@@ -81,6 +111,18 @@ impl JvmRecord {
     #[must_use]
     pub const fn pack(kind: JvmKind, detail: u32, value: u32) -> u64 {
         kind as u64 | ((detail & Self::DETAIL_MAX) as u64) << 8 | (value as u64) << 32
+    }
+
+    /// The second word of a record about a virtual thread: its Java id takes the place of detail and value. (56 bits: the JVM counts from 1.)
+    #[must_use]
+    pub const fn pack_id(kind: JvmKind, java_id: u64) -> u64 {
+        Self::pack(kind, (java_id >> 32) as u32, java_id as u32)
+    }
+
+    /// The Java id of a record about a virtual thread.
+    #[must_use]
+    pub const fn java_id(&self) -> u64 {
+        (self.detail() as u64) << 32 | self.value() as u64
     }
 
     /// A record of its parts.
