@@ -5,14 +5,13 @@ use std::collections::HashSet;
 use toml::de::DeTable;
 
 use crate::{
-    Diagnostic, ExcludeRule, Group, KernelRules, MethodRule, Place,
+    Diagnostic, ExcludeRule, Group, KernelRules, MethodRule, Place, Trigger,
     matcher::Pattern,
     pattern,
     reader::{Reader, Value},
 };
 
 const MIN_LATER: (&str, &str) = ("min", "remove it: every call is recorded, however short");
-const TRIGGER_LATER: (&str, &str) = ("trigger", "remove it: the flight recorder comes with a later version");
 
 /// What one file says, before it is combined with others.
 #[derive(Debug, Default)]
@@ -23,6 +22,7 @@ pub(crate) struct Document {
     pub excludes: Vec<ExcludeRule>,
     pub jvm: JvmSettings,
     pub kernel: Option<KernelRules>,
+    pub triggers: Vec<Trigger>,
 }
 
 /// The table `[jvm]`; what it does not say is left to the files that this one uses.
@@ -32,6 +32,9 @@ pub(crate) struct JvmSettings {
     pub monitors: Option<bool>,
     pub waits: Option<bool>,
     pub gc: Option<bool>,
+    pub parks: Option<bool>,
+    pub sleeps: Option<bool>,
+    pub virtual_threads: Option<bool>,
 }
 
 /// Reads a file's text; with every mistake in it, ordered by place.
@@ -66,8 +69,8 @@ fn one_line(message: &str) -> String {
 
 impl<'t> Reader<'t> {
     fn document(&mut self, table: &DeTable<'t>) -> Document {
-        let known = ["use", "group", "method", "exclude", "jvm", "kernel"];
-        self.check_keys("a rule file", table, &known, &[TRIGGER_LATER]);
+        let known = ["use", "group", "method", "exclude", "jvm", "kernel", "trigger"];
+        self.check_keys("a rule file", table, &known, &[]);
         let mut document = Document::default();
         for (key, value) in table {
             match key.get_ref().as_ref() {
@@ -77,6 +80,7 @@ impl<'t> Reader<'t> {
                 "exclude" => document.excludes = self.excludes(value),
                 "jvm" => document.jvm = self.jvm(value),
                 "kernel" => document.kernel = self.kernel(value),
+                "trigger" => document.triggers = self.triggers(value),
                 _ => {}
             }
         }
@@ -132,8 +136,18 @@ impl<'t> Reader<'t> {
     fn methods(&mut self, value: &Value<'t>) -> Vec<MethodRule> {
         let mut methods = Vec::new();
         for (offset, table) in self.tables("method", value) {
-            self.check_keys("[[method]]", table, &["match", "unit", "code_bytes_min"], &[MIN_LATER]);
+            self.check_keys(
+                "[[method]]",
+                table,
+                &["match", "unit", "idle", "code_bytes_min"],
+                &[MIN_LATER],
+            );
             let unit = table.get("unit").and_then(|value| self.name("unit", value));
+            let idle = table.get("idle").and_then(|value| self.boolean("idle", value));
+            if let (Some(value), Some(true), Some(_)) = (table.get("idle"), idle, &unit) {
+                let help = "a unit of work is not idle: remove one of the two";
+                self.mistake(value.span().start, "`idle` together with `unit`", help);
+            }
             let code_bytes_min = table
                 .get("code_bytes_min")
                 .and_then(|value| self.number("code_bytes_min", value));
@@ -141,6 +155,7 @@ impl<'t> Reader<'t> {
                 methods.push(MethodRule {
                     text,
                     unit,
+                    idle: idle.unwrap_or(false),
                     code_bytes_min: code_bytes_min.unwrap_or(0),
                     place,
                     pattern,
@@ -178,13 +193,25 @@ impl<'t> Reader<'t> {
         let Some(table) = self.table("jvm", value) else {
             return JvmSettings::default();
         };
-        self.check_keys("[jvm]", table, &["threads", "monitors", "waits", "gc"], &[]);
+        let known = [
+            "threads",
+            "monitors",
+            "waits",
+            "gc",
+            "parks",
+            "sleeps",
+            "virtual_threads",
+        ];
+        self.check_keys("[jvm]", table, &known, &[]);
         let mut flag = |key: &str| table.get(key).and_then(|value| self.boolean(key, value));
         JvmSettings {
             threads: flag("threads"),
             monitors: flag("monitors"),
             waits: flag("waits"),
             gc: flag("gc"),
+            parks: flag("parks"),
+            sleeps: flag("sleeps"),
+            virtual_threads: flag("virtual_threads"),
         }
     }
 

@@ -33,6 +33,8 @@ mod presets;
 mod reader;
 #[cfg(feature = "compile")]
 mod rules;
+#[cfg(feature = "compile")]
+mod trigger;
 
 #[cfg(feature = "compile")]
 pub use self::{
@@ -41,4 +43,5 @@ pub use self::{
     load::load,
     presets::preset_names,
     rules::{ExcludeRule, Group, JvmRules, KernelRules, KernelScope, MethodRule, Rules, Source},
+    trigger::{Condition, Trigger},
 };

@@ -10,7 +10,7 @@ use crate::{
     Diagnostic, Diagnostics, Group, Place, Rules, Source,
     document::{self, Document, JvmSettings},
     matcher::{self, JvmFeatures},
-    presets,
+    presets, trigger,
 };
 
 /// The longest rule file, in bytes.
@@ -43,7 +43,12 @@ pub fn load(args: &[String]) -> Result<Rules, Diagnostics> {
     }
     rules.jvm = jvm.settled();
     check_size(&rules)?;
-    Ok(rules)
+    let mistakes = trigger::mistakes(&rules);
+    if mistakes.is_empty() {
+        Ok(rules)
+    } else {
+        Err(Diagnostics::sorted(mistakes))
+    }
 }
 
 /// What a file or preset is known by.
@@ -198,11 +203,13 @@ fn combine(rules: &mut Rules, source: Source, document: Document) {
         excludes,
         jvm: _,
         kernel,
+        triggers,
     } = document;
     rules.sources.push(source);
     groups.into_iter().for_each(|group| add_group(&mut rules.groups, group));
     rules.methods.extend(methods);
     rules.excludes.extend(excludes);
+    rules.triggers.extend(triggers);
     rules.kernel = rules.kernel.take().or(kernel);
 }
 
@@ -222,11 +229,17 @@ impl JvmSettings {
             monitors,
             waits,
             gc,
+            parks,
+            sleeps,
+            virtual_threads,
         } = self;
         *threads = threads.or(farther.threads);
         *monitors = monitors.or(farther.monitors);
         *waits = waits.or(farther.waits);
         *gc = gc.or(farther.gc);
+        *parks = parks.or(farther.parks);
+        *sleeps = sleeps.or(farther.sleeps);
+        *virtual_threads = virtual_threads.or(farther.virtual_threads);
     }
 
     fn settled(self) -> JvmFeatures {
@@ -235,6 +248,9 @@ impl JvmSettings {
             monitors,
             waits,
             gc,
+            parks,
+            sleeps,
+            virtual_threads,
         } = self;
         let is_on = |setting: Option<bool>| setting.unwrap_or(false);
         JvmFeatures {
@@ -242,6 +258,9 @@ impl JvmSettings {
             monitors: is_on(monitors),
             waits: is_on(waits),
             gc: is_on(gc),
+            parks: is_on(parks),
+            sleeps: is_on(sleeps),
+            virtual_threads: is_on(virtual_threads),
         }
     }
 }

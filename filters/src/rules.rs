@@ -2,7 +2,7 @@
 
 use wildmatch::WildMatch;
 
-use crate::{Place, matcher::Pattern};
+use crate::{Place, Trigger, matcher::Pattern};
 
 /// A rule file or preset that was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub struct Rules {
     pub jvm: JvmRules,
     /// Which kernel events are wanted; `None` for none.
     pub kernel: Option<KernelRules>,
+    /// When the flight recorder saves what it holds.
+    pub triggers: Vec<Trigger>,
 }
 
 impl Rules {
@@ -69,6 +71,8 @@ pub struct MethodRule {
     pub text: String,
     /// Each call is one unit of work of this name.
     pub unit: Option<String>,
+    /// A thread in such a method is a pool's worker with nothing to do.
+    pub idle: bool,
     /// Methods with fewer bytes of code get no probe.
     pub code_bytes_min: u32,
     /// Where the pattern stands.

@@ -31,8 +31,8 @@ fn describe(rules: &Rules) -> String {
         let unit = rule.unit.as_deref().unwrap_or("-");
         writeln!(
             out,
-            "method  {} unit={unit} code_bytes_min={} {}",
-            rule.text, rule.code_bytes_min, rule.place
+            "method  {} unit={unit} idle={} code_bytes_min={} {}",
+            rule.text, rule.idle, rule.code_bytes_min, rule.place
         )
         .unwrap();
     }
@@ -41,6 +41,10 @@ fn describe(rules: &Rules) -> String {
     }
     writeln!(out, "jvm     {:?}", rules.jvm).unwrap();
     writeln!(out, "kernel  {:?}", rules.kernel).unwrap();
+    for trigger in &rules.triggers {
+        let (keep, after) = (trigger.keep_ns, trigger.after_ns);
+        writeln!(out, "trigger {:?} keep_ns={keep} after_ns={after}", trigger.when).unwrap();
+    }
     out
 }
 
@@ -68,6 +72,12 @@ fn values_of_a_wrong_type_are_told() {
 fn scopes_of_the_kernel_s_events() {
     check("scope", &["tests/golden/scope.toml"]);
     check("scope_mistakes", &["tests/golden/scope_mistakes.toml"]);
+}
+
+#[test]
+fn triggers() {
+    check("trigger", &["tests/golden/trigger.toml"]);
+    check("trigger_unknown", &["tests/golden/trigger_unknown.toml"]);
 }
 
 #[test]

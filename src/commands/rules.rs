@@ -45,11 +45,18 @@ A rule file is TOML:
   [[exclude]]                             # wins over every match
   match = \"**.get*\"
 
-  [jvm]                                   # what the JVM itself tells: the preset `jvm` turns all of it on
+  [[method]]
+  match = \"com.shop.Worker.nextJob\"
+  idle = true                             # a thread in it has nothing to do (the JDK's own pools are known)
+
+  [jvm]                                   # what the JVM itself tells: the preset `jvm` turns all but virtual_threads on
   threads = true
   monitors = true
   waits = true
   gc = true
+  parks = true                            # LockSupport.park, and idle workers of the JDK's pools
+  sleeps = true
+  virtual_threads = false
 
   [kernel]                                # who ran, who waited for a CPU: the preset `kernel` is this
   scope = \"system\"                        # or \"tree\": the traced process and its children
@@ -95,6 +102,9 @@ fn shown(rules: &Rules) -> String {
         ("monitors", jvm.monitors),
         ("waits", jvm.waits),
         ("gc", jvm.gc),
+        ("parks", jvm.parks),
+        ("sleeps", jvm.sleeps),
+        ("virtual_threads", jvm.virtual_threads),
     ];
     let events: Vec<&str> = wanted.into_iter().filter(|(_, on)| *on).map(|(name, _)| name).collect();
     format!(

@@ -5,10 +5,11 @@
 //! │ "plumbML"│ version │ features │ units │ rules │ excludes │ unit × units  │ rule × rules  │ pattern ×… │ checksum │
 //! │ + 0      │ u16     │ u16      │ u16   │ u32   │ u32      │ string        │               │            │ u64      │
 //! └──────────┴─────────┴──────────┴───────┴───────┴──────────┴───────────────┴───────────────┴────────────┴──────────┘
-//! rule     unit u16 (index, 0xffff none) · code_bytes_min u32 · pattern
+//! rule     unit u16 (index, 0xffff none) · flags u16 · code_bytes_min u32 · pattern
 //! pattern  class string · method string · descriptor string (empty: any)
 //! string   length u16 · UTF-8
-//! features bit 0 threads, 1 monitors, 2 waits, 3 gc; the others are 0
+//! features bit 0 threads, 1 monitors, 2 waits, 3 gc, 4 parks, 5 sleeps, 6 virtual_threads; the others are 0
+//! flags    bit 0 idle; the others are 0
 //! ```
 //! The checksum is FNV-1a (64 bits) of all bytes before it: it finds accidents. Against malice every field is checked, and
 //! memory is bounded by a small multiple of the input, itself at most [`BYTES_MAX`].
@@ -16,7 +17,8 @@
 use super::{JvmFeatures, MatcherError, glob};
 
 const MAGIC: &[u8; 8] = b"plumbML\0";
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
+const IDLE: u16 = 1;
 const NO_UNIT: u16 = u16::MAX;
 const CHECKSUM_BYTES: usize = 8;
 
@@ -37,6 +39,8 @@ pub(crate) struct Image {
 pub(crate) struct RuleImage {
     /// Index into the image's units.
     pub unit: Option<u16>,
+    /// A thread in such a method has nothing to do.
+    pub idle: bool,
     pub code_bytes_min: u32,
     pub pattern: Pattern,
 }
@@ -67,11 +71,13 @@ pub(crate) fn encode(image: &Image) -> Vec<u8> {
     units.iter().for_each(|unit| put_string(&mut out, unit));
     for RuleImage {
         unit,
+        idle,
         code_bytes_min,
         pattern,
     } in rules
     {
         out.extend(unit.unwrap_or(NO_UNIT).to_le_bytes());
+        out.extend((if *idle { IDLE } else { 0 }).to_le_bytes());
         out.extend(code_bytes_min.to_le_bytes());
         put_pattern(&mut out, pattern);
     }
@@ -106,8 +112,12 @@ fn feature_bits(features: JvmFeatures) -> u16 {
         monitors,
         waits,
         gc,
+        parks,
+        sleeps,
+        virtual_threads,
     } = features;
-    u16::from(threads) | u16::from(monitors) << 1 | u16::from(waits) << 2 | u16::from(gc) << 3
+    let flags = [threads, monitors, waits, gc, parks, sleeps, virtual_threads];
+    flags.iter().rev().fold(0, |bits, flag| bits << 1 | u16::from(*flag))
 }
 
 /// Reads compiled rules; see [`super::Matcher::parse`].
@@ -224,7 +234,7 @@ impl<'a> Input<'a> {
 
     fn features(&mut self) -> Result<JvmFeatures, MatcherError> {
         let bits = self.u16()?;
-        if bits & !0xf != 0 {
+        if bits & !0x7f != 0 {
             return Err(self.error("an unknown feature"));
         }
         let is_set = |bit: u16| bits & (1 << bit) != 0;
@@ -233,6 +243,9 @@ impl<'a> Input<'a> {
             monitors: is_set(1),
             waits: is_set(2),
             gc: is_set(3),
+            parks: is_set(4),
+            sleeps: is_set(5),
+            virtual_threads: is_set(6),
         })
     }
 
@@ -248,8 +261,13 @@ impl<'a> Input<'a> {
         if unit.is_some_and(|unit| usize::from(unit) >= units) {
             return Err(self.error("a rule names a unit that is not there"));
         }
+        let flags = self.u16()?;
+        if flags & !IDLE != 0 {
+            return Err(self.error("an unknown flag of a rule"));
+        }
         Ok(RuleImage {
             unit,
+            idle: flags & IDLE != 0,
             code_bytes_min: self.u32()?,
             pattern: self.pattern()?,
         })
@@ -293,16 +311,21 @@ mod tests {
                 monitors: false,
                 waits: true,
                 gc: true,
+                parks: true,
+                sleeps: false,
+                virtual_threads: true,
             },
             units: vec!["request".into(), "job".into()],
             rules: vec![
                 RuleImage {
                     unit: Some(1),
+                    idle: false,
                     code_bytes_min: 0,
                     pattern: pattern("com/**/Foo*", "*", None),
                 },
                 RuleImage {
                     unit: None,
+                    idle: true,
                     code_bytes_min: 40,
                     pattern: pattern("Main", "run", Some("(J)V")),
                 },

@@ -24,6 +24,12 @@ pub struct JvmFeatures {
     pub waits: bool,
     /// Pauses of the garbage collector.
     pub gc: bool,
+    /// `LockSupport.park`, and the pool workers of the JDK that have nothing to do.
+    pub parks: bool,
+    /// `Thread.sleep`.
+    pub sleeps: bool,
+    /// Virtual threads: their lives, and which carrier runs them when.
+    pub virtual_threads: bool,
 }
 
 /// What to do with a method that a rule matches.
@@ -33,6 +39,8 @@ pub struct MethodAction<'m> {
     pub rule: u32,
     /// The unit of work that each call is one of.
     pub unit: Option<&'m str>,
+    /// A thread in it has nothing to do.
+    pub idle: bool,
 }
 
 /// Compiled rules, checked.
@@ -77,6 +85,7 @@ impl Matcher {
             let action = MethodAction {
                 rule,
                 unit: self.unit_of(rule),
+                idle: self.image.rules.get(rule as usize).is_some_and(|rule| rule.idle),
             };
             if action.unit.is_some() {
                 found = Some(action);

@@ -106,9 +106,13 @@ impl Conversation {
         let epoch = agent.next_epoch.fetch_add(1, Ordering::Relaxed);
         match Session::create(epoch, &config) {
             Ok((session, memory)) => {
-                self.give_arena(config.arena_bytes, &memory)?;
-                self.session = Some(Arc::new(session));
-                Ok(())
+                let given = self.give_arena(config.arena_bytes, &memory);
+                match given {
+                    Ok(()) => self.session = Some(Arc::new(session)),
+                    // The recorder is gone: the arena would stay in the JVM's memory for nobody.
+                    Err(_) => session.unmap(),
+                }
+                given
             }
             Err(reason) => {
                 self.refuse(&reason);
@@ -284,7 +288,7 @@ fn arm(agent: &'static Agent, session: &Arc<Session>, jni: Jni, pause: bool) -> 
     if session.features.threads {
         session.threads.scan(agent.thread_context(session, jni), session.now());
     }
-    if session.features.threads || !session.matcher.is_empty_of_methods() {
+    if session.wants_any() {
         transform::probe_loaded(agent, session, jni, pause);
     }
     Ok(session.armed())
@@ -295,6 +299,8 @@ fn disarm(agent: &'static Agent, session: &Arc<Session>, jni: Jni) -> Stopped {
     session.close_gate();
     events::set_events(agent.jvmti, session.features, false);
     let _ = agent.jvmti.set_event(JVMTI_EVENT_VM_DEATH, false);
+    // Before the others are restored: no class gets probes from now on.
+    let _ = agent.jvmti.set_event(JVMTI_EVENT_CLASS_FILE_LOAD_HOOK, false);
     agent.set_session(None);
     thread::sleep(GRACE);
     session.give_up_arena();

@@ -11,12 +11,14 @@ use crate::rewrite::{Probes, helper_class};
 
 /// The class is ours, from this library.
 static IS_DEFINED: AtomicBool = AtomicBool::new(false);
+/// Its natives have been found: for good, since the boot loader's classes stay.
+static IS_BOUND: AtomicBool = AtomicBool::new(false);
 
 const NAME: &std::ffi::CStr = c"java/lang/PlumbProbe";
 /// How often binding is tried: the JVM looks into our library only after `Agent_OnAttach` has returned.
 const ATTEMPTS: u32 = 500;
 const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(10);
-/// An id that no method has; the natives are called with it while nothing is recorded.
+/// An id that no method has; the natives are called with it once, while nothing is recorded.
 const NO_METHOD: i32 = -1;
 
 /// Defines the class and calls each native once, so that no probe is the first to look for it.
@@ -36,6 +38,10 @@ pub fn bind_now(jni: Jni) -> Result<(), String> {
 }
 
 fn try_bind(jni: Jni, attempts: u32) -> Result<(), String> {
+    if IS_BOUND.load(Ordering::Acquire) {
+        // Not called again: at a JVM's start the gate may be open by now, and what natives are called for would be recorded.
+        return Ok(());
+    }
     let class = find_or_define(jni).ok_or(
         "the JVM does not take the class java.lang.PlumbProbe: perhaps it has it from another copy of plumb's agent",
     )?;
@@ -45,6 +51,7 @@ fn try_bind(jni: Jni, attempts: u32) -> Result<(), String> {
             is_bound(jni, class)
         });
     jni.delete_local(class);
+    IS_BOUND.store(bound, Ordering::Release);
     if bound {
         Ok(())
     } else {
@@ -63,7 +70,9 @@ fn find_or_define(jni: Jni) -> Option<jclass> {
 }
 
 fn is_bound(jni: Jni, class: jclass) -> bool {
-    [c"enter", c"exit", c"thrown"]
+    let with_id = [c"enter", c"exit", c"thrown"];
+    with_id
         .iter()
         .all(|name| jni.call_static_with_int(class, name, NO_METHOD))
+        && jni.call_static_with_null(class, c"parks")
 }

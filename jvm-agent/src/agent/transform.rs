@@ -12,23 +12,25 @@ use super::Agent;
 use super::jni::Jni;
 use super::jvmti::Jvmti;
 use super::names::internal_of;
-use super::probe::RENAME;
 use super::session::Session;
+use super::sites;
 use crate::protocol::Stopped;
-use crate::rewrite::{MethodInfo, Probes, Rewritten, rewrite};
+use crate::rewrite::{Choice, MethodInfo, Probes, Rewritten, Selector, rewrite};
 
 /// Classes that are retransformed at once: each batch stops the JVM for a moment.
 const BATCH: usize = 32;
 /// Longest pause between batches.
 const PAUSE_MAX: Duration = Duration::from_millis(20);
+/// How often is looked for classes to restore, at the most.
+const RESTORE_LOOKS: u32 = 4;
 
 /// The class file with probes, or none: leave it as it is. `class` is an internal name.
 pub fn with_probes(agent: &Agent, session: &Session, class: &str, bytes: &[u8]) -> Option<Vec<u8>> {
     if !session.wants(class) {
         return None;
     }
-    let mut select = |class: &str, method: &MethodInfo<'_>| select(agent, session, class, method);
-    match rewrite(bytes, &Probes::PLUMB, &mut select) {
+    let mut chooser = Chooser { agent, session };
+    match rewrite(bytes, &Probes::PLUMB, &mut chooser) {
         Ok(Some(rewritten)) => note(session, class, rewritten),
         Ok(None) => None,
         Err(error) => {
@@ -38,23 +40,35 @@ pub fn with_probes(agent: &Agent, session: &Session, class: &str, bytes: &[u8]) 
     }
 }
 
-fn select(agent: &Agent, session: &Session, class: &str, method: &MethodInfo<'_>) -> Option<u32> {
-    let MethodInfo {
-        name,
-        descriptor,
-        code_len,
-        ..
-    } = *method;
-    if code_len == 0 {
-        return None;
+/// Which methods get which probes.
+struct Chooser<'a> {
+    agent: &'a Agent,
+    session: &'a Session,
+}
+
+impl Selector for Chooser<'_> {
+    fn select(&mut self, class: &str, method: &MethodInfo<'_>) -> Option<Choice> {
+        let Chooser { agent, session } = *self;
+        let MethodInfo {
+            name,
+            descriptor,
+            code_len,
+            ..
+        } = *method;
+        if code_len == 0 {
+            return None;
+        }
+        if let Some(choice) = sites::choice(session.features, class, name, descriptor) {
+            return Some(choice);
+        }
+        let action = session.matcher.method(class, name, descriptor, code_len as usize)?;
+        if action.idle {
+            return Some(sites::idle());
+        }
+        let id = agent.names.method(class, name, descriptor);
+        session.define_method(id, class, name, descriptor, action.unit.unwrap_or(""));
+        Some(id.into())
     }
-    if session.is_thread_class(class) {
-        return (name == "setName" && descriptor == "(Ljava/lang/String;)V").then_some(RENAME);
-    }
-    let action = session.matcher.method(class, name, descriptor, code_len as usize)?;
-    let id = agent.names.method(class, name, descriptor);
-    session.define_method(id, class, name, descriptor, action.unit.unwrap_or(""));
-    Some(id)
 }
 
 fn note(session: &Session, class: &str, rewritten: Rewritten) -> Option<Vec<u8>> {
@@ -77,30 +91,40 @@ pub fn probe_loaded(agent: &Agent, session: &Session, jni: Jni, pause: bool) {
         return;
     }
     jni.with_frame(|| {
+        // Classes of the JDK that no hook will show to us later, since it is off then.
+        for class in sites::classes(session.features) {
+            jni.load_boot_class(class);
+        }
         let classes = loaded(jvmti, jni, |class| session.wants(class));
         for (class, error) in retransform(jvmti, &classes, pause) {
             session.note_refused(&class, &error);
         }
     });
     if session.matcher.is_empty_of_methods() {
-        // Only java.lang.Thread was wanted, and that is done: spare the JVM the hook.
+        // Only classes of the JDK were wanted, and that is done: spare the JVM the hook.
         let _ = jvmti.set_event(JVMTI_EVENT_CLASS_FILE_LOAD_HOOK, false);
     }
 }
 
-/// Gives all probed classes their own bytecode back.
+/// Gives all probed classes their own bytecode back. The class-file hook is off.
+///
+/// A class whose file had gone through the hook before that may come to be only while the others are restored: so this looks again, until there is no more of them.
 pub fn restore(agent: &Agent, session: &Session, jni: Jni) -> Stopped {
     let jvmti = agent.jvmti;
-    let _ = jvmti.set_event(JVMTI_EVENT_CLASS_FILE_LOAD_HOOK, false);
-    let stopped = jni.with_frame(|| {
-        let classes = loaded(jvmti, jni, |class| session.has_probed(class));
-        let failed = retransform(jvmti, &classes, true).len();
-        Stopped {
-            restored: (classes.len() - failed) as u32,
+    let mut stopped = Stopped::default();
+    for _ in 0..RESTORE_LOOKS {
+        let known = (stopped.restored + stopped.failed) as usize;
+        let look = jni.with_frame(|| {
+            let classes = loaded(jvmti, jni, |class| session.has_probed(class));
+            (classes.len() > known).then(|| (classes.len(), retransform(jvmti, &classes, true).len()))
+        });
+        let Some(Some((classes, failed))) = look else { break };
+        stopped = Stopped {
+            restored: (classes - failed) as u32,
             failed: failed as u32,
-        }
-    });
-    stopped.unwrap_or_default()
+        };
+    }
+    stopped
 }
 
 /// Loaded classes that are wanted and may be changed. The references live in the current frame.
