@@ -178,6 +178,18 @@ impl Recorder {
             .count()
     }
 
+    /// Records of calls of methods that have no definition.
+    pub fn calls_of_nobody(&self) -> usize {
+        let is_defined = |record: &&JvmRecord| {
+            self.definitions
+                .iter()
+                .any(|dated| matches!(&dated.definition, Definition::Method { id, .. } if *id == record.value()))
+        };
+        let kinds = [JvmKind::Enter, JvmKind::Exit, JvmKind::Thrown];
+        let of_nobody = |kind| self.of_kind(kind).iter().filter(|record| !is_defined(record)).count();
+        kinds.into_iter().map(of_nobody).sum()
+    }
+
     /// The defined name of a class number.
     pub fn class_name(&self, number: u32) -> Option<&str> {
         self.definitions.iter().find_map(|dated| match &dated.definition {

@@ -41,6 +41,7 @@ fn the_first_call_is_recorded() {
         assert_eq!(recorder.count(JvmKind::Enter, "Probed.step"), 1200);
         assert_eq!(recorder.count(JvmKind::Thrown, "Probed.step"), 400);
         assert_eq!(recorder.count(JvmKind::Exit, "Late.once"), 12);
+        assert_eq!(recorder.calls_of_nobody(), 0, "JDK {}", jdk.name);
         subject.order("work 300");
         let complaints = subject.quit();
         assert_eq!(complaints, "", "JDK {}", jdk.name);
