@@ -288,7 +288,7 @@ fn arm(agent: &'static Agent, session: &Arc<Session>, jni: Jni, pause: bool) -> 
     if session.features.threads {
         session.threads.scan(agent.thread_context(session, jni), session.now());
     }
-    if session.features.threads || !session.matcher.is_empty_of_methods() {
+    if session.wants_any() {
         transform::probe_loaded(agent, session, jni, pause);
     }
     Ok(session.armed())

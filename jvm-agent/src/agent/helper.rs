@@ -70,7 +70,9 @@ fn find_or_define(jni: Jni) -> Option<jclass> {
 }
 
 fn is_bound(jni: Jni, class: jclass) -> bool {
-    [c"enter", c"exit", c"thrown"]
+    let with_id = [c"enter", c"exit", c"thrown"];
+    with_id
         .iter()
         .all(|name| jni.call_static_with_int(class, name, NO_METHOD))
+        && jni.call_static_with_null(class, c"parks")
 }

@@ -70,6 +70,33 @@ impl Jni {
         !self.clear_exception()
     }
 
+    /// Calls `static native void name(Object)` with null; false if it threw.
+    pub fn call_static_with_null(self, class: jclass, name: &CStr) -> bool {
+        let signature = c"(Ljava/lang/Object;)V";
+        let method = call!(self, GetStaticMethodID, class, name.as_ptr(), signature.as_ptr());
+        if self.clear_exception() || method.is_null() {
+            return false;
+        }
+        let arguments = [jvalue { l: ptr::null_mut() }];
+        call!(self, CallStaticVoidMethodA, class, method, arguments.as_ptr());
+        !self.clear_exception()
+    }
+
+    /// Loads a class of the boot loader without initialising it. `name` has dots.
+    pub fn load_boot_class(self, name: &CStr) -> Option<jclass> {
+        let class = self.find_class(c"java/lang/Class")?;
+        let signature = c"(Ljava/lang/String;ZLjava/lang/ClassLoader;)Ljava/lang/Class;";
+        let method = call!(self, GetStaticMethodID, class, c"forName".as_ptr(), signature.as_ptr());
+        if self.clear_exception() || method.is_null() {
+            return None;
+        }
+        let name = call!(self, NewStringUTF, name.as_ptr());
+        let name = self.unless_thrown(name)?;
+        let arguments = [jvalue { l: name }, jvalue { z: 0 }, jvalue { l: ptr::null_mut() }];
+        let loaded = call!(self, CallStaticObjectMethodA, class, method, arguments.as_ptr());
+        self.unless_thrown(loaded)
+    }
+
     /// `new Thread(group, name)`
     pub fn new_thread(self, group: jobject, name: &CStr) -> Option<jthread> {
         let class = self.find_class(c"java/lang/Thread")?;
@@ -92,13 +119,27 @@ impl Jni {
 
     /// A field of type long; none if there is no such field.
     pub fn long_field(self, class: jclass, name: &CStr) -> Option<jfieldID> {
-        let field = call!(self, GetFieldID, class, name.as_ptr(), c"J".as_ptr());
+        self.field(class, name, c"J")
+    }
+
+    /// A field of type `Object`; none if there is no such field.
+    pub fn object_field(self, class: jclass, name: &CStr) -> Option<jfieldID> {
+        self.field(class, name, c"Ljava/lang/Object;")
+    }
+
+    fn field(self, class: jclass, name: &CStr, signature: &CStr) -> Option<jfieldID> {
+        let field = call!(self, GetFieldID, class, name.as_ptr(), signature.as_ptr());
         (!self.clear_exception() && !field.is_null()).then_some(field)
     }
 
     /// The field's value. `field` is of the object's class.
     pub fn get_long(self, object: jobject, field: jfieldID) -> i64 {
         call!(self, GetLongField, object, field)
+    }
+
+    /// The field's value, a local reference or null. `field` is of the object's class.
+    pub fn get_object(self, object: jobject, field: jfieldID) -> jobject {
+        call!(self, GetObjectField, object, field)
     }
 
     /// Whether the thread is a virtual one.

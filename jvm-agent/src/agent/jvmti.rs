@@ -117,6 +117,12 @@ impl Jvmti {
         Ok(self.take_array(threads, count))
     }
 
+    /// The calling thread, a virtual one if it runs one; a local reference.
+    pub fn current_thread(self) -> Result<jthread, JvmtiError> {
+        let mut thread = ptr::null_mut();
+        call!(self, GetCurrentThread, &raw mut thread).map(|()| thread)
+    }
+
     /// The groups at the top (`system`), as local references of the calling thread.
     pub fn top_thread_groups(self) -> Result<Vec<jobject>, JvmtiError> {
         let (mut count, mut groups) = (0, ptr::null_mut());

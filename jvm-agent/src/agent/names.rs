@@ -14,7 +14,7 @@ pub struct Names {
 }
 
 impl Names {
-    /// The probe id of a method, from 1 ([`super::probe::RENAME`] is 0). `class` is an internal name.
+    /// The probe id of a method, from 1 (what is below is [`super::sites`]'s). `class` is an internal name.
     pub fn method(&self, class: &str, name: &str, descriptor: &str) -> u32 {
         number(&self.methods, format!("{class}.{name}{descriptor}"))
     }

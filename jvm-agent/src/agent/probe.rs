@@ -17,10 +17,7 @@ use plumb_trace::record::{JvmKind, JvmRecord};
 
 use super::arena::{Arena, DISARMED, GATE};
 use super::tls::{self, Cursor};
-use super::{clock, wake};
-
-/// Probe id of `Thread.setName`: no method, but a sign that a thread has another name.
-pub const RENAME: u32 = 0;
+use super::{clock, sites};
 
 /// Ticks that a thread waits after it found no free chunk, before it looks again (TSC: some 100 µs).
 const RETRY_TICKS: u64 = 1 << 18;
@@ -31,26 +28,30 @@ static NEXT_STREAM: AtomicU32 = AtomicU32::new(1);
 /// `PlumbProbe.enter(int)`
 #[unsafe(no_mangle)]
 pub extern "system" fn Java_java_lang_PlumbProbe_enter(_env: *mut JNIEnv, _class: jclass, id: jint) {
-    if id as u32 != RENAME {
+    if id > 0 {
         record(JvmRecord::pack(JvmKind::Enter, 0, id as u32));
+    } else {
+        sites::begin(id);
     }
 }
 
 /// `PlumbProbe.exit(int)`
 #[unsafe(no_mangle)]
 pub extern "system" fn Java_java_lang_PlumbProbe_exit(_env: *mut JNIEnv, _class: jclass, id: jint) {
-    match id as u32 {
-        RENAME => wake::renamed(),
-        id => record(JvmRecord::pack(JvmKind::Exit, 0, id)),
+    if id > 0 {
+        record(JvmRecord::pack(JvmKind::Exit, 0, id as u32));
+    } else {
+        sites::end(id);
     }
 }
 
 /// `PlumbProbe.thrown(int)`
 #[unsafe(no_mangle)]
 pub extern "system" fn Java_java_lang_PlumbProbe_thrown(_env: *mut JNIEnv, _class: jclass, id: jint) {
-    match id as u32 {
-        RENAME => wake::renamed(),
-        id => record(JvmRecord::pack(JvmKind::Thrown, 0, id)),
+    if id > 0 {
+        record(JvmRecord::pack(JvmKind::Thrown, 0, id as u32));
+    } else {
+        sites::end(id);
     }
 }
 

@@ -15,6 +15,7 @@ use super::clock;
 use super::definitions::Definitions;
 use super::headroom;
 use super::names::{dotted, lock, readable};
+use super::sites;
 use super::threads::Threads;
 use crate::protocol::{Armed, Config};
 
@@ -113,13 +114,13 @@ impl Session {
 
     /// Whether the class may get probes.
     pub fn wants(&self, class: &str) -> bool {
-        self.is_thread_class(class)
+        sites::is_site_class(self.features, class)
             || (self.matcher.class_may_match(class) && !lock(&self.changes).refused.contains(class))
     }
 
-    /// `java.lang.Thread`, while names of threads are recorded.
-    pub fn is_thread_class(&self, class: &str) -> bool {
-        self.features.threads && class == "java/lang/Thread"
+    /// Whether any class may get probes.
+    pub fn wants_any(&self) -> bool {
+        sites::classes(self.features).next().is_some() || !self.matcher.is_empty_of_methods()
     }
 
     /// The class got this many probed methods.
@@ -194,17 +195,10 @@ impl Session {
     /// What was armed so far.
     pub fn armed(&self) -> Armed {
         let changes = lock(&self.changes);
-        let classes = changes
-            .probed
-            .keys()
-            .filter(|class| !self.is_thread_class(class))
-            .count() as u32;
-        let methods = changes
-            .probed
-            .iter()
-            .filter(|(class, _)| !self.is_thread_class(class))
-            .map(|(_, methods)| methods)
-            .sum();
+        let of_rules = |class: &&String| self.matcher.class_may_match(class);
+        let classes = changes.probed.keys().filter(of_rules).count() as u32;
+        let methods = changes.probed.iter().filter(|(class, _)| of_rules(class));
+        let methods = methods.map(|(_, methods)| methods).sum();
         Armed {
             classes,
             methods,

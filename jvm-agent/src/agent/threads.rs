@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, OnceLock};
 
-use jvmti_bindings::sys::jni::{jfieldID, jthread};
+use jvmti_bindings::sys::jni::{jfieldID, jobject, jthread};
 use plumb_trace::definition::Definition;
 
 use super::definitions::Definitions;
@@ -18,6 +18,7 @@ use super::vmstructs::VmStructs;
 pub struct ThreadFields {
     tid: Option<Field>,
     eetop: Option<Field>,
+    park_blocker: Option<Field>,
     structs: Option<VmStructs>,
 }
 
@@ -39,10 +40,17 @@ impl ThreadFields {
         let found = ThreadFields {
             tid: field(c"tid"),
             eetop: field(c"eetop"),
+            park_blocker: class.and_then(|class| Some(Field(jni.object_field(class, c"parkBlocker")? as usize))),
             structs: VmStructs::find(in_libjvm),
         };
         jni.delete_local(class.unwrap_or(std::ptr::null_mut()));
         found
+    }
+
+    /// What the thread has said that it will park for, or null.
+    pub fn park_blocker(&self, jni: Jni, thread: jthread) -> jobject {
+        self.park_blocker
+            .map_or(std::ptr::null_mut(), |field| jni.get_object(thread, field.id()))
     }
 
     /// `Thread.threadId()`, 0 where unknown.

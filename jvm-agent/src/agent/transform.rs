@@ -12,10 +12,10 @@ use super::Agent;
 use super::jni::Jni;
 use super::jvmti::Jvmti;
 use super::names::internal_of;
-use super::probe::RENAME;
 use super::session::Session;
+use super::sites;
 use crate::protocol::Stopped;
-use crate::rewrite::{MethodInfo, Probes, Rewritten, rewrite};
+use crate::rewrite::{Choice, MethodInfo, Probes, Rewritten, Selector, rewrite};
 
 /// Classes that are retransformed at once: each batch stops the JVM for a moment.
 const BATCH: usize = 32;
@@ -29,8 +29,8 @@ pub fn with_probes(agent: &Agent, session: &Session, class: &str, bytes: &[u8]) 
     if !session.wants(class) {
         return None;
     }
-    let mut select = |class: &str, method: &MethodInfo<'_>| select(agent, session, class, method);
-    match rewrite(bytes, &Probes::PLUMB, &mut select) {
+    let mut chooser = Chooser { agent, session };
+    match rewrite(bytes, &Probes::PLUMB, &mut chooser) {
         Ok(Some(rewritten)) => note(session, class, rewritten),
         Ok(None) => None,
         Err(error) => {
@@ -40,23 +40,35 @@ pub fn with_probes(agent: &Agent, session: &Session, class: &str, bytes: &[u8]) 
     }
 }
 
-fn select(agent: &Agent, session: &Session, class: &str, method: &MethodInfo<'_>) -> Option<u32> {
-    let MethodInfo {
-        name,
-        descriptor,
-        code_len,
-        ..
-    } = *method;
-    if code_len == 0 {
-        return None;
+/// Which methods get which probes.
+struct Chooser<'a> {
+    agent: &'a Agent,
+    session: &'a Session,
+}
+
+impl Selector for Chooser<'_> {
+    fn select(&mut self, class: &str, method: &MethodInfo<'_>) -> Option<Choice> {
+        let Chooser { agent, session } = *self;
+        let MethodInfo {
+            name,
+            descriptor,
+            code_len,
+            ..
+        } = *method;
+        if code_len == 0 {
+            return None;
+        }
+        if let Some(choice) = sites::choice(session.features, class, name, descriptor) {
+            return Some(choice);
+        }
+        let action = session.matcher.method(class, name, descriptor, code_len as usize)?;
+        if action.idle {
+            return Some(sites::idle());
+        }
+        let id = agent.names.method(class, name, descriptor);
+        session.define_method(id, class, name, descriptor, action.unit.unwrap_or(""));
+        Some(id.into())
     }
-    if session.is_thread_class(class) {
-        return (name == "setName" && descriptor == "(Ljava/lang/String;)V").then_some(RENAME);
-    }
-    let action = session.matcher.method(class, name, descriptor, code_len as usize)?;
-    let id = agent.names.method(class, name, descriptor);
-    session.define_method(id, class, name, descriptor, action.unit.unwrap_or(""));
-    Some(id)
 }
 
 fn note(session: &Session, class: &str, rewritten: Rewritten) -> Option<Vec<u8>> {
@@ -79,13 +91,17 @@ pub fn probe_loaded(agent: &Agent, session: &Session, jni: Jni, pause: bool) {
         return;
     }
     jni.with_frame(|| {
+        // Classes of the JDK that no hook will show to us later, since it is off then.
+        for class in sites::classes(session.features) {
+            jni.load_boot_class(class);
+        }
         let classes = loaded(jvmti, jni, |class| session.wants(class));
         for (class, error) in retransform(jvmti, &classes, pause) {
             session.note_refused(&class, &error);
         }
     });
     if session.matcher.is_empty_of_methods() {
-        // Only java.lang.Thread was wanted, and that is done: spare the JVM the hook.
+        // Only classes of the JDK were wanted, and that is done: spare the JVM the hook.
         let _ = jvmti.set_event(JVMTI_EVENT_CLASS_FILE_LOAD_HOOK, false);
     }
 }

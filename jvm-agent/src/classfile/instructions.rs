@@ -5,7 +5,9 @@ use super::ClassError;
 /// The opcodes that plumb looks at, by their names in the JVM specification.
 pub mod op {
     #![expect(missing_docs, reason = "the JVM specification documents them")]
+    pub const ACONST_NULL: u8 = 1;
     pub const ICONST_0: u8 = 3;
+    pub const ALOAD_0: u8 = 42;
     pub const BIPUSH: u8 = 16;
     pub const SIPUSH: u8 = 17;
     pub const LDC_W: u8 = 19;

@@ -7,7 +7,7 @@ use crate::classfile::pool::{Additions, PoolFull};
 /// Java 8: every JVM that plumb attaches to takes it, and a class without code needs no newer one.
 const VERSION: [u8; 4] = [0, 0, 0, 52];
 
-/// Bytes of the class that `probes` names: final, with three `public static native` methods `(I)V`, nothing else.
+/// Bytes of the class that `probes` names: final, with its `public static native` methods, three `(I)V` and one `(Ljava/lang/Object;)V`, nothing else.
 /// None if a name is longer than a class file can hold (65,535 bytes).
 pub fn helper_class(probes: &Probes<'_>) -> Option<Vec<u8>> {
     build(probes).ok()
@@ -24,11 +24,13 @@ fn build(probes: &Probes<'_>) -> Result<Vec<u8>, PoolFull> {
     for name in [probes.enter, probes.exit, probes.thrown] {
         methods.extend([METHOD_FLAGS, pool.utf8(name)?, descriptor, 0]);
     }
+    let takes_object = pool.utf8("(Ljava/lang/Object;)V")?;
+    methods.extend([METHOD_FLAGS, pool.utf8(probes.object)?, takes_object, 0]);
     let mut bytes = vec![0xca, 0xfe, 0xba, 0xbe];
     bytes.extend_from_slice(&VERSION);
     bytes.extend_from_slice(&pool.pool_count().to_be_bytes());
     bytes.extend_from_slice(pool.bytes());
-    let (interfaces, fields, method_count, attributes) = (0, 0, 3, 0);
+    let (interfaces, fields, method_count, attributes) = (0, 0, 4, 0);
     let words = [CLASS_FLAGS, this, object, interfaces, fields, method_count]
         .into_iter()
         .chain(methods);

@@ -11,6 +11,8 @@
 //! handler: thrown(id)                    one handler, after all others, for whatever was not caught
 //!         athrow
 //! ```
+//! Where the selector asks for it ([`Begin::Object`]), a static method calls `object(first argument)` in place of `enter(id)`.
+//!
 //! In a constructor the probes begin after the call of `super(…)` or `this(…)`: before it, `this` is not an object that
 //! a handler may see, and an enter without a handler would be an enter without an end. So on every path out of a
 //! method that entered, exactly one of `exit` and `thrown` is called.
@@ -44,7 +46,7 @@ use plan::Plan;
 pub use reason::Reason;
 use snippets::{PoolRefs, Snippets};
 
-/// The three static methods of descriptor `(I)V` that probes call, with the probe's id.
+/// The static methods that probes call: three of descriptor `(I)V`, with the probe's id, and one that takes an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Probes<'a> {
     /// Internal name of the class that has them; visible to every probed class.
@@ -55,6 +57,36 @@ pub struct Probes<'a> {
     pub exit: &'a str,
     /// Called when an exception leaves a method.
     pub thrown: &'a str,
+    /// Of descriptor `(Ljava/lang/Object;)V`: called in place of `enter` where the selector says so.
+    pub object: &'a str,
+}
+
+/// How a method's begin is told.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Begin {
+    /// By `enter(id)`.
+    #[default]
+    Enter,
+    /// By `object(first argument)`; of a method that is not static or has no object as its first argument, by `object(null)`.
+    Object,
+}
+
+/// A method was chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Choice {
+    /// The id that its probes call with.
+    pub id: u32,
+    /// How its begin is told.
+    pub begin: Begin,
+}
+
+impl From<u32> for Choice {
+    fn from(id: u32) -> Choice {
+        Choice {
+            id,
+            begin: Begin::Enter,
+        }
+    }
 }
 
 impl Probes<'static> {
@@ -64,6 +96,7 @@ impl Probes<'static> {
         enter: "enter",
         exit: "exit",
         thrown: "thrown",
+        object: "parks",
     };
 }
 
@@ -83,12 +116,12 @@ pub struct MethodInfo<'a> {
 /// Says which methods get probes.
 pub trait Selector {
     /// The probe id for a method of `class` (internal name, as in `java/util/Map$Entry`), or none to leave it as it is.
-    fn select(&mut self, class: &str, method: &MethodInfo<'_>) -> Option<u32>;
+    fn select(&mut self, class: &str, method: &MethodInfo<'_>) -> Option<Choice>;
 }
 
 impl<F: FnMut(&str, &MethodInfo<'_>) -> Option<u32>> Selector for F {
-    fn select(&mut self, class: &str, method: &MethodInfo<'_>) -> Option<u32> {
-        self(class, method)
+    fn select(&mut self, class: &str, method: &MethodInfo<'_>) -> Option<Choice> {
+        self(class, method).map(Into::into)
     }
 }
 
@@ -149,8 +182,8 @@ pub fn rewrite(
             access: method.access,
             code_len,
         };
-        if let Some(id) = selector.select(&name, &info) {
-            job.probe(method, id);
+        if let Some(choice) = selector.select(&name, &info) {
+            job.probe(method, choice);
         }
     }
     Ok(job.finish())
@@ -214,13 +247,17 @@ impl<'a, 'v> Job<'a, 'v> {
         }
     }
 
-    fn probe(&mut self, method: &Method<'a>, id: u32) {
+    fn probe(&mut self, method: &Method<'a>, choice: Choice) {
         let (name, descriptor) = (method.name().into_owned(), method.descriptor().into_owned());
         let (mark, refs) = (self.additions.mark(), self.refs);
-        match self.try_probe(method, id) {
+        match self.try_probe(method, choice) {
             Ok(edit) => {
                 self.edits.push(edit);
-                self.probed.push(Probed { id, name, descriptor });
+                self.probed.push(Probed {
+                    id: choice.id,
+                    name,
+                    descriptor,
+                });
             }
             Err(reason) => {
                 self.additions.back_to(mark);
@@ -234,7 +271,7 @@ impl<'a, 'v> Job<'a, 'v> {
         }
     }
 
-    fn try_probe(&mut self, method: &Method<'a>, id: u32) -> Result<Edit, Reason> {
+    fn try_probe(&mut self, method: &Method<'a>, choice: Choice) -> Result<Edit, Reason> {
         let code = method.code.ok_or(match method.access & access::NATIVE {
             0 => Reason::Abstract,
             _ => Reason::Native,
@@ -246,7 +283,11 @@ impl<'a, 'v> Job<'a, 'v> {
             None => PoolRefs::add(&mut self.additions, &self.probes)?,
         };
         self.refs = Some(refs);
-        let snippets = Snippets::new(&mut self.additions, refs, id)?;
+        let mut snippets = Snippets::new(&mut self.additions, refs, choice.id)?;
+        if choice.begin == Begin::Object {
+            let has_object = method.access & access::STATIC != 0 && method.descriptor.starts_with(b"(L");
+            snippets.enter = snippets::object(&mut self.additions, &self.probes, has_object)?;
+        }
         Ok(Edit::of(&code, body.rebuild(&plan, &snippets)?))
     }
 

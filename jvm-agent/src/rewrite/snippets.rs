@@ -89,6 +89,15 @@ impl Snippets {
     }
 }
 
+/// The begin of a method that tells its first argument, or null.
+pub(super) fn object(pool: &mut Additions, probes: &Probes<'_>, has_object: bool) -> Result<Vec<u8>, PoolFull> {
+    let class = pool.class(probes.class)?;
+    let (name, descriptor) = (pool.utf8(probes.object)?, pool.utf8("(Ljava/lang/Object;)V")?);
+    let [high, low] = pool.method(class, name, descriptor)?.to_be_bytes();
+    let push = if has_object { op::ALOAD_0 } else { op::ACONST_NULL };
+    Ok(vec![push, op::INVOKESTATIC, high, low])
+}
+
 /// The shortest instruction that pushes `value`.
 fn push_int(pool: &mut Additions, value: i32) -> Result<Vec<u8>, PoolFull> {
     if let (-1..=5, Ok(small)) = (value, i8::try_from(value)) {

@@ -53,6 +53,63 @@ fn contended_monitors_waits_and_collections() {
 }
 
 #[test]
+fn parks_with_their_blockers_class() {
+    for jdk in jdks() {
+        let mut subject = Subject::start(&jdk, &[]);
+        let (session, mut recorder) = attached(&subject);
+        subject.order("park 20");
+        session.stop(TIMEOUT).expect("stops");
+        subject.order("park 5");
+        recorder.drain(false);
+        let parks = pairs(&recorder, JvmKind::Park, JvmKind::Unparked, "Contended");
+        assert_eq!(parks, 20, "JDK {}", jdk.name);
+        let condition = "java.util.concurrent.locks.AbstractQueuedSynchronizer$ConditionObject";
+        let takes = pairs(&recorder, JvmKind::Park, JvmKind::Unparked, condition);
+        assert!(takes >= 20, "{takes} on JDK {}", jdk.name);
+        subject.quit();
+    }
+}
+
+#[test]
+fn sleeps_where_they_are_no_native_methods() {
+    for jdk in jdks() {
+        let mut subject = Subject::start(&jdk, &[]);
+        let (_session, mut recorder) = attached(&subject);
+        subject.order("sleep 10");
+        recorder.drain(false);
+        let wanted = if jdk.name == "17" { 0 } else { 10 };
+        let (sleeps, slept) = (recorder.of_kind(JvmKind::Sleep), recorder.of_kind(JvmKind::Slept));
+        assert_eq!((sleeps.len(), slept.len()), (wanted, wanted), "JDK {}", jdk.name);
+    }
+}
+
+#[test]
+fn a_pools_worker_is_idle_between_its_jobs() {
+    for jdk in jdks() {
+        let mut subject = Subject::start(&jdk, &[]);
+        let (_session, mut recorder) = attached(&subject);
+        subject.order("pool 10");
+        recorder.drain(false);
+        let of_worker = |stream: &&Stream| stream.records().any(|record| record.kind() == Some(JvmKind::Idle));
+        let workers: Vec<&Stream> = recorder.streams.values().filter(of_worker).collect();
+        assert_eq!(workers.len(), 1, "JDK {}", jdk.name);
+        let of_kind = |kind| {
+            workers[0]
+                .records()
+                .filter(|record| record.kind() == Some(kind))
+                .count()
+        };
+        // The first job comes with the thread; nine more, and the end.
+        assert_eq!(
+            (of_kind(JvmKind::Idle), of_kind(JvmKind::Busy)),
+            (10, 10),
+            "JDK {}",
+            jdk.name
+        );
+    }
+}
+
+#[test]
 fn a_thread_that_is_renamed_has_its_new_name_soon() {
     for jdk in jdks() {
         let mut subject = Subject::start(&jdk, &[]);

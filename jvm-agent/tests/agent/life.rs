@@ -70,7 +70,10 @@ fn bytecodes_library() -> &'static Path {
 /// The bytecode that runs now, as another agent sees it.
 fn bytecodes(subject: &Subject) -> String {
     let file = tempfile::NamedTempFile::new().expect("a file");
-    let options = format!("{},Probed,Subject,java/lang/Thread", file.path().display());
+    let options = format!(
+        "{},Probed,Subject,java/lang/Thread,java/util/concurrent/locks/LockSupport",
+        file.path().display()
+    );
     let pid = subject.pid().to_string();
     let mut jcmd = Command::new("jcmd");
     jcmd.args([&pid, "JVMTI.agent_load"])

@@ -13,6 +13,7 @@ const PROBES: Probes<'_> = Probes {
     enter: "enter",
     exit: "exit",
     thrown: "thrown",
+    object: "object",
 };
 
 /// The last major version whose classes have no frames, so that the JVM infers types itself.

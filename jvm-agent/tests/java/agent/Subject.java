@@ -31,6 +31,9 @@ public class Subject {
             case "rename": return rename(count);
             case "load": return String.valueOf(Late.call(count));
             case "virtual": return virtual(count);
+            case "park": return park(count);
+            case "sleep": return sleep(count);
+            case "pool": return pool(count);
             case "spin": return spin(count);
             default: throw new IllegalArgumentException(command);
         }
@@ -134,6 +137,45 @@ public class Subject {
         for (int i = 0; i < 100; i++) threads.add((Thread) start.invoke(null, body));
         for (Thread thread : threads) thread.join();
         return "calls=" + count * 100;
+    }
+
+    /** Another thread parks `count` times: for a blocker, and, every second time, for the one that it has set itself. */
+    static String park(int count) throws Exception {
+        Thread thread = new Thread(() -> {
+            for (int i = 0; i < count; i++) java.util.concurrent.locks.LockSupport.parkNanos(LOCK, 100_000);
+        }, "parker");
+        thread.start();
+        thread.join();
+        java.util.concurrent.ArrayBlockingQueue<Integer> queue = new java.util.concurrent.ArrayBlockingQueue<>(1);
+        Thread taker = new Thread(() -> {
+            try { for (int i = 0; i < count; i++) sink += queue.take(); } catch (InterruptedException e) { throw new AssertionError(e); }
+        }, "taker");
+        taker.start();
+        for (int i = 0; i < count; i++) {
+            while (taker.getState() != Thread.State.WAITING) Thread.onSpinWait();
+            queue.put(i);
+            while (!queue.isEmpty()) Thread.onSpinWait();
+        }
+        taker.join();
+        return "parks=" + count;
+    }
+
+    /** The last one is ended by an interrupt. */
+    static String sleep(int count) throws Exception {
+        for (int i = 0; i < count; i++) {
+            if (i == count - 1) Thread.currentThread().interrupt();
+            try { Thread.sleep(1); } catch (InterruptedException expected) { sink++; }
+        }
+        return "sleeps=" + count;
+    }
+
+    /** A pool of one worker does `count` jobs. */
+    static String pool(int count) throws Exception {
+        java.util.concurrent.ExecutorService pool = java.util.concurrent.Executors.newFixedThreadPool(1);
+        for (int i = 0; i < count; i++) pool.submit(() -> { sink++; }).get();
+        pool.shutdown();
+        if (!pool.awaitTermination(10, java.util.concurrent.TimeUnit.SECONDS)) throw new AssertionError("a worker stays");
+        return "jobs=" + count;
     }
 
     /** Calls for ever, in `count` threads. */

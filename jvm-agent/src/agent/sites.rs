@@ -1,0 +1,157 @@
+//! Methods of the JDK whose calls are no calls but states of a thread, and the probe ids that tell so.
+//!
+//! | method | feature | what its probes tell |
+//! | --- | --- | --- |
+//! | `Thread.setName` | threads | the thread has another name |
+//! | `Thread.sleep` (where it is not native: since JDK 19) | sleeps | sleep, slept |
+//! | `LockSupport.park`, `parkNanos`, `parkUntil` | parks | park with the blocker's class, unparked |
+//! | `ThreadPoolExecutor.getTask`, `ForkJoinPool.awaitWork` | parks | idle, busy |
+//!
+//! All of them are loaded and probed at the session's begin, so that none needs the class-file hook.
+
+use std::ffi::CStr;
+
+use plumb_filters::matcher::JvmFeatures;
+use plumb_trace::record::{JvmKind, JvmRecord};
+
+use super::probe::record;
+use super::wake;
+use crate::rewrite::{Begin, Choice};
+
+const RENAME: i32 = 0;
+// -1 is nobody's (`helper`).
+const PARK: i32 = -2;
+const SLEEP: i32 = -3;
+const IDLE: i32 = -4;
+
+struct Site {
+    /// With dots, as the JVM's `Class.forName` wants it.
+    class: &'static CStr,
+    is_wanted: fn(JvmFeatures) -> bool,
+    methods: &'static [&'static str],
+    id: i32,
+}
+
+const SITES: [Site; 5] = [
+    Site {
+        class: c"java.lang.Thread",
+        is_wanted: |features| features.threads,
+        methods: &["setName"],
+        id: RENAME,
+    },
+    Site {
+        class: c"java.lang.Thread",
+        is_wanted: |features| features.sleeps,
+        methods: &["sleep"],
+        id: SLEEP,
+    },
+    Site {
+        class: c"java.util.concurrent.locks.LockSupport",
+        is_wanted: |features| features.parks,
+        methods: &["park", "parkNanos", "parkUntil"],
+        id: PARK,
+    },
+    Site {
+        class: c"java.util.concurrent.ThreadPoolExecutor",
+        is_wanted: |features| features.parks,
+        methods: &["getTask"],
+        id: IDLE,
+    },
+    Site {
+        class: c"java.util.concurrent.ForkJoinPool",
+        is_wanted: |features| features.parks,
+        methods: &["awaitWork"],
+        id: IDLE,
+    },
+];
+
+impl Site {
+    fn is_of(&self, class: &str) -> bool {
+        let bytes = self.class.to_bytes();
+        let same = |(one, other): (&u8, u8)| *one == other || (*one == b'.' && other == b'/');
+        bytes.len() == class.len() && bytes.iter().zip(class.bytes()).all(same)
+    }
+}
+
+/// The classes that get probes for these features, with dots; one may come twice.
+pub fn classes(features: JvmFeatures) -> impl Iterator<Item = &'static CStr> {
+    SITES
+        .iter()
+        .filter(move |site| (site.is_wanted)(features))
+        .map(|site| site.class)
+}
+
+/// Whether the class (internal name) is one of them.
+pub fn is_site_class(features: JvmFeatures, class: &str) -> bool {
+    SITES.iter().any(|site| (site.is_wanted)(features) && site.is_of(class))
+}
+
+/// The probes of a method that is one of these.
+pub fn choice(features: JvmFeatures, class: &str, method: &str, descriptor: &str) -> Option<Choice> {
+    let is_it = |site: &&Site| (site.is_wanted)(features) && site.is_of(class) && site.methods.contains(&method);
+    let site = SITES.iter().find(is_it)?;
+    match site.id {
+        RENAME if descriptor != "(Ljava/lang/String;)V" => None,
+        PARK => Some(Choice {
+            id: PARK.cast_unsigned(),
+            begin: Begin::Object,
+        }),
+        id => Some(id.cast_unsigned().into()),
+    }
+}
+
+/// The probes of a method in which a thread has nothing to do.
+pub fn idle() -> Choice {
+    IDLE.cast_unsigned().into()
+}
+
+/// Such a method begins.
+#[cold]
+pub fn begin(id: i32) {
+    match id {
+        SLEEP => record(JvmRecord::pack(JvmKind::Sleep, 0, 0)),
+        IDLE => record(JvmRecord::pack(JvmKind::Idle, 0, 0)),
+        // A rename counts at its end, a park begins in `parks`.
+        _ => {}
+    }
+}
+
+/// Such a method ends, one way or the other.
+#[cold]
+pub fn end(id: i32) {
+    match id {
+        RENAME => wake::renamed(),
+        PARK => record(JvmRecord::pack(JvmKind::Unparked, 0, 0)),
+        SLEEP => record(JvmRecord::pack(JvmKind::Slept, 0, 0)),
+        IDLE => record(JvmRecord::pack(JvmKind::Busy, 0, 0)),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn which_methods_tell_what() {
+        let parks = JvmFeatures {
+            parks: true,
+            ..JvmFeatures::default()
+        };
+        let park = choice(parks, "java/util/concurrent/locks/LockSupport", "parkNanos", "(J)V");
+        assert_eq!(
+            park.map(|choice| (choice.id, choice.begin)),
+            Some((PARK.cast_unsigned(), Begin::Object))
+        );
+        let task = choice(
+            parks,
+            "java/util/concurrent/ThreadPoolExecutor",
+            "getTask",
+            "()Ljava/lang/Runnable;",
+        );
+        assert_eq!(task, Some(idle()));
+        assert_eq!(choice(parks, "java/lang/Thread", "sleep", "(J)V"), None);
+        assert!(!is_site_class(parks, "java/lang/Thread") && !is_site_class(parks, "java/util/concurrent/ForkJoinPoo"));
+        assert_eq!(classes(JvmFeatures::default()).count(), 0);
+    }
+}
