@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::identity::as_user;
 use super::listener::accept_until;
-use super::place::{Place, open_directory};
+use super::place::{Place, open_tmp};
 use super::target::Target;
 use super::{AttachError, JvmSession, SessionConfig, hotspot};
 use crate::agent::{STATUS_CONNECT, STATUS_DETACHING, STATUS_JVM};
@@ -48,9 +48,7 @@ pub fn attach(pid: u32, options: &AttachOptions) -> Result<JvmSession, AttachErr
         options.agent_library.display()
     )))?;
     let Target { uid, gid, .. } = approach.target;
-    let explain = || AttachError::system(format!("/tmp of JVM {pid}"));
-    let place = Place::create(&approach.tmp_path, uid, gid).map_err(explain())?;
-    let listener = place.listen(uid, gid).map_err(explain())?;
+    let (place, listener) = as_user(uid, gid, || approach.listen())?;
     let socket = format!("socket={}", place.socket_path().display());
     let status = as_user(uid, gid, || {
         let path = approach.library_path(&options.agent_library, &library, &place)?;
@@ -91,7 +89,6 @@ pub fn detach(pid: u32) -> Result<bool, AttachError> {
 /// A JVM that can be asked to load a library.
 struct Approach {
     target: Target,
-    tmp_path: PathBuf,
     tmp: OwnedFd,
     timeout: Duration,
 }
@@ -102,14 +99,19 @@ impl Approach {
         if target.has_option("-XX:+DisableAttachMechanism") {
             return Err(AttachError::AttachDisabled(pid));
         }
-        let tmp_path = PathBuf::from(format!("/proc/{pid}/root/tmp"));
-        let tmp = open_directory(&tmp_path).map_err(AttachError::system(format!("/tmp of JVM {pid}")))?;
-        Ok(Approach {
-            target,
-            tmp_path,
-            tmp,
-            timeout,
-        })
+        let root = PathBuf::from(format!("/proc/{pid}/root"));
+        let tmp = open_tmp(&root).map_err(AttachError::system(format!("/tmp of JVM {pid}")))?;
+        Ok(Approach { target, tmp, timeout })
+    }
+
+    /// Where the agent will find us. Called as the JVM's user.
+    fn listen(&self) -> Result<(Place, UnixListener), AttachError> {
+        let make = || {
+            let place = Place::create(self.tmp.try_clone()?)?;
+            let listener = place.listen()?;
+            Ok((place, listener))
+        };
+        make().map_err(AttachError::system(format!("/tmp of JVM {}", self.target.pid)))
     }
 
     fn load(&self, library: &Path, options: &str) -> Result<i32, AttachError> {

@@ -7,7 +7,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::place::Place;
+use super::place::{Place, open_tmp};
 use super::{AttachError, JvmSession, SessionConfig};
 
 /// How long an agent that has connected may take to say who it is and to give its arena.
@@ -26,10 +26,10 @@ impl Listener {
     /// # Errors
     /// Nothing can be made in /tmp.
     pub fn bind(config: SessionConfig) -> Result<Listener, AttachError> {
-        let (uid, gid) = own_ids();
-        let place = Place::create(Path::new("/tmp"), uid, gid).map_err(AttachError::system("a directory in /tmp"))?;
+        let create = || Place::create(open_tmp(Path::new("/"))?);
+        let place = create().map_err(AttachError::system("a directory in /tmp"))?;
         let bind = || {
-            let listener = place.listen(uid, gid)?;
+            let listener = place.listen()?;
             listener.set_nonblocking(true)?;
             Ok(listener)
         };
@@ -103,10 +103,4 @@ fn wait_for(listener: &UnixListener, time: Duration) -> bool {
     let milliseconds = i32::try_from(time.as_millis()).unwrap_or(i32::MAX);
     // SAFETY: one element of ours.
     unsafe { libc::poll(&raw mut watched, 1, milliseconds) > 0 }
-}
-
-#[expect(unsafe_code, reason = "credentials have no safe form in std")]
-fn own_ids() -> (u32, u32) {
-    // SAFETY: reads our own credentials.
-    unsafe { (libc::geteuid(), libc::getegid()) }
 }

@@ -1,4 +1,6 @@
 //! A private directory in the target's own /tmp: where the agent finds the recorder's socket, and the library if the target cannot read ours.
+//!
+//! All of it is made as the target's user, never as root: in its own namespaces a user may have put anything in /tmp's place, and may mount over a name just made.
 
 #![allow(
     unsafe_code,
@@ -25,9 +27,8 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// Makes a directory with a random name in `tmp`, for this user alone.
-    pub fn create(tmp: &Path, uid: u32, gid: u32) -> io::Result<Place> {
-        let tmp = open_directory(tmp)?;
+    /// Makes a directory with a random name in `tmp`, for the calling thread's user alone.
+    pub fn create(tmp: OwnedFd) -> io::Result<Place> {
         let name = CString::new(format!(".plumb-{}", random_hex()?)).map_err(io::Error::other)?;
         // SAFETY: our descriptor and a C string.
         check(unsafe { libc::mkdirat(tmp.as_raw_fd(), name.as_ptr(), 0o700) })?;
@@ -35,10 +36,7 @@ impl Place {
         // SAFETY: as above; the descriptor is new and ours.
         let directory = unsafe { own(libc::openat(tmp.as_raw_fd(), name.as_ptr(), flags)) };
         let directory = directory.inspect_err(|_| remove(&tmp, &name, libc::AT_REMOVEDIR))?;
-        let place = Place { tmp, name, directory };
-        // SAFETY: our descriptor.
-        check(unsafe { libc::fchown(place.directory.as_raw_fd(), uid, gid) })?;
-        Ok(place)
+        Ok(Place { tmp, name, directory })
     }
 
     /// Where the target sees it.
@@ -56,21 +54,10 @@ impl Place {
         self.seen_from_inside().join("libplumb_agent.so")
     }
 
-    /// Listens on a socket that this user may connect to.
-    pub fn listen(&self, uid: u32, gid: u32) -> io::Result<UnixListener> {
+    /// Listens on a socket that the calling thread's user may connect to.
+    pub fn listen(&self) -> io::Result<UnixListener> {
         // Through the descriptor: the path cannot be changed under us, and it is short.
-        let listener = UnixListener::bind(format!("/proc/self/fd/{}/agent.sock", self.directory.as_raw_fd()))?;
-        // SAFETY: our descriptor and a C string.
-        check(unsafe {
-            libc::fchownat(
-                self.directory.as_raw_fd(),
-                SOCKET.as_ptr(),
-                uid,
-                gid,
-                libc::AT_SYMLINK_NOFOLLOW,
-            )
-        })?;
-        Ok(listener)
+        UnixListener::bind(format!("/proc/self/fd/{}/agent.sock", self.directory.as_raw_fd()))
     }
 
     /// Copies the library into the directory. Called as the target's user.
@@ -90,16 +77,34 @@ impl Drop for Place {
     }
 }
 
-/// A directory, as a descriptor that other calls are relative to.
-pub(super) fn open_directory(path: &Path) -> io::Result<OwnedFd> {
-    let path = CString::new(path.as_os_str().as_bytes()).map_err(io::Error::other)?;
+/// /tmp of the process whose root directory `root` is (`/proc/PID/root`), as a descriptor that other calls are relative to.
+///
+/// A link in its place leads where it leads for that process, never out of its root.
+pub(super) fn open_tmp(root: &Path) -> io::Result<OwnedFd> {
+    let flags = libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC;
+    let path = CString::new(root.as_os_str().as_bytes()).map_err(io::Error::other)?;
     // SAFETY: a C string; the new descriptor is ours.
-    unsafe {
-        own(libc::open(
-            path.as_ptr(),
-            libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC,
-        ))
+    let root = unsafe { own(libc::open(path.as_ptr(), flags))? };
+    // SAFETY: all zero is a valid `open_how`.
+    let mut how: libc::open_how = unsafe { std::mem::zeroed() };
+    how.flags = flags as u64;
+    how.resolve = libc::RESOLVE_IN_ROOT | libc::RESOLVE_NO_MAGICLINKS;
+    let (how, size) = (&raw const how, size_of::<libc::open_how>());
+    // SAFETY: our descriptor, a C string, and a structure of this size.
+    let opened = unsafe { libc::syscall(libc::SYS_openat2, root.as_raw_fd(), c"tmp".as_ptr(), how, size) };
+    if opened < 0 && io::Error::last_os_error().raw_os_error() == Some(libc::ENOSYS) {
+        // Before Linux 5.6: then no link at all.
+        // SAFETY: our descriptor and a C string; the new descriptor is ours.
+        return unsafe {
+            own(libc::openat(
+                root.as_raw_fd(),
+                c"tmp".as_ptr(),
+                flags | libc::O_NOFOLLOW,
+            ))
+        };
     }
+    // SAFETY: an error, or a new descriptor that is ours.
+    unsafe { own(opened as i32) }
 }
 
 /// Removes a file or directory of ours; what is not there (any more) is fine.
@@ -140,15 +145,32 @@ mod tests {
     #[test]
     fn a_place_can_be_connected_to_and_leaves_nothing() -> io::Result<()> {
         let home = tempfile::tempdir()?;
-        // SAFETY: reads our own credentials.
-        let (uid, gid) = unsafe { (libc::geteuid(), libc::getegid()) };
-        let place = Place::create(home.path(), uid, gid)?;
-        let _listener = place.listen(uid, gid)?;
-        let directory = home.path().join(std::ffi::OsStr::from_bytes(place.name.as_bytes()));
+        let tmp = home.path().join("tmp");
+        std::fs::create_dir(&tmp)?;
+        let place = Place::create(open_tmp(home.path())?)?;
+        let _listener = place.listen()?;
+        let directory = tmp.join(std::ffi::OsStr::from_bytes(place.name.as_bytes()));
         UnixStream::connect(directory.join("agent.sock"))?;
         place.copy_library(&File::open("/proc/self/exe")?)?;
         drop(place);
-        assert_eq!(std::fs::read_dir(home.path())?.count(), 0);
+        assert_eq!(std::fs::read_dir(tmp)?.count(), 0);
+        Ok(())
+    }
+
+    #[test]
+    fn a_link_in_the_place_of_tmp_does_not_lead_out_of_the_root() -> io::Result<()> {
+        let (root, outside) = (tempfile::tempdir()?, tempfile::tempdir_in("/var/tmp")?);
+        std::os::unix::fs::symlink(outside.path(), root.path().join("tmp"))?;
+        // Within the root there is no such directory, outside of it there is.
+        assert!(open_tmp(root.path()).is_err());
+        let inside = root
+            .path()
+            .join(outside.path().strip_prefix("/").map_err(io::Error::other)?);
+        std::fs::create_dir_all(&inside)?;
+        let place = Place::create(open_tmp(root.path())?)?;
+        assert_eq!(std::fs::read_dir(inside)?.count(), 1);
+        assert_eq!(std::fs::read_dir(outside.path())?.count(), 0);
+        drop(place);
         Ok(())
     }
 }
