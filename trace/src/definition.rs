@@ -126,6 +126,13 @@ definitions! {
         /// Why.
         reason: String,
     }
+    /// A virtual thread that has a name, at its start. Written by the agent.
+    VirtualThread = 8 {
+        /// The number that Thread.threadId() gives.
+        java_id: u64,
+        /// Its name.
+        name: String,
+    }
     /// A process, at the start or when first seen. Written by the recorder.
     Process = 20 {
         /// Process id in the initial namespace.

@@ -8,6 +8,7 @@
 use std::cell::Cell;
 use std::ffi::{CStr, c_char};
 use std::slice;
+use std::thread::LocalKey;
 
 use jvmti_bindings::mutf8;
 use jvmti_bindings::sys::jni::{JNIEnv, jboolean, jclass, jint, jlong, jobject, jthread};
@@ -24,7 +25,7 @@ use super::jni::Jni;
 use super::jvmti::Jvmti;
 use super::probe::record;
 use super::session::Session;
-use super::{Agent, control, transform};
+use super::{Agent, control, transform, virtual_threads};
 
 /// All callbacks; which of them are called is [`set_events`]'s business.
 pub fn callbacks() -> jvmtiEventCallbacks {
@@ -41,6 +42,7 @@ pub fn callbacks() -> jvmtiEventCallbacks {
     callbacks.MonitorWaited = Some(monitor_waited);
     callbacks.GarbageCollectionStart = Some(garbage_collection_start);
     callbacks.GarbageCollectionFinish = Some(garbage_collection_finish);
+    virtual_threads::add_callbacks(&mut callbacks);
     callbacks
 }
 
@@ -69,10 +71,13 @@ pub fn set_events(jvmti: Jvmti, features: JvmFeatures, on: bool) {
             JVMTI_EVENT_GARBAGE_COLLECTION_FINISH,
         ],
     );
+    if features.virtual_threads {
+        virtual_threads::set_events(jvmti, on);
+    }
 }
 
 /// Runs `body` with the agent and the calling thread's environment, behind the panic barrier.
-fn with_agent(env: *mut JNIEnv, body: impl FnOnce(&'static Agent, Jni)) {
+pub(super) fn with_agent(env: *mut JNIEnv, body: impl FnOnce(&'static Agent, Jni)) {
     guard((), || {
         // SAFETY: the JVM gave `env` to the calling thread for this callback, which `body` does not outlive.
         if let (Some(agent), Some(jni)) = (Agent::get(), unsafe { Jni::new(env) }) {
@@ -184,6 +189,21 @@ fn monitor_of(agent: &Agent, session: &Session, jni: Jni, object: jobject) -> Mo
     }
 }
 
+/// The monitor of a wait that ends now. A virtual thread may end it on another carrier than it began on.
+fn begun(
+    of_thread: &'static LocalKey<Cell<Option<Monitor>>>,
+    agent: &Agent,
+    jni: Jni,
+    thread: jthread,
+    object: jobject,
+) -> Option<Monitor> {
+    if !jni.is_virtual(thread) {
+        return of_thread.take();
+    }
+    let session = agent.session().filter(|session| session.sees(jni, thread))?;
+    Some(monitor_of(agent, &session, jni, object))
+}
+
 unsafe extern "system" fn monitor_contended_enter(
     _: *mut jvmtiEnv,
     env: *mut JNIEnv,
@@ -191,7 +211,7 @@ unsafe extern "system" fn monitor_contended_enter(
     object: jobject,
 ) {
     with_agent(env, |agent, jni| {
-        let Some(session) = agent.session().filter(|_| !jni.is_virtual(thread)) else {
+        let Some(session) = agent.session().filter(|session| session.sees(jni, thread)) else {
             return;
         };
         let monitor = monitor_of(agent, &session, jni, object);
@@ -204,13 +224,10 @@ unsafe extern "system" fn monitor_contended_entered(
     _: *mut jvmtiEnv,
     env: *mut JNIEnv,
     thread: jthread,
-    _object: jobject,
+    object: jobject,
 ) {
-    with_agent(env, |_, jni| {
-        if jni.is_virtual(thread) {
-            return;
-        }
-        if let Some(monitor) = ENTERING.take() {
+    with_agent(env, |agent, jni| {
+        if let Some(monitor) = begun(&ENTERING, agent, jni, thread, object) {
             record(JvmRecord::pack(JvmKind::MonitorEntered, monitor.class, monitor.hash));
         }
     });
@@ -224,7 +241,7 @@ unsafe extern "system" fn monitor_wait(
     _timeout: jlong,
 ) {
     with_agent(env, |agent, jni| {
-        let Some(session) = agent.session().filter(|_| !jni.is_virtual(thread)) else {
+        let Some(session) = agent.session().filter(|session| session.sees(jni, thread)) else {
             return;
         };
         let monitor = monitor_of(agent, &session, jni, object);
@@ -237,14 +254,11 @@ unsafe extern "system" fn monitor_waited(
     _: *mut jvmtiEnv,
     env: *mut JNIEnv,
     thread: jthread,
-    _object: jobject,
+    object: jobject,
     timed_out: jboolean,
 ) {
-    with_agent(env, |_, jni| {
-        if jni.is_virtual(thread) {
-            return;
-        }
-        if let Some(monitor) = WAITING.take() {
+    with_agent(env, |agent, jni| {
+        if let Some(monitor) = begun(&WAITING, agent, jni, thread, object) {
             record(JvmRecord::pack(
                 JvmKind::Waited,
                 u32::from(timed_out != 0),

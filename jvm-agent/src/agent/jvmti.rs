@@ -12,7 +12,7 @@ use jvmti_bindings::mutf8;
 use jvmti_bindings::sys::jni::{JNI_OK, JNIEnv, JavaVM, jboolean, jclass, jint, jobject, jthread};
 use jvmti_bindings::sys::jvmti::{
     JVMTI_DISABLE, JVMTI_ENABLE, JVMTI_VERSION_9, jvmtiCapabilities, jvmtiEnv, jvmtiError, jvmtiEvent,
-    jvmtiEventCallbacks, jvmtiThreadGroupInfo, jvmtiThreadInfo,
+    jvmtiEventCallbacks, jvmtiExtensionEventCallback, jvmtiExtensionEventInfo, jvmtiThreadGroupInfo, jvmtiThreadInfo,
 };
 
 /// A JVMTI environment. Valid for the JVM's life: plumb never disposes it.
@@ -90,10 +90,52 @@ impl Jvmti {
         call!(self, AddCapabilities, &raw const capabilities)
     }
 
+    /// Gives capabilities back.
+    pub fn relinquish_capabilities(self, capabilities: &jvmtiCapabilities) -> Result<(), JvmtiError> {
+        call!(self, RelinquishCapabilities, ptr::from_ref(capabilities))
+    }
+
+    /// Sets (and turns on) or takes away (and turns off) the function of HotSpot's own event of this name; false if the JVM has no such event.
+    pub fn set_extension_event(self, id: &CStr, callback: jvmtiExtensionEventCallback) -> bool {
+        let Some(index) = self.extension_event(id) else {
+            return false;
+        };
+        // A function alone is not enough: the event is turned on under its index, as others are under their numbers.
+        let turned_off = callback.is_some() || self.set_event(index as jvmtiEvent, false).is_ok();
+        let set = call!(self, SetExtensionEventCallback, index, callback).is_ok();
+        turned_off && set && (callback.is_none() || self.set_event(index as jvmtiEvent, true).is_ok())
+    }
+
+    fn extension_event(self, id: &CStr) -> Option<jint> {
+        let (mut count, mut infos) = (0, ptr::null_mut());
+        call!(self, GetExtensionEvents, &raw mut count, &raw mut infos).ok()?;
+        let mut found = None;
+        for info in self.take_array::<jvmtiExtensionEventInfo>(infos, count) {
+            // SAFETY: the JVM gives C strings.
+            if !info.id.is_null() && unsafe { CStr::from_ptr(info.id) } == id {
+                found = Some(info.extension_event_index);
+            }
+            self.free_extension_event(&info);
+        }
+        found
+    }
+
+    fn free_extension_event(self, info: &jvmtiExtensionEventInfo) {
+        if !info.params.is_null() {
+            // SAFETY: the JVM says that so many parameters are described there.
+            let params =
+                unsafe { std::slice::from_raw_parts(info.params, usize::try_from(info.param_count).unwrap_or(0)) };
+            params.iter().for_each(|param| self.free(param.name.cast()));
+        }
+        self.free(info.params.cast());
+        self.free(info.id.cast());
+        self.free(info.short_description.cast());
+    }
+
     /// Sets the functions that events call.
     pub fn set_callbacks(self, callbacks: &jvmtiEventCallbacks) -> Result<(), JvmtiError> {
-        // None of our events is younger than JDK 9: all JVMs know this prefix of the table.
-        let size = std::mem::offset_of!(jvmtiEventCallbacks, reserved85) as jint;
+        // A JVM that knows fewer events takes the begin of the table.
+        let size = size_of::<jvmtiEventCallbacks>() as jint;
         call!(self, SetEventCallbacks, ptr::from_ref(callbacks), size)
     }
 

@@ -3,7 +3,8 @@
 //! `Agent_OnLoad` (`-agentpath`) and `Agent_OnAttach` are the two ways in; both take `socket=PATH`, where the recorder listens. Without it the agent
 //! asks for its capabilities and sleeps: no event, no probe, no thread, until somebody attaches.
 //!
-//! What is absent: virtual threads. Their starts, ends and monitors are not recorded, and their method calls stand in the stream of the carrier that ran them.
+//! What virtual threads do stands in the stream of the carrier that runs them; which one that is, and their lives and monitors, is recorded only where
+//! the rules ask for it ([`virtual_threads`]), since it slows every hand-off between them.
 
 #![allow(unsafe_code, reason = "the JVM calls in here")]
 
@@ -26,6 +27,7 @@ mod sites;
 mod threads;
 mod tls;
 mod transform;
+mod virtual_threads;
 mod vmstructs;
 mod wake;
 

@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Mutex;
 use std::sync::atomic::Ordering;
 
+use jvmti_bindings::sys::jni::jthread;
 use plumb_filters::matcher::{JvmFeatures, Matcher};
 use plumb_trace::arena::Clock;
 use plumb_trace::definition::Definition;
@@ -14,6 +15,7 @@ use super::arena::{Arena, DISARMED, GATE};
 use super::clock;
 use super::definitions::Definitions;
 use super::headroom;
+use super::jni::Jni;
 use super::names::{dotted, lock, readable};
 use super::sites;
 use super::threads::Threads;
@@ -116,6 +118,11 @@ impl Session {
     pub fn wants(&self, class: &str) -> bool {
         sites::is_site_class(self.features, class)
             || (self.matcher.class_may_match(class) && !lock(&self.changes).refused.contains(class))
+    }
+
+    /// Whether what this thread does is recorded as its own.
+    pub fn sees(&self, jni: Jni, thread: jthread) -> bool {
+        self.features.virtual_threads || !jni.is_virtual(thread)
     }
 
     /// Whether any class may get probes.

@@ -1,6 +1,6 @@
 //! Java threads: their Linux thread ids, names, starts, ends and renames.
 //!
-//! Platform threads only: a virtual thread has no Linux thread of its own, and what it does stands with its carrier for now.
+//! Platform threads only: a virtual thread has no Linux thread of its own (see `virtual_threads`).
 
 use std::collections::HashMap;
 use std::sync::{Mutex, OnceLock};
@@ -54,7 +54,7 @@ impl ThreadFields {
     }
 
     /// `Thread.threadId()`, 0 where unknown.
-    fn java_id(&self, jni: Jni, thread: jthread) -> u64 {
+    pub fn java_id(&self, jni: Jni, thread: jthread) -> u64 {
         self.tid.map_or(0, |field| jni.get_long(thread, field.id()) as u64)
     }
 

@@ -1,11 +1,14 @@
-//! The JVM's own events: contended monitors, waits, collections, renames.
+//! The JVM's own events: contended monitors, waits, parks, sleeps, collections, renames, virtual threads.
+
+use std::collections::HashMap;
 
 use plumb_trace::definition::{Dated, Definition};
 use plumb_trace::record::{JvmKind, JvmRecord};
 
 use super::jvm::{Subject, jdks, wait_until};
 use super::recorder::{Recorder, Stream};
-use super::{TIMEOUT, attached};
+use super::{RULES, TIMEOUT, attached, options};
+use plumb_agent::client::attach;
 
 /// Monitors of a class of this name, begun by `begin` and ended by `end` in the same thread with the same hash.
 fn pairs(recorder: &Recorder, begin: JvmKind, end: JvmKind, class: &str) -> usize {
@@ -124,6 +127,61 @@ fn a_thread_that_is_renamed_has_its_new_name_soon() {
                 })
             });
         }
+    }
+}
+
+/// Has each thread's calls begin and end while it is mounted, whichever carrier that is; gives the calls by thread.
+fn calls_by_virtual_thread(recorder: &Recorder) -> HashMap<u64, usize> {
+    let mut calls = HashMap::new();
+    for stream in recorder.streams.values() {
+        let mut mounted = 0;
+        for record in stream.records() {
+            match record.kind() {
+                Some(JvmKind::Mount) => {
+                    assert_eq!(mounted, 0, "two at once");
+                    mounted = record.java_id();
+                }
+                Some(JvmKind::Unmount) => {
+                    assert_eq!(mounted, record.java_id(), "another one than was mounted");
+                    mounted = 0;
+                }
+                Some(JvmKind::Enter) if mounted != 0 => *calls.entry(mounted).or_default() += 1,
+                _ => {}
+            }
+        }
+    }
+    calls
+}
+
+#[test]
+fn virtual_threads_that_are_asked_for() {
+    for jdk in jdks().into_iter().filter(|jdk| jdk.name != "17") {
+        let mut subject = Subject::start(&jdk, &[]);
+        subject.order("virtual 2");
+        for _ in 0..2 {
+            let rules = format!("{RULES}\n[jvm]\nvirtual_threads = true\n");
+            let mut session = attach(subject.pid(), &options(&rules)).expect("attaches");
+            session.wait_until_armed(TIMEOUT).expect("is armed");
+            let mut recorder = Recorder::new(session.arena().expect("a descriptor"));
+            subject.order("virtual 20");
+            session.stop(TIMEOUT).expect("stops");
+            recorder.drain(false);
+            let count = |kind| recorder.of_kind(kind).len();
+            assert_eq!((count(JvmKind::VthreadStart), count(JvmKind::VthreadEnd)), (100, 100));
+            assert!(
+                count(JvmKind::Mount) > 2000,
+                "{} mounts: each sleeps twenty times",
+                count(JvmKind::Mount)
+            );
+            let calls = calls_by_virtual_thread(&recorder);
+            assert_eq!(calls.len(), 100);
+            assert!(
+                calls.values().all(|calls| *calls == 40),
+                "outer and step, twenty times: {calls:?}"
+            );
+            subject.order("virtual 2");
+        }
+        subject.quit();
     }
 }
 

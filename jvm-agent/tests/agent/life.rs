@@ -92,6 +92,7 @@ fn detach_gives_the_jvm_its_own_bytecode_back() {
     for jdk in jdks() {
         let mut subject = Subject::start(&jdk, &[]);
         subject.order("work 3");
+        subject.order("park 1");
         let before = bytecodes(&subject);
         assert!(before.contains("LProbed; step(I)J") && before.contains("Ljava/lang/Thread; setName"));
         for _ in 0..3 {
