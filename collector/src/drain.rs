@@ -234,7 +234,9 @@ impl Drain {
         // Twice, because a program may still have been running when it was detached.
         while quiet < 2 && Instant::now() < deadline {
             if self.parcel.is_none() {
-                self.parcel = self.free.recv_timeout(Duration::from_millis(100)).ok();
+                if !self.await_parcel() {
+                    break;
+                }
                 continue;
             }
             let (moved, whole) = self.fill(Pass::Last);
@@ -244,15 +246,30 @@ impl Drain {
                 std::thread::sleep(Duration::from_millis(1));
             }
         }
+        if quiet < 2 {
+            self.live
+                .note("the disk took too long: some of the last records were not written, nobody knows how many".into());
+        }
         self.finish_losses(deadline);
         let _ = self.writer.send(Message::Clock(clock::pair()));
         let _ = self.writer.send(Message::Finish);
     }
 
+    /// Waits a moment for an empty parcel. False when none will ever come, because nobody writes any more.
+    fn await_parcel(&mut self) -> bool {
+        let parcel = self.free.recv_timeout(Duration::from_millis(100));
+        let is_written = !matches!(parcel, Err(RecvTimeoutError::Disconnected));
+        self.parcel = parcel.ok();
+        is_written
+    }
+
     fn finish_losses(&mut self, deadline: Instant) {
         while self.parcel.as_ref().is_none_or(|parcel| parcel.space() == 0) && Instant::now() < deadline {
-            self.send();
-            self.parcel = self.free.recv_timeout(Duration::from_millis(100)).ok();
+            if self.parcel.is_some() && !self.send() {
+                std::thread::sleep(Duration::from_millis(1));
+            } else if !self.await_parcel() {
+                break;
+            }
         }
         if let (Some(rings), Some(parcel)) = (&mut self.rings, &mut self.parcel) {
             rings.drain_losses(parcel);
@@ -278,5 +295,23 @@ pub(crate) fn real_time() -> std::io::Result<()> {
         Ok(())
     } else {
         Err(std::io::Error::last_os_error())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+
+    #[test]
+    fn the_end_does_not_wait_for_a_writer_that_is_gone() {
+        let (live, (commands, orders)) = (Arc::new(Live::default()), mpsc::channel());
+        let (free, parcels) = mpsc::channel();
+        let (writer, messages) = mpsc::sync_channel(1);
+        drop((commands, free, messages));
+        let began = Instant::now();
+        Drain::new(None, Arc::clone(&live), orders, parcels, writer).run();
+        assert!(began.elapsed() < PATIENCE);
+        assert!(live.notes().iter().any(|note| note.contains("not written")));
     }
 }

@@ -15,6 +15,7 @@ pub mod clock;
 pub mod doctor;
 mod drain;
 mod error;
+pub mod flight;
 mod glob;
 mod kernel;
 mod live;
@@ -23,6 +24,7 @@ pub mod proc;
 mod recorder;
 mod shared_memory;
 mod snapshot;
+pub mod trigger;
 mod watch;
 mod writer;
 

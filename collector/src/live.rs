@@ -1,5 +1,6 @@
 //! Counters that can be read while a recording runs.
 
+use crate::flight::Saved;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -34,6 +35,7 @@ pub(crate) struct Live {
     pub bytes: AtomicU64,
     ended_early: Mutex<Option<String>>,
     notes: Mutex<Vec<String>>,
+    saved: Mutex<Vec<Saved>>,
 }
 
 /// Notes that are kept; a recording that has more to say repeats itself.
@@ -70,6 +72,16 @@ impl Live {
         if notes.len() < NOTES_MAX && !notes.contains(&note) {
             notes.push(note);
         }
+    }
+
+    /// A window was saved, or could not be.
+    pub fn saved(&self, saved: Saved) {
+        self.saved.lock().unwrap_or_else(PoisonError::into_inner).push(saved);
+    }
+
+    /// Windows since the last call.
+    pub fn take_saved(&self) -> Vec<Saved> {
+        std::mem::take(&mut self.saved.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub fn notes(&self) -> Vec<String> {

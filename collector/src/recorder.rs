@@ -2,11 +2,12 @@
 
 use crate::arena::{Arena, JvmSource};
 use crate::drain::{Command, Drain};
+use crate::flight::{Flight, Saved};
 use crate::kernel::{Attached, Kernel, KernelOptions, ProgramCost, Scope};
 use crate::live::{Counts, Live};
 use crate::parcel::{PARCEL_COUNT, Parcel};
 use crate::watch::Watch;
-use crate::writer::{Message, Reserve, Writer};
+use crate::writer::{Flying, Message, Place, Reserve, Writer};
 use crate::{CollectorError, clock, proc, snapshot};
 use plumb_trace::definition::{Dated, Definition};
 use plumb_trace::recording::{self, Group, Host, Jvm, MANIFEST_VERSION, Manifest, RecordingError, RuleSource};
@@ -35,6 +36,8 @@ pub struct Options {
     pub kernel: Option<KernelOptions>,
     /// Why there is no kernel side, for the manifest, where there is none.
     pub kernel_absent: Option<String>,
+    /// Keep the last of everything in memory instead of writing it; windows that are saved become recordings within `dir`.
+    pub flight: Option<Flight>,
 }
 
 /// What a recording came to.
@@ -50,6 +53,8 @@ pub struct Summary {
     pub cut_short: Option<String>,
     /// What the user should know.
     pub notes: Vec<String>,
+    /// Windows of a flight recorder that were saved since [`Recorder::take_saved`].
+    pub saved: Vec<Saved>,
 }
 
 /// A recording that runs. Dropping it without [`Recorder::stop`] ends it as a SIGKILL would, but for what is written still.
@@ -61,6 +66,7 @@ pub struct Recorder {
     commands: Sender<Command>,
     messages: SyncSender<Message>,
     watch: Watch,
+    is_flight: bool,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -81,10 +87,21 @@ impl Recorder {
 
     fn start_in(options: &Options, attached: Option<Attached>) -> Result<Recorder, CollectorError> {
         let dir = &options.dir;
-        let reserve = Reserve::take(dir).map_err(|error| write_error(dir, &error))?;
         let manifest = manifest(options);
-        manifest.write(dir).map_err(recording_error)?;
         let live = Arc::new(Live::default());
+        let place = match &options.flight {
+            Some(flight) => Place::Memory(Box::new(Flying::new(
+                flight.clone(),
+                dir,
+                manifest.clone(),
+                Arc::clone(&live),
+            ))),
+            None => {
+                let reserve = Reserve::take(dir).map_err(|error| write_error(dir, &error))?;
+                manifest.write(dir).map_err(recording_error)?;
+                Place::Disk(dir, reserve)
+            }
+        };
         let (free_parcels, parcels) = mpsc::channel();
         (0..PARCEL_COUNT).for_each(|_| drop(free_parcels.send(Parcel::new())));
         let (messages, inbox) = mpsc::sync_channel(QUEUE);
@@ -99,7 +116,7 @@ impl Recorder {
             None => (None, None, None, None),
         };
         let cpus = rings.as_ref().map_or(0, crate::kernel::Rings::len) as u32;
-        let writer = Writer::new(dir, cpus, named, Arc::clone(&live), free_parcels, reserve);
+        let writer = Writer::new(place, cpus, named, Arc::clone(&live), free_parcels);
         let drain = Drain::new(rings, Arc::clone(&live), orders, parcels, messages.clone());
         let threads = vec![
             spawn("plumb-writer", move || writer.run(&inbox))?,
@@ -108,6 +125,7 @@ impl Recorder {
         let watch = Watch::start(manifest.host.cpus, cgroups, messages.clone(), Arc::clone(&live))?;
         let mut recorder = Recorder {
             watch,
+            is_flight: options.flight.is_some(),
             manifest,
             dir: dir.clone(),
             live,
@@ -175,7 +193,7 @@ impl Recorder {
         if !self.manifest.targets.contains(&pid) {
             self.manifest.targets.push(pid);
         }
-        self.manifest.write(&self.dir).map_err(recording_error)
+        self.write_manifest()
     }
 
     /// Drains the arena of a JVM from now on, until the JVM or the recording ends.
@@ -205,7 +223,26 @@ impl Recorder {
             clock,
         });
         let _ = self.commands.send(Command::Arena(Box::new(arena)));
+        self.write_manifest()
+    }
+
+    /// Writes the manifest, or keeps it for the windows that will be saved.
+    fn write_manifest(&self) -> Result<(), CollectorError> {
+        if self.is_flight {
+            let _ = self.messages.send(Message::Manifest(Box::new(self.manifest.clone())));
+            return Ok(());
+        }
         self.manifest.write(&self.dir).map_err(recording_error)
+    }
+
+    /// Has a flight recorder save what there is now; `reason` is told with it. Other recorders do nothing.
+    pub fn save(&self, reason: &str) {
+        let _ = self.messages.send(Message::Save(reason.to_owned()));
+    }
+
+    /// Windows of a flight recorder that were saved, or could not be, since the last call.
+    pub fn take_saved(&self) -> Vec<Saved> {
+        self.live.take_saved()
     }
 
     /// What was stored and lost so far.
@@ -265,8 +302,14 @@ impl Recorder {
             .live
             .ended_early()
             .map(|reason| reason.lines().next().unwrap_or_default().to_owned());
-        self.manifest.write(&self.dir).map_err(recording_error)?;
+        if self.is_flight {
+            // Where nothing was saved there is nothing.
+            let _ = std::fs::remove_dir(&self.dir);
+        } else {
+            self.manifest.write(&self.dir).map_err(recording_error)?;
+        }
         Ok(Summary {
+            saved: self.live.take_saved(),
             counts: self.live.counts(),
             duration_ns: ended_ns.saturating_sub(self.manifest.started_ns),
             cut_short: self.manifest.cut_short,

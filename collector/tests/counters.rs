@@ -8,6 +8,10 @@ use plumb_trace::definition::Definition;
 use plumb_trace::recording::{CounterSample, FileKind, Payload};
 use std::path::Path;
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
+
+/// Held by tests in which CPUs are counted, and the one in which a CPU goes.
+static CPUS: Mutex<()> = Mutex::new(());
 
 /// Starts to record without the kernel's events: counters need no rights.
 fn start(dir: &Path) -> Recorder {
@@ -70,6 +74,7 @@ fn a_quota_s_throttling_is_counted() {
 
 #[test]
 fn each_cpu_s_stolen_time_and_presence_are_sampled_from_the_first_moment_to_the_last() {
+    let _all_there = CPUS.lock().unwrap_or_else(PoisonError::into_inner);
     let (_base, dir) = common::place();
     start(&dir).stop().expect("a recording");
     let cpus = std::fs::read_to_string("/proc/stat").expect("/proc/stat");
@@ -122,6 +127,7 @@ fn a_cpu_that_goes_and_comes_again_is_told() {
     if !common::kernel_works(NAME) {
         return;
     }
+    let _mine = CPUS.lock().unwrap_or_else(PoisonError::into_inner);
     let (_base, dir) = common::place();
     let recorder = common::start(&dir, None);
     let has_note = |text: &str| recorder.notes().iter().any(|note| note.contains(text));

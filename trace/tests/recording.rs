@@ -3,7 +3,7 @@
 use plumb_trace::arena::Clock;
 use plumb_trace::definition::{Dated, Definition};
 use plumb_trace::record::{JvmKind, JvmRecord, KERNEL_RECORD_BYTES, KernelKind, KernelRecord};
-use plumb_trace::recording::segment::{HEADER_BYTES, LOST_UNKNOWN, decode, encode};
+use plumb_trace::recording::segment::{HEADER_BYTES, LOST_UNKNOWN, decode, encode, renumber};
 use plumb_trace::recording::{
     ClockPair, Content, CounterSample, FileKind, Host, Manifest, Payload, Recording, RecordingError, SegmentHeader,
 };
@@ -80,6 +80,20 @@ fn any_kernel_record() -> impl Strategy<Value = KernelRecord> {
         }
     });
     prop_oneof![likely, any]
+}
+
+#[test]
+fn a_segment_can_be_renumbered() {
+    let header = SegmentHeader {
+        sequence: 77,
+        ..SegmentHeader::new(Clock::Monotonic, 3)
+    };
+    let mut bytes = encode(&header, &definitions()).expect("short enough");
+    renumber(&mut bytes, 2).expect("a segment");
+    let segment = decode(&bytes).expect("a segment");
+    assert_eq!((segment.header.sequence, segment.header.stream, segment.payload), (2, 3, definitions()));
+    bytes[20] ^= 1;
+    assert!(renumber(&mut bytes, 0).is_err() && renumber(&mut bytes[..60], 0).is_err());
 }
 
 proptest! {

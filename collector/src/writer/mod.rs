@@ -5,29 +5,32 @@
 //! room for the last losses and the manifest.
 
 mod chain;
+mod flying;
+mod jvm;
 mod processes;
 mod reserve;
 mod stream;
 
+use crate::clock;
 use crate::kernel::NamedThreads;
 use crate::live::Live;
 use crate::parcel::{Item, Kind, Parcel, Source};
-use crate::{clock, proc};
 use chain::{Chain, Missing};
+pub(crate) use flying::Flying;
+use jvm::Jvm;
 use plumb_trace::arena::Clock;
 use plumb_trace::definition::{Dated, Definition};
 use plumb_trace::record::{JVM_RECORD_BYTES, JvmRecord, KERNEL_RECORD_BYTES, KernelRecord};
-use plumb_trace::recording::{ClockPair, CounterSample, FileKind, Payload, SegmentHeader};
+use plumb_trace::recording::{ClockPair, CounterSample, FileKind, Manifest, Payload, SegmentHeader};
 use processes::Newcomers;
 pub(crate) use processes::describe;
 pub(crate) use reserve::Reserve;
-use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
-use stream::{Flushed, Stream, StreamFile};
+use stream::{Flushed, Sink, Stream, StreamFile};
 
 /// Records of a segment, at most and where there is much to say.
 const RECORDS: usize = 16_384;
@@ -58,27 +61,31 @@ pub(crate) enum Message {
     },
     /// A definition of the recorder.
     Define(Dated),
+    /// Targets and JVMs have changed (for flight recorders).
+    Manifest(Box<Manifest>),
+    /// Somebody asks a flight recorder for what there is, and says why.
+    Save(String),
     /// Nothing more comes.
     Finish,
 }
 
-struct Jvm {
-    pid: u32,
-    ns_pid: u32,
-    file: StreamFile,
-    clock: Clock,
-    /// Thread streams, and stream 0: records that found no slot.
-    streams: HashMap<u32, Stream>,
-    definitions: Stream,
+/// Where a recording goes.
+pub(crate) enum Place<'a> {
+    /// Into a directory.
+    Disk(&'a Path, Reserve),
+    /// Into a flight recorder's window.
+    Memory(Box<Flying>),
 }
 
 /// The writer and all that is not on the disk yet.
 pub(crate) struct Writer {
-    dir: PathBuf,
+    sink: Sink,
     live: Arc<Live>,
     /// Parcels go back through here.
     free: Sender<Parcel>,
-    reserve: Reserve,
+    /// Space for the end; a flight recorder needs none.
+    reserve: Option<Reserve>,
+    flying: Option<Flying>,
     cpus: Vec<(StreamFile, Stream)>,
     chains: Vec<Chain>,
     missing: Missing,
@@ -94,15 +101,19 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
+    /// A writer of files in `place`, or of a flight recorder's window.
     pub fn new(
-        dir: &Path,
+        place: Place<'_>,
         cpus: u32,
         named: Option<NamedThreads>,
         live: Arc<Live>,
         free: Sender<Parcel>,
-        reserve: Reserve,
     ) -> Writer {
-        let file = |kind: FileKind| StreamFile::new(dir.join(kind.file_name()));
+        let (sink, reserve, flying) = match place {
+            Place::Disk(dir, reserve) => (Sink::Disk(dir.to_owned()), Some(reserve), None),
+            Place::Memory(flying) => (Sink::Memory(flying.sink()), None, Some(*flying)),
+        };
+        let file = |kind: FileKind| StreamFile::new(kind, &sink);
         let cpu = |cpu| {
             let header = SegmentHeader::new(Clock::Monotonic, cpu);
             (
@@ -126,10 +137,11 @@ impl Writer {
             ),
             named,
             jvms: Vec::new(),
-            dir: dir.to_owned(),
+            sink,
             live,
             free,
             reserve,
+            flying,
             newcomers: Newcomers::default(),
             pending: 0,
             swept: Instant::now(),
@@ -156,6 +168,9 @@ impl Writer {
         match message {
             Message::Parcel(parcel) => self.unpack(parcel, now),
             Message::Clock(pair) => {
+                if let Some(flying) = &mut self.flying {
+                    flying.watcher.clock(&pair);
+                }
                 if let Payload::Clock(pairs) = &mut self.clock.1.payload {
                     pairs.push(pair);
                 }
@@ -173,19 +188,18 @@ impl Writer {
                 ns_pid,
                 start_ticks,
                 clock,
-            } => self.jvms.push(self.new_jvm((pid, ns_pid), start_ticks, clock)),
+            } => self.jvms.push(Jvm::new((pid, ns_pid), start_ticks, clock, &self.sink)),
+            Message::Manifest(manifest) => {
+                if let Some(flying) = &mut self.flying {
+                    flying.set_manifest(*manifest);
+                }
+            }
+            Message::Save(reason) => {
+                if let Some(flying) = &mut self.flying {
+                    flying.ask(reason);
+                }
+            }
             Message::Finish => {}
-        }
-    }
-
-    fn new_jvm(&self, (pid, ns_pid): (u32, u32), start_ticks: u64, clock: Clock) -> Jvm {
-        Jvm {
-            pid,
-            ns_pid,
-            file: StreamFile::new(self.dir.join(FileKind::Jvm { pid, start_ticks }.file_name())),
-            clock,
-            streams: HashMap::new(),
-            definitions: Stream::new(SegmentHeader::new(clock, 0), Payload::Definitions(Vec::new())),
         }
     }
 
@@ -226,6 +240,9 @@ impl Writer {
                 if let Some(named) = &mut self.named {
                     named.see(&record);
                 }
+                if let Some(flying) = &mut self.flying {
+                    flying.watcher.see(&record);
+                }
                 chain.see(&record, &mut self.missing);
                 records.push(record);
             }
@@ -250,7 +267,8 @@ impl Writer {
     fn jvm_item(&mut self, number: usize, item: &Item, bytes: &[u8], now: Instant) {
         let Some(jvm) = self.jvms.get_mut(number) else { return };
         if item.kind == Kind::Definition {
-            jvm.definition(bytes, self.named.as_mut(), &self.live, now);
+            let watcher = self.flying.as_mut().map(|flying| (number, &mut flying.watcher));
+            jvm.definition(bytes, self.named.as_mut(), watcher, &self.live, now);
             return;
         }
         let header = SegmentHeader::new(jvm.clock, item.stream);
@@ -270,13 +288,16 @@ impl Writer {
             stream.lose(item.lost_before, now);
         }
         if let Payload::Jvm(records) = &mut stream.payload {
-            records.extend(
-                bytes
-                    .as_chunks::<JVM_RECORD_BYTES>()
-                    .0
-                    .iter()
-                    .map(JvmRecord::from_bytes),
-            );
+            let chunks = bytes.as_chunks::<JVM_RECORD_BYTES>().0;
+            let new = records.len();
+            records.extend(chunks.iter().map(JvmRecord::from_bytes));
+            if let Some(flying) = &mut self.flying {
+                let watcher = &mut flying.watcher;
+                watcher.see_jvm(number, item.stream, item.tid, jvm.clock, &records[new..]);
+                if item.kind == Kind::End {
+                    watcher.end_stream(number, item.stream);
+                }
+            }
         }
         stream.touched(now);
         if stream.payload.len() >= RECORDS || item.kind == Kind::End {
@@ -293,8 +314,13 @@ impl Writer {
         let Payload::Definitions(definitions) = &mut stream.payload else {
             return;
         };
-        if let (Some(named), Definition::Thread { tid, comm, .. }) = (&mut self.named, &dated.definition) {
-            named.comm(*tid, comm);
+        if let Definition::Thread { tid, comm, .. } = &dated.definition {
+            if let Some(named) = &mut self.named {
+                named.comm(*tid, comm);
+            }
+            if let Some(flying) = &mut self.flying {
+                flying.watcher.comm(*tid, comm);
+            }
         }
         definitions.push(dated);
         stream.touched(now);
@@ -321,6 +347,19 @@ impl Writer {
                 .is_some_and(|since| all || now.duration_since(since) >= AGE)
         });
         self.swept = now;
+        if self.flying.as_mut().is_some_and(Flying::look) {
+            self.flush(|_| true);
+            self.save();
+        }
+        if let Some(flying) = &mut self.flying {
+            flying.forget_jvms(&self.jvms);
+        }
+    }
+
+    fn save(&mut self) {
+        if let Some(flying) = &mut self.flying {
+            flying.save(&self.jvms);
+        }
     }
 
     fn flush(&mut self, wanted: impl Fn(&Stream) -> bool) {
@@ -375,48 +414,17 @@ impl Writer {
         if let Some(note) = self.named.as_ref().and_then(NamedThreads::note) {
             self.live.note(note.to_owned());
         }
-        self.reserve.give_back();
+        if let Some(reserve) = &self.reserve {
+            reserve.give_back();
+        }
         self.flush(|_| true);
+        self.save();
+        if let Some(flying) = &mut self.flying {
+            flying.finish();
+        }
         if self.live.ended_early().is_some() {
             // What failed just now became losses: they fit into the reserve.
             self.flush(Stream::has_loss);
-        }
-    }
-}
-
-impl Jvm {
-    fn definition(&mut self, bytes: &[u8], named: Option<&mut NamedThreads>, live: &Live, now: Instant) {
-        let decoded = Dated::decode(bytes);
-        if let (Some(named), Ok(Some(dated))) = (named, &decoded) {
-            self.name(named, &dated.definition);
-        }
-        match (decoded, &mut self.definitions.payload) {
-            (Ok(Some(dated)), Payload::Definitions(definitions)) => {
-                definitions.push(dated);
-                self.definitions.touched(now);
-            }
-            (Ok(None), _) => {}
-            _ => live.note("a JVM sent a definition that cannot be read; it was left out".into()),
-        }
-        if self.definitions.payload.len() >= DEFINITIONS {
-            let flushed = self.definitions.flush(&mut self.file, time_of(self.clock));
-            count(live, flushed, &AtomicU64::new(0), &live.definitions_unwritten);
-        }
-    }
-}
-
-impl Jvm {
-    /// The JVM knows a thread's whole name, the kernel a part of it.
-    fn name(&self, named: &mut NamedThreads, definition: &Definition) {
-        if let Definition::JavaThread { tid, name, .. } | Definition::JavaThreadName { tid, name } = definition {
-            let tid = if self.pid == self.ns_pid {
-                Some(*tid)
-            } else {
-                proc::tid_of_ns(self.pid, *tid)
-            };
-            if let Some(tid) = tid.filter(|tid| *tid != 0) {
-                named.name(tid, name);
-            }
         }
     }
 }
@@ -457,7 +465,7 @@ mod tests {
         let dir = tempfile::tempdir()?;
         let (free, parcels) = std::sync::mpsc::channel();
         let reserve = Reserve::take(dir.path())?;
-        let mut writer = Writer::new(dir.path(), 1, None, Arc::default(), free, reserve);
+        let mut writer = Writer::new(Place::Disk(dir.path(), reserve), 1, None, Arc::default(), free);
         let mut parcel = Parcel::new();
         let room = (parcel.bytes.capacity(), parcel.items.capacity());
         parcel.close_item(0, Item::new(Source::Cpu(0), Kind::Records, 0, 0, 3));

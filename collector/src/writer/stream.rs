@@ -1,27 +1,54 @@
 //! A stream on its way into segments, and the file that takes them.
 
+use crate::clock;
+use crate::flight::Kept;
 use plumb_trace::recording::segment::{LOST_UNKNOWN, encode};
-use plumb_trace::recording::{Payload, RecordingError, SegmentHeader, SegmentWriter};
+use plumb_trace::recording::{FileKind, Payload, RecordingError, SegmentHeader, SegmentWriter};
 use std::path::PathBuf;
+use std::sync::mpsc::Sender;
 use std::time::Instant;
 
-/// A segment file, made when its first segment comes.
+/// Where the segments of a recording go.
+#[derive(Clone, Debug)]
+pub(super) enum Sink {
+    /// Files of this directory.
+    Disk(PathBuf),
+    /// The window of a flight recorder.
+    Memory(Sender<Kept>),
+}
+
+/// A segment file, made when its first segment comes, or what stands for it in memory.
 #[derive(Debug)]
 pub(super) struct StreamFile {
-    path: PathBuf,
+    kind: FileKind,
+    sink: Sink,
     writer: Option<SegmentWriter>,
 }
 
 impl StreamFile {
-    pub fn new(path: PathBuf) -> StreamFile {
-        StreamFile { path, writer: None }
+    pub fn new(kind: FileKind, sink: &Sink) -> StreamFile {
+        StreamFile {
+            kind,
+            sink: sink.clone(),
+            writer: None,
+        }
     }
 
-    fn append(&mut self, segment: &[u8]) -> Result<(), RecordingError> {
-        if self.writer.is_none() {
-            self.writer = Some(SegmentWriter::create(&self.path)?);
+    /// Takes a segment, of this payload. Returns its length, bytes.
+    fn append(&mut self, segment: Vec<u8>, payload: &Payload) -> Result<u64, RecordingError> {
+        let bytes = segment.len() as u64;
+        match (&self.sink, &mut self.writer) {
+            (Sink::Memory(window), _) => {
+                // The window is there as long as the writer is.
+                let _ = window.send(Kept::new(self.kind, segment, payload, clock::monotonic_ns()));
+                Ok(bytes)
+            }
+            (Sink::Disk(_), Some(writer)) => writer.append(&segment).map(|()| bytes),
+            (Sink::Disk(dir), none) => {
+                let writer = none.insert(SegmentWriter::create(&dir.join(self.kind.file_name()))?);
+                writer.append(&segment).map(|()| bytes)
+            }
         }
-        self.writer.as_mut().map_or(Ok(()), |writer| writer.append(segment))
     }
 }
 
@@ -100,7 +127,7 @@ impl Stream {
             ..self.header
         };
         let written = match encode(&header, &payload) {
-            Ok(segment) => file.append(&segment).map(|()| segment.len() as u64),
+            Ok(segment) => file.append(segment, &payload),
             // Cannot be: streams are flushed long before a segment is too long. If it is, the records are lost, and counted.
             Err(_) => Ok(0),
         };

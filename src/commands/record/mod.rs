@@ -1,6 +1,7 @@
 //! `plumb record`.
 
 mod agents;
+mod flight;
 mod plan;
 mod progress;
 mod subject;
@@ -16,8 +17,9 @@ pub use agents::with_remedy;
 use agents::Agents;
 use anyhow::{Result, anyhow};
 use clap::ArgGroup;
+use flight::SaveSignal;
 use plan::Plan;
-use plumb_collector::{Recorder, Summary};
+use plumb_collector::{Recorder, Summary, flight::Keep};
 use progress::Progress;
 use std::{
     path::PathBuf,
@@ -54,6 +56,9 @@ pub struct Arguments {
     /// Leave the merging to a later `plumb merge`
     #[arg(long)]
     no_merge: bool,
+    /// Write nothing but keep the last SIZE (as in 64M) or TIME (as in 30s) in memory; a trigger of the rules, SIGUSR1 or the end saves it
+    #[arg(long, value_name = "SIZE|TIME", value_parser = flight::parse_keep)]
+    flight: Option<Keep>,
     /// The command to start, with its arguments; a JVM in it gets the agent at its start
     #[arg(last = true, value_name = "CMD")]
     command: Vec<String>,
@@ -72,6 +77,7 @@ Examples:
   plumb record -- java -jar shop.jar                        a JVM from its start to its end
   plumb record --all -d 10s -o host                         who had the CPUs of this machine
   plumb record --no-merge -f jvm --pid 4711 -o there        record here, merge elsewhere
+  plumb record --flight 30s -f shop.toml --pid 4711         a flight recorder: what a [[trigger]] of shop.toml sets off is saved
 
 What may go wrong: `plumb doctor` tells what this machine allows; `plumb rules check` what rules would match.";
 
@@ -87,19 +93,28 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let (subject, agents) = match begin(arguments, &plan, &mut recorder) {
         Ok(begun) => begun,
         Err(error) => {
-            // Nothing was recorded: what lies there is only what we have made ourselves.
-            drop(recorder);
+            // Nothing was recorded: what lies there is only what we have made ourselves. Stopped, not dropped, so that nobody writes there any more.
+            let _ = recorder.stop();
             let _ = std::fs::remove_dir_all(&plan.options.dir);
             return Err(error);
         }
     };
-    eprintln!(
-        "recording {} into {}; Ctrl-C ends it and keeps everything",
-        subject.shown(),
-        plan.options.dir.display()
-    );
-    let summary = follow(arguments, recorder, subject, agents, &stop)?;
+    eprintln!("{}", announcement(&plan, &subject));
+    let save = plan.options.flight.as_ref().map(|_| SaveSignal::catch()).transpose()?;
+    let summary = follow(arguments, recorder, subject, agents, &stop, save.as_ref())?;
     finish(&plan, &summary)
+}
+
+fn announcement(plan: &Plan, subject: &Subject) -> String {
+    let (subject, dir) = (subject.shown(), plan.options.dir.display());
+    match &plan.options.flight {
+        None => format!("recording {subject} into {dir}; Ctrl-C ends it and keeps everything"),
+        Some(flight) => format!(
+            "keeping the last {} of {subject} in memory; kill -USR1 {}, and Ctrl-C at the end, save it in {dir}",
+            flight::shown_keep(flight.keep),
+            std::process::id()
+        ),
+    }
 }
 
 fn begin(arguments: &Arguments, plan: &Plan, recorder: &mut Recorder) -> Result<(Subject, Agents)> {
@@ -122,6 +137,7 @@ fn follow(
     mut subject: Subject,
     mut agents: Agents,
     stop: &AtomicBool,
+    save: Option<&SaveSignal>,
 ) -> Result<Summary> {
     let deadline = arguments.duration.map(|ns| Instant::now() + Duration::from_nanos(ns));
     let mut progress = Progress::new();
@@ -133,9 +149,14 @@ fn follow(
         subject.wait(TURN, &mut recorder, &mut agents);
         agents.forget_ended();
         progress.tell(&recorder);
+        if save.is_some_and(SaveSignal::take) {
+            recorder.save("SIGUSR1");
+        }
+        recorder.take_saved().iter().for_each(flight::tell);
     }
     progress.clear();
     agents.stop();
+    recorder.save("the end of the recording");
     subject.tell_end();
     recorder
         .stop()
@@ -144,6 +165,10 @@ fn follow(
 
 fn finish(plan: &Plan, summary: &Summary) -> Result<()> {
     tell_summary(summary);
+    summary.saved.iter().for_each(flight::tell);
+    if plan.options.flight.is_some() {
+        return flight::merge_all(plan);
+    }
     if let Some(timeline) = &plan.timeline {
         merge::merge(std::slice::from_ref(&summary.dir), timeline)?;
     }
@@ -161,6 +186,7 @@ fn tell_summary(summary: &Summary) {
         duration_ns,
         cut_short: _,
         notes,
+        saved: _,
     } = summary;
     eprintln!(
         "recorded {} into {}: {} records of the kernel, {} of JVMs, {} lost, {:.1} MB",

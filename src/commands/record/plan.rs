@@ -6,7 +6,12 @@ use crate::{
     failure::OrRemedy,
 };
 use anyhow::{Context, Result, anyhow};
-use plumb_collector::{KernelOptions, Options, Scope, Selectors, proc};
+use plumb_collector::{
+    KernelOptions, Options, Scope, Selectors,
+    flight::{Flight, Keep},
+    proc,
+    trigger::{Condition, Trigger},
+};
 use plumb_filters::{KernelRules, KernelScope, Place, Rules};
 use plumb_trace::recording::{Group, RuleSource};
 use std::{
@@ -38,11 +43,15 @@ impl Plan {
             Some(dir) => dir.clone(),
             None => default_dir(arguments)?,
         };
+        let flight = flight(arguments, &rules);
         let timeline = (!arguments.no_merge).then(|| merge::default_output(&dir));
         refuse_existing(&dir)?;
         timeline.as_deref().map_or(Ok(()), refuse_existing)?;
         Ok(Plan {
-            options: options(arguments, &rules, dir, kernel, kernel_absent),
+            options: Options {
+                flight,
+                ..options(arguments, &rules, dir, kernel, kernel_absent)
+            },
             matcher,
             timeline,
         })
@@ -111,6 +120,49 @@ fn options(
         rules: rules.sources.iter().map(source).collect(),
         kernel,
         kernel_absent,
+        flight: None,
+    }
+}
+
+/// What a flight recorder keeps and watches for. Rules with triggers make one by themselves.
+fn flight(arguments: &Arguments, rules: &Rules) -> Option<Flight> {
+    let longest_ns = rules
+        .triggers
+        .iter()
+        .map(|rule| rule.keep_ns.saturating_add(rule.after_ns))
+        .max();
+    let trigger = |rule: &plumb_filters::Trigger| Trigger {
+        text: rule.text.clone(),
+        when: condition(&rule.when, rules),
+        keep_ns: rule.keep_ns,
+        after_ns: rule.after_ns,
+    };
+    Some(Flight {
+        keep: arguments.flight.or(longest_ns.map(Keep::Time))?,
+        triggers: rules.triggers.iter().map(trigger).collect(),
+    })
+}
+
+fn condition(when: &plumb_filters::Condition, rules: &Rules) -> Condition {
+    let threads = |name: &String| match rules.groups.iter().find(|group| group.name == *name) {
+        Some(group) => group.threads.clone(),
+        // The rules were checked: it is `*`.
+        None => vec![name.clone()],
+    };
+    match when {
+        plumb_filters::Condition::Ready { group, over_ns } => Condition::Ready {
+            threads: threads(group),
+            over_ns: *over_ns,
+        },
+        plumb_filters::Condition::Monitor { group, over_ns } => Condition::Monitor {
+            threads: threads(group),
+            over_ns: *over_ns,
+        },
+        plumb_filters::Condition::Unit { unit, over_ns } => Condition::Unit {
+            unit: unit.clone(),
+            over_ns: *over_ns,
+        },
+        plumb_filters::Condition::RunQueue { over } => Condition::RunQueue { over: *over },
     }
 }
 

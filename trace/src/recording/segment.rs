@@ -337,6 +337,24 @@ pub fn encode(header: &SegmentHeader, payload: &Payload) -> Result<Vec<u8>, TooL
     Ok(bytes)
 }
 
+/// The header at the front of `bytes`, if there is a good one.
+#[must_use]
+pub fn header(bytes: &[u8]) -> Option<SegmentHeader> {
+    let (header, _) = SegmentHeader::from_bytes(bytes.first_chunk()?).ok()?;
+    Some(header)
+}
+
+/// Gives an encoded segment another place in its stream: who keeps only the last segments of a stream counts them from 0 again.
+///
+/// # Errors
+/// Why there is no good header at the front of `bytes`.
+pub fn renumber(bytes: &mut [u8], sequence: u32) -> Result<(), &'static str> {
+    let head = bytes.first_chunk_mut().ok_or("the segment is cut short")?;
+    let (header, payload_crc) = SegmentHeader::from_bytes(head)?;
+    *head = SegmentHeader { sequence, ..header }.to_bytes(payload_crc);
+    Ok(())
+}
+
 /// Reads the segment at the front of `bytes`; more bytes may follow it.
 ///
 /// # Errors

@@ -1,0 +1,168 @@
+//! How long threads wait for a CPU.
+//!
+//! The CPUs' records come one CPU's after the other's. Of the threads that concern a trigger the events are kept for a moment and then taken in the order of their times, so
+//! that what is said of a wait is exact.
+
+use super::{Limits, Passed};
+use plumb_trace::record::{KernelKind, KernelRecord, flags};
+use std::collections::HashMap;
+
+/// After this time the records of all CPUs have come: drained every 20 ms at least, handed over every 50.
+const LAG_NS: u64 = 150_000_000;
+/// Events that are kept at most; more are taken in the order in which they came.
+const EVENTS_MAX: usize = 1 << 18;
+/// Thread ids are below this (PID_MAX_LIMIT).
+const TIDS: usize = 1 << 22;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum What {
+    /// It may run.
+    Ready,
+    /// It has come to a CPU.
+    In,
+    /// It has left its CPU and waits for something else.
+    Out,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Event {
+    time_ns: u64,
+    tid: u32,
+    what: What,
+    /// Triggers that concern the thread, as of then: it may have ended since.
+    triggers: u64,
+}
+
+/// All threads that concern a trigger.
+#[derive(Debug)]
+pub(super) struct Ready {
+    /// Triggers of this kind.
+    mine: u64,
+    /// One bit for each thread id: whether `concerned` has it.
+    marked: Vec<u64>,
+    concerned: HashMap<u32, u64>,
+    events: Vec<Event>,
+    /// Who waits for a CPU, since when, and the triggers that concern it.
+    since: HashMap<u32, (u64, u64)>,
+}
+
+impl Ready {
+    pub fn new(mine: u64) -> Ready {
+        Ready {
+            mine,
+            marked: if mine == 0 { Vec::new() } else { vec![0; TIDS / 64] },
+            concerned: HashMap::new(),
+            events: Vec::new(),
+            since: HashMap::new(),
+        }
+    }
+
+    /// These triggers concern the thread, and no others.
+    pub fn concern(&mut self, tid: u32, triggers: u64) {
+        let triggers = triggers & self.mine;
+        if triggers == 0 {
+            if self.is_marked(tid) {
+                self.events.retain(|event| event.tid != tid);
+                self.since.remove(&tid);
+            }
+            self.unmark(tid);
+        } else if let Some(word) = self.marked.get_mut(tid as usize / 64) {
+            *word |= 1 << (tid % 64);
+            self.concerned.insert(tid, triggers);
+        }
+    }
+
+    fn unmark(&mut self, tid: u32) {
+        if let Some(word) = self.marked.get_mut(tid as usize / 64) {
+            *word &= !(1 << (tid % 64));
+            self.concerned.remove(&tid);
+        }
+    }
+
+    fn is_marked(&self, tid: u32) -> bool {
+        self.marked
+            .get(tid as usize / 64)
+            .is_some_and(|word| word & 1 << (tid % 64) != 0)
+    }
+
+    pub fn see(&mut self, record: &KernelRecord) {
+        let time_ns = record.time_ns;
+        if record.kind == KernelKind::Exit as u8 && self.is_marked(record.tid) {
+            self.add(time_ns, record.tid, What::Out);
+            self.unmark(record.tid);
+        }
+        let is_switch = record.kind == KernelKind::Switch as u8;
+        if is_switch && self.is_marked(record.other_tid) {
+            self.add(time_ns, record.other_tid, What::In);
+        }
+        if !self.is_marked(record.tid) {
+            return;
+        }
+        if is_switch {
+            let is_runnable = record.value == 0 || record.flags & flags::PREEMPT != 0;
+            self.add(time_ns, record.tid, if is_runnable { What::Ready } else { What::Out });
+        } else if record.kind == KernelKind::Wakeup as u8 {
+            self.add(time_ns, record.tid, What::Ready);
+        }
+    }
+
+    fn add(&mut self, time_ns: u64, tid: u32, what: What) {
+        if self.events.len() < EVENTS_MAX {
+            let triggers = self.concerned.get(&tid).copied().unwrap_or(0);
+            self.events.push(Event {
+                time_ns,
+                tid,
+                what,
+                triggers,
+            });
+        }
+    }
+
+    /// Takes what is certain by now. Returns the first wait that passed a limit, with its thread.
+    pub fn advance(&mut self, now_ns: u64, limits: &Limits) -> Option<(u32, Passed)> {
+        if self.mine == 0 {
+            return None;
+        }
+        let until_ns = now_ns.saturating_sub(LAG_NS);
+        self.events.sort_by_key(|event| event.time_ns);
+        let certain = self.events.partition_point(|event| event.time_ns < until_ns);
+        let certain = if self.events.len() < EVENTS_MAX {
+            certain
+        } else {
+            self.events.len()
+        };
+        let mut first = None;
+        for event in self.events.drain(..certain) {
+            let lasted_ns = step(&mut self.since, event);
+            let passed = lasted_ns.and_then(|lasted_ns| limits.passed(event.triggers, lasted_ns));
+            first = first.or(passed.map(|passed| (event.tid, passed)));
+        }
+        first.or_else(|| self.still_waiting(until_ns, limits))
+    }
+
+    /// A wait that has passed a limit and lasts.
+    fn still_waiting(&self, until_ns: u64, limits: &Limits) -> Option<(u32, Passed)> {
+        self.since.iter().find_map(|(tid, &(since_ns, triggers))| {
+            let passed = limits.passed(triggers, until_ns.saturating_sub(since_ns))?;
+            Some((*tid, passed))
+        })
+    }
+}
+
+/// Takes an event. Returns how long a wait lasted that it ends, ns.
+fn step(since: &mut HashMap<u32, (u64, u64)>, event: Event) -> Option<u64> {
+    match event.what {
+        What::Ready => {
+            // Woken twice before it runs: it waits since the first time.
+            since.entry(event.tid).or_insert((event.time_ns, event.triggers));
+            None
+        }
+        What::In => since
+            .remove(&event.tid)
+            .map(|(since_ns, _)| event.time_ns.saturating_sub(since_ns)),
+        What::Out => {
+            since.remove(&event.tid);
+            None
+        }
+    }
+}

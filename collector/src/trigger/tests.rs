@@ -1,0 +1,215 @@
+//! Conditions against records made by hand.
+
+use super::*;
+use plumb_trace::record::{JvmKind, flags};
+
+const MS: u64 = 1_000_000;
+
+fn watcher(conditions: Vec<Condition>) -> Watcher {
+    let trigger = |when: Condition| Trigger {
+        text: format!("{when:?}"),
+        when,
+        keep_ns: 0,
+        after_ns: 0,
+    };
+    Watcher::new(conditions.into_iter().map(trigger).collect())
+}
+
+fn ready(glob: &str, over_ns: u64) -> Condition {
+    Condition::Ready {
+        threads: vec![glob.into()],
+        over_ns,
+    }
+}
+
+fn wakeup(time_ns: u64, tid: u32) -> KernelRecord {
+    KernelRecord {
+        time_ns,
+        kind: KernelKind::Wakeup as u8,
+        tid,
+        pid: 1,
+        ..KernelRecord::default()
+    }
+}
+
+fn switch(time_ns: u64, tid: u32, state: u32, other_tid: u32) -> KernelRecord {
+    KernelRecord {
+        time_ns,
+        kind: KernelKind::Switch as u8,
+        tid,
+        other_tid,
+        value: state,
+        ..KernelRecord::default()
+    }
+}
+
+/// What the records fire, looked at long after.
+fn fired(watcher: &mut Watcher, records: &[KernelRecord]) -> Option<(usize, String)> {
+    records.iter().for_each(|record| watcher.see(record));
+    watcher.look(1000 * MS);
+    watcher.take_fired().map(|fired| (fired.trigger, fired.seen))
+}
+
+#[test]
+fn a_long_wait_for_a_cpu_fires_and_a_short_one_does_not() {
+    let mut watcher = watcher(vec![ready("http-*", 10 * MS)]);
+    watcher.comm(5, "http-nio-1");
+    watcher.comm(6, "batch");
+    assert_eq!(fired(&mut watcher, &[wakeup(0, 5), switch(9 * MS, 0, 0, 5)]), None);
+    assert_eq!(
+        fired(
+            &mut watcher,
+            &[switch(10 * MS, 5, 1, 0), wakeup(20 * MS, 6), switch(90 * MS, 0, 0, 6)]
+        ),
+        None
+    );
+    let late = [wakeup(100 * MS, 5), wakeup(105 * MS, 5), switch(111 * MS, 0, 0, 5)];
+    assert_eq!(fired(&mut watcher, &late), Some((0, "thread 5: 11.000 ms".into())));
+    let preempted = KernelRecord {
+        flags: flags::PREEMPT,
+        ..switch(120 * MS, 5, 1, 6)
+    };
+    assert_eq!(
+        fired(&mut watcher, &[preempted, switch(140 * MS, 6, 1, 5)]),
+        Some((0, "thread 5: 20.000 ms".into()))
+    );
+}
+
+#[test]
+fn the_order_of_cpus_does_not_matter() {
+    let mut watcher = watcher(vec![ready("*", 10 * MS)]);
+    watcher.comm(5, "any");
+    // CPU 1's come first: the thread has run there and slept in between.
+    let one = [
+        switch(2 * MS, 0, 0, 5),
+        switch(3 * MS, 5, 1, 0),
+        switch(52 * MS, 0, 0, 5),
+    ];
+    let other = [wakeup(MS, 5), wakeup(51 * MS, 5)];
+    assert_eq!(fired(&mut watcher, &[&one[..], &other].concat()), None);
+}
+
+#[test]
+fn a_wait_that_lasts_fires_once_it_is_certain() {
+    let mut watcher = watcher(vec![ready("*", 10 * MS)]);
+    watcher.comm(5, "any");
+    watcher.see(&wakeup(MS, 5));
+    watcher.look(100 * MS);
+    assert_eq!(
+        watcher.take_fired(),
+        None,
+        "who came to a CPU meanwhile may not have been told yet"
+    );
+    watcher.look(200 * MS);
+    assert!(watcher.take_fired().is_some());
+}
+
+#[test]
+fn who_is_renamed_or_ends_is_no_concern_any_more() {
+    let mut watcher = watcher(vec![ready("http-nio-8080-exec-*", MS)]);
+    watcher.comm(5, "http-nio-8080-e");
+    watcher.comm(6, "http-nio-8080-e");
+    let exit = KernelRecord {
+        kind: KernelKind::Exit as u8,
+        tid: 5,
+        ..KernelRecord::default()
+    };
+    watcher.see(&exit);
+    let name = Definition::JavaThreadName {
+        tid: 6,
+        name: "http-nio-8080-else".into(),
+    };
+    watcher.define_in_jvm(0, &name, Some(6));
+    let records = [5, 6]
+        .map(|tid| [wakeup(10 * MS, tid), switch(90 * MS, 0, 0, tid)])
+        .concat();
+    assert_eq!(fired(&mut watcher, &records), None);
+}
+
+#[test]
+fn who_has_ended_meanwhile_has_waited_all_the_same() {
+    let mut watcher = watcher(vec![ready("*", MS)]);
+    watcher.comm(5, "short");
+    let exit = KernelRecord {
+        time_ns: 91 * MS,
+        kind: KernelKind::Exit as u8,
+        tid: 5,
+        ..KernelRecord::default()
+    };
+    let life = [
+        wakeup(10 * MS, 5),
+        switch(90 * MS, 0, 0, 5),
+        exit,
+        switch(92 * MS, 5, 0x80, 0),
+    ];
+    assert_eq!(fired(&mut watcher, &life), Some((0, "thread 5: 80.000 ms".into())));
+}
+
+#[test]
+fn units_and_monitors_are_measured_by_the_clock_of_their_stream() {
+    let unit = Condition::Unit {
+        unit: "order".into(),
+        over_ns: 10 * MS,
+    };
+    let monitor = Condition::Monitor {
+        threads: vec!["http-*".into()],
+        over_ns: MS,
+    };
+    let mut watcher = watcher(vec![unit, monitor]);
+    let method = Definition::Method {
+        id: 3,
+        class: "A".into(),
+        name: "b".into(),
+        descriptor: "()V".into(),
+        unit: "order".into(),
+    };
+    watcher.define_in_jvm(0, &method, None);
+    let name = Definition::JavaThreadName {
+        tid: 9,
+        name: "http-1".into(),
+    };
+    watcher.define_in_jvm(0, &name, None);
+    let pair = |ns: u64| ClockPair {
+        tsc: 2 * ns,
+        monotonic_ns: ns,
+        ..ClockPair::default()
+    };
+    watcher.clock(&pair(1000));
+    watcher.clock(&pair(1_001_000));
+    let call = |kind, ms: u64, id| JvmRecord::new(2 * ms * MS, kind, 0, id);
+    let mut check = |records: &[JvmRecord], expected: Option<(usize, &str)>| {
+        watcher.see_jvm(0, 1, 9, Clock::Tsc, records);
+        let fired = watcher.take_fired();
+        assert_eq!(
+            fired.as_ref().map(|fired| (fired.trigger, fired.seen.as_str())),
+            expected
+        );
+    };
+    check(
+        &[
+            call(JvmKind::Enter, 0, 3),
+            call(JvmKind::Enter, 1, 4),
+            call(JvmKind::Exit, 90, 4),
+        ],
+        None,
+    );
+    check(
+        &[call(JvmKind::Exit, 91, 3)],
+        Some((0, "thread 9 of the JVM: 91.000 ms")),
+    );
+    check(&[call(JvmKind::Exit, 99, 3)], None);
+    check(&[call(JvmKind::Enter, 100, 3), call(JvmKind::Thrown, 109, 3)], None);
+    check(
+        &[
+            call(JvmKind::MonitorEnter, 110, 3),
+            call(JvmKind::MonitorEntered, 112, 3),
+        ],
+        Some((1, "thread 9 of the JVM: 2.000 ms")),
+    );
+}
+
+#[test]
+fn the_run_queue_is_looked_at() {
+    let mut never = watcher(vec![Condition::RunQueue { over: u32::MAX }]);
+    assert_eq!(fired(&mut never, &[]), None);
+}

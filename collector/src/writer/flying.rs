@@ -1,0 +1,170 @@
+//! The writer's part of a flight recorder: segments go into a window, and the window to the disk when a trigger says so.
+
+use super::jvm::Jvm;
+use crate::clock;
+use crate::flight::{Flight, Keep, Kept, Request, Saver, Window};
+use crate::live::Live;
+use crate::proc;
+use crate::trigger::Watcher;
+use plumb_trace::recording::{FileKind, Manifest};
+use std::collections::HashSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::{Duration, Instant};
+
+/// How often JVMs are looked for that have ended.
+const LOOK_FOR_JVMS: Duration = Duration::from_secs(10);
+
+/// A window that is saved as soon as its end has come.
+#[derive(Debug)]
+struct Pending {
+    reason: String,
+    by_rule: bool,
+    from_ns: u64,
+    until_ns: u64,
+}
+
+/// The state.
+pub(crate) struct Flying {
+    window: Window,
+    keep: Keep,
+    to_window: Sender<Kept>,
+    segments: Receiver<Kept>,
+    pub watcher: Watcher,
+    saver: Saver,
+    manifest: Manifest,
+    pending: Option<Pending>,
+    /// No rule fires before, so that its windows do not overlap.
+    quiet_until_ns: u64,
+    looked_for_jvms: Instant,
+}
+
+impl Flying {
+    pub fn new(flight: Flight, dir: &Path, manifest: Manifest, live: Arc<Live>) -> Flying {
+        let (to_window, segments) = channel();
+        Flying {
+            window: Window::new(flight.keep, manifest.started_ns),
+            keep: flight.keep,
+            to_window,
+            segments,
+            watcher: Watcher::new(flight.triggers),
+            saver: Saver::new(dir.to_owned(), live),
+            manifest,
+            pending: None,
+            quiet_until_ns: 0,
+            looked_for_jvms: Instant::now(),
+        }
+    }
+
+    /// Where segments go.
+    pub fn sink(&self) -> Sender<Kept> {
+        self.to_window.clone()
+    }
+
+    /// JVMs and targets have changed.
+    pub fn set_manifest(&mut self, manifest: Manifest) {
+        self.manifest = manifest;
+    }
+
+    /// Somebody asks for what there is.
+    pub fn ask(&mut self, reason: String) {
+        let now_ns = clock::monotonic_ns();
+        let from_ns = match self.keep {
+            Keep::Bytes(_) => 0,
+            Keep::Time(ns) => now_ns.saturating_sub(ns),
+        };
+        // Who asks has what is there now; a rule's window that is being waited for would come too late.
+        self.pending = Some(Pending {
+            reason,
+            by_rule: false,
+            from_ns,
+            until_ns: now_ns,
+        });
+    }
+
+    /// Takes in new segments and looks at the conditions. True: flush everything, and call [`Flying::save`].
+    pub fn look(&mut self) -> bool {
+        let now_ns = clock::monotonic_ns();
+        self.take_in(now_ns);
+        self.watcher.look(now_ns);
+        if let Some(fired) = self.watcher.take_fired()
+            && self.pending.is_none()
+            && now_ns >= self.quiet_until_ns
+            && self.saver.has_room()
+            && let Some(trigger) = self.watcher.trigger(fired.trigger)
+        {
+            let from_ns = now_ns.saturating_sub(trigger.keep_ns);
+            let until_ns = now_ns.saturating_add(trigger.after_ns);
+            self.quiet_until_ns = until_ns.saturating_add(trigger.keep_ns);
+            self.window.pin(from_ns);
+            self.pending = Some(Pending {
+                reason: format!("{} ({})", trigger.text, fired.seen),
+                by_rule: true,
+                from_ns,
+                until_ns,
+            });
+        }
+        self.pending.as_ref().is_some_and(|pending| now_ns >= pending.until_ns)
+    }
+
+    fn take_in(&mut self, now_ns: u64) {
+        self.segments.try_iter().for_each(|kept| self.window.push(kept));
+        self.window.forget(now_ns);
+    }
+
+    /// Starts to save the window that is due, or waited for at the end.
+    pub(super) fn save(&mut self, jvms: &[Jvm]) {
+        let to_ns = clock::monotonic_ns();
+        self.take_in(to_ns);
+        let Some(pending) = self.pending.take() else { return };
+        let (segments, base, from_ns) = self.window.cut(pending.from_ns);
+        self.window.unpin();
+        let clocks = jvms.iter().map(|jvm| ((jvm.pid, jvm.start_ticks), jvm.clock)).collect();
+        self.saver.save(Request {
+            manifest: self.manifest_from(from_ns, &segments, &base),
+            segments,
+            base,
+            to_ns,
+            reason: pending.reason,
+            by_rule: pending.by_rule,
+            clocks,
+        });
+    }
+
+    /// The manifest of a recording that begins at `from_ns`, with the JVMs of which something is there.
+    fn manifest_from(&self, from_ns: u64, segments: &[Kept], base: &crate::flight::Base) -> Manifest {
+        let mut manifest = self.manifest.clone();
+        let later_ns = from_ns.saturating_sub(manifest.started_ns);
+        manifest.started_ns = manifest.started_ns.saturating_add(later_ns);
+        manifest.started_realtime_ns = manifest.started_realtime_ns.saturating_add(later_ns);
+        let files: HashSet<FileKind> = segments.iter().map(|kept| kept.file).collect();
+        manifest.jvms.retain(|jvm| {
+            let (pid, start_ticks) = (jvm.pid, jvm.start_ticks);
+            files.contains(&FileKind::Jvm { pid, start_ticks }) || base.has_jvm((pid, start_ticks))
+        });
+        manifest
+    }
+
+    /// Forgets JVMs that have ended and of which the window holds nothing more.
+    pub(super) fn forget_jvms(&mut self, jvms: &[Jvm]) {
+        if self.looked_for_jvms.elapsed() < LOOK_FOR_JVMS {
+            return;
+        }
+        self.looked_for_jvms = Instant::now();
+        let ended = jvms
+            .iter()
+            .filter(|jvm| proc::start_ticks(jvm.pid) != Some(jvm.start_ticks));
+        for jvm in ended {
+            let (pid, start_ticks) = (jvm.pid, jvm.start_ticks);
+            if !self.window.has(FileKind::Jvm { pid, start_ticks }) {
+                self.window.base.forget_jvm((pid, start_ticks));
+            }
+        }
+    }
+
+    /// Until everything is saved.
+    pub fn finish(&mut self) {
+        self.saver.wait();
+    }
+}

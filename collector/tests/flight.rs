@@ -1,0 +1,228 @@
+//! The flight recorder: nothing on the disk until somebody asks, then an ordinary recording of the last moments.
+
+mod common;
+
+use common::{definitions, kernel_options, kernel_records, kernel_works, place};
+use plumb_collector::flight::{Flight, Keep, Saved};
+use plumb_collector::trigger::{Condition, Trigger};
+use plumb_collector::{Options, Recorder, Scope};
+use plumb_trace::definition::Definition;
+use plumb_trace::record::KernelKind;
+use plumb_trace::recording::{FileKind, Manifest, Recording};
+use std::path::Path;
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+fn start(dir: &Path, keep: Keep, triggers: Vec<Trigger>) -> Recorder {
+    let options = Options {
+        flight: Some(Flight { keep, triggers }),
+        ..kernel_options(dir, Scope::System, None)
+    };
+    Recorder::start(options).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Two threads that wake each other `rounds` times.
+fn ping_pong(rounds: usize) {
+    let (ping, pinged) = mpsc::sync_channel::<()>(0);
+    let (pong, ponged) = mpsc::sync_channel::<()>(0);
+    thread::scope(|scope| {
+        scope.spawn(move || (0..rounds).for_each(|_| assert!(pinged.recv().is_ok() && pong.send(()).is_ok())));
+        (0..rounds).for_each(|_| assert!(ping.send(()).is_ok() && ponged.recv().is_ok()));
+    });
+}
+
+/// Waits until a window is saved.
+fn wait_for_window(recorder: &Recorder) -> Saved {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while Instant::now() < deadline {
+        if let Some(saved) = recorder.take_saved().pop() {
+            return saved;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    panic!("nothing was saved");
+}
+
+fn disk_bytes(dir: &Path) -> u64 {
+    let entries = dir.read_dir().expect("a directory").flatten();
+    entries.map(|entry| entry.metadata().map_or(0, |file| file.len())).sum()
+}
+
+/// That all streams begin with 0 and go on without a gap.
+fn check_sequences(dir: &Path) {
+    let recording = Recording::open(dir).unwrap_or_else(|error| panic!("{error}"));
+    for file in recording
+        .files()
+        .iter()
+        .filter(|file| !matches!(file.kind, FileKind::Jvm { .. }))
+    {
+        let sequences: Vec<u32> = file
+            .segments()
+            .map(|segment| segment.expect("a good segment").header.sequence)
+            .collect();
+        assert!(
+            (0..sequences.len() as u32).eq(sequences.iter().copied()),
+            "{:?}: {sequences:?}",
+            file.kind
+        );
+    }
+}
+
+#[test]
+fn nothing_is_written_until_somebody_asks() {
+    if !kernel_works("nothing_is_written_until_somebody_asks") {
+        return;
+    }
+    let (_base, dir) = place();
+    let recorder = start(&dir, Keep::Time(60_000_000_000), Vec::new());
+    let begun = plumb_collector::clock::monotonic_ns();
+    ping_pong(20_000);
+    assert_eq!(dir.read_dir().expect("the directory").count(), 0);
+    recorder.save("the test");
+    let first = wait_for_window(&recorder);
+    assert_eq!((first.error.as_deref(), first.reason.as_str()), (None, "the test"));
+    ping_pong(1000);
+    recorder.save("the end");
+    let summary = recorder.stop().expect("an end");
+    assert_eq!(summary.saved.len(), 1, "{summary:?}");
+
+    let manifest = Manifest::read(&first.dir).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(
+        (manifest.started_ns, manifest.ended_ns),
+        (first.from_ns, Some(first.to_ns))
+    );
+    assert!(first.from_ns <= begun && begun < first.to_ns);
+    check_sequences(&first.dir);
+    let (records, more) = (kernel_records(&first.dir), kernel_records(&summary.saved[0].dir));
+    assert!(records.len() > 20_000, "{}", records.len());
+    assert!(
+        more.len() > records.len() + 1000,
+        "recording went on: {} and {}",
+        records.len(),
+        more.len()
+    );
+    assert_eq!(more.len() as u64, summary.counts.kernel_stored);
+}
+
+#[test]
+fn a_full_window_forgets_the_oldest_and_still_knows_everybody() {
+    if !kernel_works("a_full_window_forgets_the_oldest_and_still_knows_everybody") {
+        return;
+    }
+    const BYTES: u64 = 300_000;
+    let (_base, dir) = place();
+    let recorder = start(&dir, Keep::Bytes(BYTES), Vec::new());
+    let begun = plumb_collector::clock::monotonic_ns();
+    let (tell, told) = mpsc::channel();
+    let (finish, wait) = mpsc::channel::<()>();
+    let early = thread::Builder::new().name("plumb-early".into()).spawn(move || {
+        let link = std::fs::read_link("/proc/thread-self").expect("/proc/thread-self");
+        tell.send(link.file_name().and_then(|name| name.to_str()?.parse::<u32>().ok()))
+            .expect("the test listens");
+        let _ = wait.recv();
+    });
+    let tid = told.recv().expect("a thread").expect("its id");
+    // Until what is there is far more than the window holds.
+    while recorder.live().bytes < 8 * BYTES {
+        ping_pong(20_000);
+    }
+    recorder.save("the test");
+    let saved = wait_for_window(&recorder);
+    finish.send(()).expect("the thread waits");
+    early.expect("a thread").join().expect("its end");
+    recorder.stop().expect("an end");
+
+    assert!(saved.error.is_none() && saved.from_ns > begun, "{saved:?}");
+    // The window, and who was there.
+    let (window, host) = (disk_bytes(&saved.dir), saved.dir.join("host.seg"));
+    let host = host.metadata().expect("definitions").len();
+    assert!(window - host <= BYTES && window > BYTES / 3, "{window} with {host}");
+    check_sequences(&saved.dir);
+    let records = kernel_records(&saved.dir);
+    let switches = records.iter().filter(|record| record.kind == KernelKind::Switch as u8);
+    assert!(switches.clone().count() > 1000);
+    let found = definitions(&saved.dir)
+        .into_iter()
+        .find_map(|dated| match dated.definition {
+            Definition::Thread {
+                tid: found,
+                comm,
+                state,
+                ..
+            } if found == tid => Some((dated.at, comm, state)),
+            _ => None,
+        });
+    let (at, comm, state) = found.expect("the thread from before the window is defined");
+    assert!(at <= saved.from_ns);
+    assert_eq!((comm.as_str(), char::from_u32(state)), ("plumb-early", Some('S')));
+}
+
+#[test]
+fn a_trigger_saves_by_itself_what_came_before_and_after() {
+    if !kernel_works("a_trigger_saves_by_itself_what_came_before_and_after") {
+        return;
+    }
+    let (_base, dir) = place();
+    let trigger = |glob: &str| Trigger {
+        text: format!("ready({glob}) > 1ns"),
+        when: Condition::Ready {
+            threads: vec![glob.into()],
+            over_ns: 1,
+        },
+        keep_ns: 60_000_000_000,
+        after_ns: 200_000_000,
+    };
+    let triggers = vec![trigger("plumb-nobody"), trigger("plumb-fly-*")];
+    let recorder = start(&dir, Keep::Time(60_000_000_000), triggers);
+    ping_pong(1000);
+    assert_eq!(dir.read_dir().expect("the directory").count(), 0);
+    let nap = || (0..100).for_each(|_| thread::sleep(Duration::from_millis(2)));
+    let flyer = thread::Builder::new()
+        .name("plumb-fly-1".into())
+        .spawn(nap)
+        .expect("a thread");
+    flyer.join().expect("its end");
+    let saved = wait_for_window(&recorder);
+    assert!(
+        saved.reason.starts_with("ready(plumb-fly-*) > 1ns (thread "),
+        "{saved:?}"
+    );
+    // The same condition again, in the time that its window has covered already.
+    thread::Builder::new()
+        .name("plumb-fly-2".into())
+        .spawn(nap)
+        .expect("a thread")
+        .join()
+        .expect("its end");
+    let summary = recorder.stop().expect("an end");
+    assert!(summary.saved.is_empty(), "{summary:?}");
+    let records = kernel_records(&saved.dir);
+    let born = |name: &str| {
+        let of_name = |kind: KernelKind| {
+            records
+                .iter()
+                .find(|record| record.kind == kind as u8 && record.comm() == name)
+        };
+        of_name(KernelKind::Rename).map(|record| record.time_ns)
+    };
+    let at = born("plumb-fly-1").expect("the thread that set it off");
+    assert!(records.iter().any(|record| record.time_ns < at));
+    assert!(saved.to_ns >= at + 200_000_000, "{at} {saved:?}");
+}
+
+#[test]
+fn a_flight_that_saves_nothing_leaves_nothing() {
+    let (_base, dir) = place();
+    let options = Options {
+        dir: dir.clone(),
+        flight: Some(Flight {
+            keep: Keep::Bytes(1),
+            triggers: Vec::new(),
+        }),
+        ..Options::default()
+    };
+    let recorder = Recorder::start(options).unwrap_or_else(|error| panic!("{error}"));
+    recorder.stop().expect("an end");
+    assert!(!dir.exists());
+}
