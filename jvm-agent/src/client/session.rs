@@ -18,6 +18,9 @@ use crate::protocol::{self, Armed, Config, PROTOCOL, Stopped, ToAgent, ToRecorde
 /// Largest message that an agent sends, bytes.
 const MESSAGE_MAX: usize = 64 << 10;
 
+/// How long what an agent said before it went may take to be read: it is there already.
+const LAST_WORDS_TIMEOUT: Duration = Duration::from_millis(100);
+
 /// A JVM that is recorded. Dropping it closes the socket, upon which the agent gives the JVM its own bytecode back.
 #[derive(Debug)]
 pub struct JvmSession {
@@ -105,6 +108,20 @@ impl JvmSession {
         // SAFETY: one element of ours.
         let ready = unsafe { libc::poll(&raw mut watched, 1, 0) };
         ready == 0 || watched.revents & (libc::POLLHUP | libc::POLLERR | libc::POLLRDHUP) == 0
+    }
+
+    /// Why the agent has ended the session, if it said so before it went: to be asked when it is no longer alive.
+    #[must_use]
+    pub fn last_words(self) -> Option<String> {
+        let deadline = Instant::now() + LAST_WORDS_TIMEOUT;
+        loop {
+            match receive(&self.stream, self.pid, deadline) {
+                Ok(ToRecorder::Refused { reason }) => return Some(reason),
+                // Nobody has asked for it yet.
+                Ok(ToRecorder::Armed(_)) => {}
+                _ => return None,
+            }
+        }
     }
 
     /// Has the agent give the JVM its own bytecode back, and waits for it. Afterwards nobody writes into the arena.

@@ -127,6 +127,8 @@ fn detach_ends_somebody_elses_session() {
         recorder.drain(false);
         assert_eq!(recorder.count(JvmKind::Enter, "Probed.outer"), 0);
         assert!(!detach(subject.pid()).expect("nothing left"));
+        let words = session.last_words();
+        assert!(words.is_some_and(|reason| reason.contains("plumb detach")));
     }
 }
 

@@ -55,9 +55,14 @@ impl Agents {
         Ok(())
     }
 
-    /// Drops the sessions of JVMs that have ended.
+    /// Drops the sessions of JVMs that have ended, and tells which go on without plumb.
     pub fn forget_ended(&mut self) {
-        self.sessions.retain(JvmSession::is_alive);
+        for session in self.sessions.extract_if(.., |session| !session.is_alive()) {
+            let pid = session.pid;
+            if let Some(reason) = session.last_words() {
+                eprintln!("warning: JVM {pid} is not recorded any more: {reason}");
+            }
+        }
     }
 
     /// Has every JVM get its own bytecode back, so that its last records are there to be taken.
