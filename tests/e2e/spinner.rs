@@ -12,6 +12,9 @@ use std::process::Command;
 /// Shorter gaps may be interrupts or a cache that is cold.
 const GAP_MIN_NS: u64 = 20_000;
 
+/// The kernel's books, which the timeline follows, put a switch up to so much before or after the moment that one can see.
+const BOOKS_NS: u64 = 12_000;
+
 #[derive(Clone, Copy, Debug)]
 struct Gap {
     from_ns: u64,
@@ -111,7 +114,8 @@ fn off_cpu(states: &[StateInterval], from_ns: u64, to_ns: u64) -> Vec<Gap> {
 }
 
 fn holds(outer: &Gap, inner: &Gap) -> bool {
-    outer.from_ns <= inner.from_ns && inner.to_ns <= outer.to_ns
+    let overlaps = outer.from_ns < inner.to_ns && inner.from_ns < outer.to_ns;
+    overlaps && outer.from_ns <= inner.from_ns + BOOKS_NS && inner.to_ns <= outer.to_ns + BOOKS_NS
 }
 
 /// What is left of a gap within a slice, when its slice's stolen time and the interrupts are taken off.

@@ -2,9 +2,9 @@ import java.util.ArrayDeque;
 
 /** Makes garbage, so that the JVM collects: its GC log says for how long. */
 public final class Churn {
-    private static final int KEPT = 2_000;
-    private static final int MADE = 400_000;
-    private static final int BYTES = 4096;
+    private static final int KEPT = 150_000;
+    private static final int MADE = 8_000_000;
+    private static final int BYTES = 128;
 
     private Churn() {}
 
