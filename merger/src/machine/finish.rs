@@ -45,6 +45,7 @@ impl Machine {
         notes: Vec<String>,
     ) -> Result<Counts> {
         let to_ns = to_ns.max(self.now);
+        self.close_virtual_threads(to_ns)?;
         self.close_calls(to_ns)?;
         for thread in self.registry.living().collect::<Vec<_>>() {
             self.close_thread(thread, to_ns)?;
@@ -150,6 +151,11 @@ impl Machine {
             let track = self.writer.track_mut(thread.track);
             let former = track.former_names.iter().rev().map(|(_, name)| name.as_str());
             track.group = groups.of_names(thread.host, std::iter::once(track.name.as_str()).chain(former));
+        }
+        for &(track, process) in &self.virtual_threads.tracks {
+            let host = self.writer.process_mut(self.registry.processes[process].id).host as usize;
+            let track = self.writer.track_mut(track);
+            track.group = groups.of_names(host, std::iter::once(track.name.as_str()));
         }
     }
 

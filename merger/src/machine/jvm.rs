@@ -138,14 +138,16 @@ impl Machine {
             JvmKind::GcStart => self.pause_starts(jvm, thread, at),
             JvmKind::GcFinish => self.pause_ends(jvm, at, false),
             JvmKind::Armed => Ok(()),
-            // Virtual threads have no tracks of their own yet: what they call is shown on their carriers.
-            JvmKind::Mount | JvmKind::Unmount | JvmKind::VthreadStart | JvmKind::VthreadEnd => Ok(()),
+            JvmKind::Mount | JvmKind::Unmount | JvmKind::VthreadStart | JvmKind::VthreadEnd => {
+                self.virtual_record((jvm, record.java_id()), (thread, stream), at, kind)
+            }
         }
     }
 
     fn call(&mut self, stream: (usize, u32), thread: usize, at: u64, kind: JvmKind, id: u32) -> Result {
         let probe = self.jvms[stream.0].probe(id);
         let entry = &self.registry.threads[thread];
+        let track = entry.mounted.map_or(entry.track, |mounted| mounted.track);
         let Some(JvmStream { calls, .. }) = self.streams.get_mut(&stream) else {
             return Ok(());
         };
@@ -154,7 +156,7 @@ impl Machine {
                 calls.enter(at, id, probe);
                 Ok(())
             }
-            _ => calls.exit(&mut self.writer, entry.track, at, (id, probe), kind == JvmKind::Thrown),
+            _ => calls.exit(&mut self.writer, track, at, (id, probe), kind == JvmKind::Thrown),
         }
     }
 

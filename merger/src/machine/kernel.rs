@@ -349,6 +349,9 @@ impl Machine {
 
     /// Ends a thread's life at `at`.
     pub(super) fn end_thread(&mut self, thread: usize, at: u64) -> Result {
+        if let Some(mounted) = self.registry.threads[thread].mounted {
+            self.unmount(mounted.key, at, Some(Doing::UNKNOWN))?;
+        }
         let entry = &mut self.registry.threads[thread];
         entry.close(&mut self.writer, at, 0, false)?;
         let end = at.max(entry.since);

@@ -20,6 +20,7 @@ mod losses;
 mod pauses;
 mod registry;
 mod thread;
+mod virtual_threads;
 
 use crate::MergeError;
 use crate::input::{Consumer, Gap, HostInput, JvmInput, LaneKind};
@@ -32,6 +33,7 @@ use plumb_trace::recording::CounterSample;
 use plumb_trace::timeline::{Loss, Process, ProcessId, TimelineWriter, Track, TrackId, TrackKind};
 use registry::Registry;
 use rustc_hash::FxHashMap;
+use virtual_threads::VirtualThreads;
 
 /// What is known of a host now.
 #[derive(Debug)]
@@ -74,6 +76,7 @@ pub(crate) struct Machine {
     hosts: Vec<Host>,
     jvms: Vec<Jvm>,
     streams: FxHashMap<(usize, u32), JvmStream>,
+    virtual_threads: VirtualThreads,
     /// By host and number.
     counters: FxHashMap<(usize, u32), Counter>,
     losses: Vec<Loss>,
@@ -99,6 +102,7 @@ impl Machine {
             hosts,
             jvms: Vec::new(),
             streams: FxHashMap::default(),
+            virtual_threads: VirtualThreads::default(),
             counters: FxHashMap::default(),
             losses: Vec::new(),
             oddities: Oddities::default(),

@@ -4,6 +4,7 @@
 //! begins where it ended: nothing else writes states, so they are contiguous whatever the records say.
 
 use super::charge::Charge;
+use super::virtual_threads::Mounted;
 use plumb_trace::State;
 use plumb_trace::timeline::{Cause, StateInterval, TimelineError, TimelineWriter, TrackId};
 
@@ -101,6 +102,8 @@ pub(crate) struct Thread {
     pub(crate) activity: Activity,
     /// A pool's worker that asks for work: what it waits for is that.
     pub(crate) asks_for_work: bool,
+    /// The virtual thread that it carries.
+    pub(crate) mounted: Option<Mounted>,
     pub(crate) java: bool,
     /// The name came from the JVM, which knows it whole; the kernel's is cut.
     pub(crate) java_name: bool,
@@ -143,6 +146,7 @@ impl Thread {
             waker: None,
             activity: Activity::None,
             asks_for_work: false,
+            mounted: None,
             java: false,
             java_name: false,
             ended: false,
@@ -200,8 +204,20 @@ impl Thread {
         }
     }
 
+    /// The virtual thread that it carries leaves at `at`; gives until when its states are written.
+    pub(crate) fn let_go(&mut self, writer: &mut TimelineWriter, at: u64) -> Result<Option<u64>, TimelineError> {
+        let Some(mut mounted) = self.mounted.take() else {
+            return Ok(None);
+        };
+        if let Some((start, doing)) = self.before {
+            mounted.mirror(writer, &interval((start, self.since.min(at)), doing, 0, false))?;
+        }
+        mounted.mirror(writer, &interval((self.since, at), self.doing, 0, false))?;
+        Ok(Some(mounted.until()))
+    }
+
     fn write(
-        &self,
+        &mut self,
         writer: &mut TimelineWriter,
         (start_ns, end_ns): (u64, u64),
         doing: Doing,
@@ -211,22 +227,10 @@ impl Thread {
         if end_ns <= start_ns || self.ended {
             return Ok(());
         }
-        let Doing {
-            state,
-            cpu,
-            peer,
-            cause,
-        } = doing;
-        let interval = StateInterval {
-            start_ns,
-            end_ns,
-            state,
-            cpu,
-            stolen_ns,
-            peer,
-            cause,
-            involuntary,
-        };
+        let interval = interval((start_ns, end_ns), doing, stolen_ns, involuntary);
+        if let Some(mounted) = &mut self.mounted {
+            mounted.mirror(writer, &interval)?;
+        }
         writer.state(self.track, &interval)
     }
 
@@ -249,21 +253,7 @@ impl Thread {
 
     /// What it does off its CPU: where the JVM knows why it waits in a futex, that is why.
     pub(crate) fn with_activity(&self, state: State, cause: Cause) -> Doing {
-        let (state, cause) = match (state, self.activity) {
-            (State::Futex | State::Blocked, Activity::Monitor(class)) => (State::Monitor, class),
-            (State::Futex | State::Blocked, Activity::Wait(class)) => (self.idle_or(State::Wait), class),
-            (State::Futex | State::Blocked, Activity::Park(class)) => (self.idle_or(State::Park), class),
-            (State::Futex | State::Blocked, Activity::Sleep) => (State::Sleep, cause),
-            _ => (state, cause),
-        };
-        Doing {
-            cause,
-            ..Doing::just(state)
-        }
-    }
-
-    fn idle_or(&self, state: State) -> State {
-        if self.asks_for_work { State::Idle } else { state }
+        explained(state, cause, self.activity, self.asks_for_work)
     }
 
     /// The kernel counted this switch-out as involuntary; `fallback` where its counters are not known yet.
@@ -274,5 +264,42 @@ impl Thread {
             Some((voluntary, _)) if nvcsw != voluntary => false,
             _ => fallback,
         }
+    }
+}
+
+/// What a thread does off its CPU, by what it has said of it.
+pub(crate) fn explained(state: State, cause: Cause, activity: Activity, asks_for_work: bool) -> Doing {
+    let idle_or = |state| if asks_for_work { State::Idle } else { state };
+    let (state, cause) = match (state, activity) {
+        (State::Futex | State::Blocked, Activity::Monitor(class)) => (State::Monitor, class),
+        (State::Futex | State::Blocked, Activity::Wait(class)) => (idle_or(State::Wait), class),
+        (State::Futex | State::Blocked, Activity::Park(class)) => (idle_or(State::Park), class),
+        (State::Futex | State::Blocked, Activity::Sleep) => (State::Sleep, cause),
+        // It waits for work in a way of its own: HotSpot's fork-join pools, a selector.
+        (State::Futex | State::Blocked | State::Poll, Activity::None) => (idle_or(state), cause),
+        _ => (state, cause),
+    };
+    Doing {
+        cause,
+        ..Doing::just(state)
+    }
+}
+
+fn interval((start_ns, end_ns): (u64, u64), doing: Doing, stolen_ns: u64, involuntary: bool) -> StateInterval {
+    let Doing {
+        state,
+        cpu,
+        peer,
+        cause,
+    } = doing;
+    StateInterval {
+        start_ns,
+        end_ns,
+        state,
+        cpu,
+        stolen_ns,
+        peer,
+        cause,
+        involuntary,
     }
 }

@@ -186,6 +186,7 @@ impl Script {
                     let at = |index: usize| line.words.get(index).map_or(0, |word| word.parse().unwrap());
                     let (detail, value) = match kind {
                         JvmKind::Enter | JvmKind::Exit | JvmKind::Thrown => (0, at(0)),
+                        JvmKind::Mount | JvmKind::Unmount | JvmKind::VthreadStart | JvmKind::VthreadEnd => (0, at(0)),
                         _ => (at(0), at(1)),
                     };
                     Payload::Jvm(vec![JvmRecord::new(line.at, kind, detail, value)])
@@ -327,6 +328,10 @@ fn jvm_kind(verb: &str) -> Option<JvmKind> {
         "gc_start" => JvmKind::GcStart,
         "gc_finish" => JvmKind::GcFinish,
         "armed" => JvmKind::Armed,
+        "mount" => JvmKind::Mount,
+        "unmount" => JvmKind::Unmount,
+        "vthread_start" => JvmKind::VthreadStart,
+        "vthread_end" => JvmKind::VthreadEnd,
         "park" => JvmKind::Park,
         "unparked" => JvmKind::Unparked,
         "sleep" => JvmKind::Sleep,
@@ -380,6 +385,10 @@ fn definition(line: &Line) -> Definition {
         },
         "class" => Definition::Class {
             id: line.number(0),
+            name: line.word(1).into(),
+        },
+        "vthread_name" => Definition::VirtualThread {
+            java_id: u64::from(line.number(0)),
             name: line.word(1).into(),
         },
         "java_thread" => Definition::JavaThread {

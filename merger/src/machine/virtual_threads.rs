@@ -1,0 +1,256 @@
+//! Virtual threads: tracks of their own, though they have no life of their own in the kernel.
+//!
+//! While one is mounted, its state is its carrier's: whatever is written of the carrier is written of it too, as far as it lies after the mount
+//! ([`Mounted::mirror`]). While it is not, its state is what it said last: it parks, sleeps, wants a monitor; or, where it said nothing, it has given its carrier
+//! away and is ready. Calls and activity belong to whoever is mounted: they are exchanged at each mount and unmount, so that everything else here need not know.
+//!
+//! A life begins where it is first seen: of one that was there before the recording nothing is known.
+
+use super::Machine;
+use super::calls::Calls;
+use super::thread::{Activity, Doing, Thread, explained};
+use plumb_trace::State;
+use plumb_trace::record::JvmKind;
+use plumb_trace::timeline::{Cause, StateInterval, TimelineError, TimelineWriter, Track, TrackId, TrackKind};
+use rustc_hash::FxHashMap;
+
+type Result<T = ()> = std::result::Result<T, TimelineError>;
+
+/// Place among the JVMs, and the number that Thread.threadId() gives.
+pub(crate) type Key = (usize, u64);
+
+/// The virtual thread that a thread carries.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Mounted {
+    pub(crate) key: Key,
+    pub(crate) track: TrackId,
+    /// Its states are written up to here.
+    since: u64,
+}
+
+impl Mounted {
+    /// Its states are written up to here.
+    pub(crate) fn until(&self) -> u64 {
+        self.since
+    }
+
+    /// What its carrier does, it does.
+    pub(crate) fn mirror(&mut self, writer: &mut TimelineWriter, interval: &StateInterval) -> Result {
+        let (start_ns, end_ns) = (self.since, interval.end_ns);
+        if end_ns <= start_ns {
+            return Ok(());
+        }
+        self.since = end_ns;
+        let stolen_ns = interval.stolen_ns.min(end_ns - start_ns);
+        writer.state(
+            self.track,
+            &StateInterval {
+                start_ns,
+                stolen_ns,
+                ..*interval
+            },
+        )
+    }
+}
+
+/// A virtual thread that is alive.
+#[derive(Debug)]
+struct VirtualThread {
+    track: TrackId,
+    /// Unmounted since then, doing this.
+    since: u64,
+    doing: Doing,
+    activity: Activity,
+    asks_for_work: bool,
+    calls: Calls,
+    /// Its carrier (place among the threads) and that one's stream.
+    carrier: Option<(usize, u32)>,
+}
+
+/// All of them.
+#[derive(Debug, Default)]
+pub(super) struct VirtualThreads {
+    living: FxHashMap<Key, VirtualThread>,
+    /// Tracks of the living and the dead, with their carriers' processes (places in the registry).
+    pub(super) tracks: Vec<(TrackId, usize)>,
+}
+
+impl Machine {
+    /// A record about a virtual thread in the stream of `carrier` (place among the threads, stream).
+    pub(super) fn virtual_record(&mut self, key: Key, carrier: (usize, u32), at: u64, kind: JvmKind) -> Result {
+        self.make_virtual_thread(key, carrier.0, at);
+        match kind {
+            JvmKind::Mount => self.mount(key, carrier, at),
+            JvmKind::Unmount => self.unmount(key, at, None),
+            JvmKind::VthreadEnd => self.end_virtual_thread(key, at),
+            _ => Ok(()),
+        }
+    }
+
+    /// Gives a virtual thread its name.
+    pub(super) fn name_virtual_thread(&mut self, key: Key, name: &str) {
+        if let Some(thread) = self.virtual_threads.living.get(&key) {
+            name.clone_into(&mut self.writer.track_mut(thread.track).name);
+        }
+    }
+
+    fn make_virtual_thread(&mut self, key: Key, carrier: usize, at: u64) {
+        if self.virtual_threads.living.contains_key(&key) {
+            return;
+        }
+        let process = self.registry.threads[carrier].process;
+        let track = self.writer.add_track(Track {
+            kind: TrackKind::VirtualThread,
+            process: self.registry.processes[process].id,
+            tid: None,
+            vthread: Some(key.1),
+            name: format!("virtual thread {}", key.1),
+            former_names: Vec::new(),
+            group: None,
+            start_ns: at,
+            end_ns: at,
+            java: true,
+        });
+        let thread = VirtualThread {
+            track,
+            since: at,
+            doing: Doing::UNKNOWN,
+            activity: Activity::None,
+            asks_for_work: false,
+            calls: Calls::new(at),
+            carrier: None,
+        };
+        self.virtual_threads.living.insert(key, thread);
+        self.virtual_threads.tracks.push((track, process));
+    }
+
+    fn mount(&mut self, key: Key, (carrier, stream): (usize, u32), at: u64) -> Result {
+        match self.registry.threads[carrier].mounted {
+            Some(mounted) if mounted.key == key => return Ok(()),
+            // That it left was not recorded.
+            Some(mounted) => self.unmount(mounted.key, at, Some(Doing::UNKNOWN))?,
+            None => {}
+        }
+        self.unmount(key, at, Some(Doing::UNKNOWN))?;
+        let entry = &mut self.registry.threads[carrier];
+        let Some(thread) = self.virtual_threads.living.get_mut(&key) else {
+            return Ok(());
+        };
+        if entry.ended {
+            return Ok(());
+        }
+        thread.write(&mut self.writer, at)?;
+        thread.carrier = Some((carrier, stream));
+        entry.mounted = Some(Mounted {
+            key,
+            track: thread.track,
+            since: thread.since,
+        });
+        thread.exchange(entry);
+        if let Some(stream) = self.streams.get_mut(&(key.0, stream)) {
+            std::mem::swap(&mut stream.calls, &mut thread.calls);
+        }
+        Ok(())
+    }
+
+    /// It leaves its carrier, if it is on one. `doing`: what it does from then on, where that is not what it said itself.
+    pub(super) fn unmount(&mut self, key: Key, at: u64, doing: Option<Doing>) -> Result {
+        let Some(thread) = self.virtual_threads.living.get_mut(&key) else {
+            return Ok(());
+        };
+        let Some((carrier, stream)) = thread.carrier.take() else {
+            return Ok(());
+        };
+        let entry = &mut self.registry.threads[carrier];
+        if let Some(since) = entry.let_go(&mut self.writer, at)? {
+            thread.since = since;
+        }
+        thread.exchange(entry);
+        if let Some(stream) = self.streams.get_mut(&(key.0, stream)) {
+            std::mem::swap(&mut stream.calls, &mut thread.calls);
+        }
+        thread.doing = doing.unwrap_or_else(|| thread.unmounted());
+        Ok(())
+    }
+
+    /// Records of its carrier are missing from `from_ns` to `to_ns`.
+    pub(super) fn lose_mounted(&mut self, carrier: usize, from_ns: u64, to_ns: u64) -> Result {
+        let Some(mounted) = self.registry.threads[carrier].mounted else {
+            return Ok(());
+        };
+        self.unmount(mounted.key, from_ns, Some(Doing::UNKNOWN))?;
+        match self.virtual_threads.living.get_mut(&mounted.key) {
+            Some(thread) => {
+                thread.activity = Activity::None;
+                thread.asks_for_work = false;
+                thread.calls.cut(&mut self.writer, thread.track, from_ns, to_ns)
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn end_virtual_thread(&mut self, key: Key, at: u64) -> Result {
+        self.unmount(key, at, None)?;
+        let Some(mut thread) = self.virtual_threads.living.remove(&key) else {
+            return Ok(());
+        };
+        thread.write(&mut self.writer, at)?;
+        let track = thread.track;
+        thread.calls.cut(&mut self.writer, track, thread.since, thread.since)?;
+        self.writer.track_mut(track).end_ns = thread.since;
+        Ok(())
+    }
+
+    /// The end of the recording.
+    pub(super) fn close_virtual_threads(&mut self, to_ns: u64) -> Result {
+        let mut living: Vec<Key> = self.virtual_threads.living.keys().copied().collect();
+        living.sort_unstable();
+        living
+            .into_iter()
+            .try_for_each(|key| self.end_virtual_thread(key, to_ns))
+    }
+}
+
+impl VirtualThread {
+    /// Writes what it did unmounted, up to `at`.
+    fn write(&mut self, writer: &mut TimelineWriter, at: u64) -> Result {
+        if at <= self.since {
+            return Ok(());
+        }
+        let Doing {
+            state,
+            cpu,
+            peer,
+            cause,
+        } = self.doing;
+        let interval = StateInterval {
+            start_ns: self.since,
+            end_ns: at,
+            state,
+            cpu,
+            stolen_ns: 0,
+            peer,
+            cause,
+            involuntary: false,
+        };
+        self.since = at;
+        writer.state(self.track, &interval)
+    }
+
+    /// What the mounted one wants is its carrier's to say.
+    fn exchange(&mut self, carrier: &mut Thread) {
+        std::mem::swap(&mut self.activity, &mut carrier.activity);
+        std::mem::swap(&mut self.asks_for_work, &mut carrier.asks_for_work);
+    }
+
+    fn unmounted(&self) -> Doing {
+        match self.activity {
+            // It has given its carrier away.
+            Activity::None => Doing {
+                cause: Cause::Yielded,
+                ..Doing::just(State::Ready)
+            },
+            activity => explained(State::Blocked, Cause::None, activity, self.asks_for_work),
+        }
+    }
+}
