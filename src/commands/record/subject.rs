@@ -9,6 +9,7 @@ use anyhow::{Context, Result, anyhow};
 use plumb_agent::client::{Listener, SessionConfig, agent_library};
 use plumb_collector::{Recorder, proc};
 use std::{
+    os::unix::fs::MetadataExt,
     path::Path,
     process::{Child, Command},
     time::Duration,
@@ -121,10 +122,12 @@ fn start(program: &str, rest: &[String], matcher: Option<&Vec<u8>>) -> Result<Su
     if let Some(listener) = &listener {
         let library = agent_library().map_err(|error| with_remedy(&error))?;
         // Other programs (scripts, build tools) hand the variable down to the JVMs that they start.
-        match Path::new(program).file_name().is_some_and(|name| name == "java") {
-            true => command.arg(listener.jvm_argument(&library)),
-            false => command.env("JAVA_TOOL_OPTIONS", listener.java_tool_options(&library)),
-        };
+        if Path::new(program).file_name().is_some_and(|name| name == "java") {
+            command.arg(listener.jvm_argument(&library));
+        } else {
+            warn_of_other_users(&library);
+            command.env("JAVA_TOOL_OPTIONS", listener.java_tool_options(&library));
+        }
     }
     let spawned = command
         .args(rest)
@@ -136,4 +139,44 @@ fn start(program: &str, rest: &[String], matcher: Option<&Vec<u8>>) -> Result<Su
         name: program.to_owned(),
         listener,
     })
+}
+
+/// A JVM that cannot read an agent's library does not start. Of root's commands some start JVMs as another user.
+fn warn_of_other_users(library: &Path) {
+    let is_root = std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
+    if is_root && !is_for_everybody(library) {
+        eprintln!(
+            "warning: only root can read {}: a JVM that the command starts as another user will not start\n\
+             remedy: install plumb where everybody can read it, or start the JVM first and record it with --pid",
+            library.display()
+        );
+    }
+}
+
+fn is_for_everybody(file: &Path) -> bool {
+    let allows = |path: &Path, bits| path.metadata().is_ok_and(|found| found.mode() & bits == bits);
+    allows(file, 0o004) && file.ancestors().skip(1).all(|directory| allows(directory, 0o001))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{fs::Permissions, os::unix::fs::PermissionsExt};
+
+    #[test]
+    fn a_library_in_a_private_directory_is_not_for_everybody() -> std::io::Result<()> {
+        let directory = tempfile::tempdir()?;
+        let library = directory.path().join("library.so");
+        std::fs::write(&library, "")?;
+        let set = |path: &Path, mode| std::fs::set_permissions(path, Permissions::from_mode(mode));
+        set(&library, 0o755)?;
+        set(directory.path(), 0o755)?;
+        assert!(is_for_everybody(&library));
+        set(directory.path(), 0o700)?;
+        assert!(!is_for_everybody(&library));
+        set(directory.path(), 0o711)?;
+        set(&library, 0o640)?;
+        assert!(!is_for_everybody(&library));
+        Ok(())
+    }
 }
