@@ -1,6 +1,6 @@
 //! What works on this machine, what does not, why, and what to do about it. Nothing is guessed: what can be tried is tried.
 
-use crate::kernel::{Kernel, KernelOptions, Scope, probe_cost};
+use crate::kernel::{Interface, Kernel, KernelOptions, Scope, probe_cost};
 use crate::proc;
 use std::ffi::CString;
 use std::os::fd::{FromRawFd, OwnedFd};
@@ -62,7 +62,7 @@ pub fn checks() -> Vec<Check> {
         Check::new(
             KERNEL,
             kernel(),
-            "see the check `bpf`; without, record with --no-kernel",
+            "see the check `bpf` (CAP_BPF and CAP_PERFMON bring it back); without, perf events tell who ran when, if the check `perf-events` is good: else record with --no-kernel",
         ),
         Check::new(
             "real-time",
@@ -83,7 +83,7 @@ pub fn checks() -> Vec<Check> {
         Check::new(
             "perf-events",
             perf_events(),
-            "sysctl kernel.perf_event_paranoid=-1 (only benchmarks against perf need it)",
+            "give CAP_PERFMON, or sysctl kernel.perf_event_paranoid=-1; only a machine that refuses BPF needs it",
         ),
     ]
 }
@@ -147,6 +147,7 @@ fn kernel() -> Result<String, String> {
     let options = KernelOptions {
         scope: Scope::System,
         ring_bytes: Some(0),
+        interface: Interface::Bpf,
         ..KernelOptions::default()
     };
     let attached = Kernel::attach(&options).map_err(|error| cause(&error))?;
@@ -208,15 +209,14 @@ fn disk() -> Result<String, String> {
     if free >= DISK_MIN { Ok(text) } else { Err(text) }
 }
 
+/// The fallback, which the check before makes needless: what it would give is said where that one fails.
 fn perf_events() -> Result<String, String> {
-    let path = "/proc/sys/kernel/perf_event_paranoid";
-    let value = proc::read_trimmed(path).ok_or("the kernel has no perf events")?;
-    // With CAP_PERFMON the setting does not matter.
-    if value.parse().is_ok_and(|level: i32| level <= 0) || root().is_ok() {
-        Ok(format!("perf_event_paranoid is {value}"))
-    } else {
-        Err(format!("perf_event_paranoid is {value}"))
-    }
+    let options = KernelOptions {
+        interface: Interface::PerfEvents,
+        ..KernelOptions::default()
+    };
+    Kernel::attach(&options).map_err(|error| cause(&error))?;
+    Ok("switches of all CPUs can be had without BPF, too: who ran when, but no cause of a sleep and no waker".into())
 }
 
 #[cfg(test)]

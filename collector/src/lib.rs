@@ -30,6 +30,6 @@ mod writer;
 
 pub use arena::{ArenaTotals, JvmSource};
 pub use error::CollectorError;
-pub use kernel::{KernelOptions, ProgramCost, RingTotals, Scope, Selectors, enable_statistics, probe_cost};
+pub use kernel::{Interface, KernelOptions, ProgramCost, RingTotals, Scope, Selectors, enable_statistics, probe_cost};
 pub use live::Counts;
 pub use recorder::{Options, Recorder, Summary};

@@ -2,22 +2,26 @@
 
 mod cost;
 mod object;
+mod perf;
 mod ring;
 mod scope;
 
 use cost::costs;
 pub use cost::{ProgramCost, enable_statistics};
 pub use ring::RingTotals;
-pub(crate) use ring::Rings;
 pub(crate) use scope::{Cgroups, NamedThreads};
 pub use scope::{Scope, Selectors};
 
 use crate::CollectorError;
+use crate::parcel::Parcel;
 use aya::Ebpf;
 use aya::maps::{Map, MapData};
 use object::bpf_error;
+use perf::PerfRings;
 use plumb_trace::record::KERNEL_RECORD_BYTES;
 use scope::Set;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Ring of a CPU where nothing else is said, bytes: 65,536 records, 20 ms of 3 million a second.
 const RING_BYTES: usize = 4 << 20;
@@ -26,6 +30,21 @@ const RINGS_BYTES_MAX: usize = 256 << 20;
 /// Smallest and largest ring that is made, records as a power of two.
 const RING_BITS: std::ops::RangeInclusive<u32> = 6..=20;
 
+/// What perf events do not tell.
+pub(crate) const PERF_EVENTS_NOTE: &str = "recorded by perf events, without BPF: a sleep has no cause and no waker, waiting for a CPU is told only of who was preempted, stolen time and throttling not at all";
+
+/// By which of the kernel's interfaces switches are recorded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Interface {
+    /// BPF programs, or perf events where these are refused.
+    #[default]
+    Best,
+    /// BPF programs.
+    Bpf,
+    /// Perf events: who ran when, but not why a thread slept or who woke it. Scopes do not matter then.
+    PerfEvents,
+}
+
 /// What to record of the kernel.
 #[derive(Clone, Debug, Default)]
 pub struct KernelOptions {
@@ -33,6 +52,8 @@ pub struct KernelOptions {
     pub scope: Scope,
     /// Who else is in scope, unless everybody is.
     pub selectors: Selectors,
+    /// By which interface.
+    pub interface: Interface,
     /// Bytes of a CPU's ring, rounded down to a power of two of records; `None`: 4 MiB, less on machines with more than 64 CPUs.
     pub ring_bytes: Option<usize>,
 }
@@ -47,12 +68,29 @@ pub fn probe_cost(name: &str, body: impl FnOnce()) -> Result<Option<ProgramCost>
     Ok(costs(&bpf).into_iter().find(|cost| cost.name == name))
 }
 
-/// The programs, attached.
+/// What produces the records.
+enum Producer {
+    Bpf {
+        bpf: Box<Ebpf>,
+        traced: Set<u32>,
+    },
+    /// Raised, the perf events stop.
+    PerfEvents {
+        stop: Arc<AtomicBool>,
+    },
+}
+
+/// The kernel side, attached.
 pub(crate) struct Kernel {
-    bpf: Ebpf,
-    traced: Set<u32>,
+    producer: Producer,
     /// What this kernel does not give.
     pub notes: Vec<String>,
+}
+
+/// The rings of all CPUs, whatever fills them.
+pub(crate) enum Rings {
+    Bpf(ring::Rings),
+    PerfEvents(PerfRings),
 }
 
 /// What a kernel side consists of.
@@ -66,41 +104,125 @@ pub(crate) struct Attached {
     pub cgroups: Option<Cgroups>,
 }
 
+impl Rings {
+    /// Moves what has come into the parcel, CPU by CPU, as far as it fits. Returns the number of records.
+    pub fn drain(&mut self, parcel: &mut Parcel) -> u64 {
+        match self {
+            Rings::Bpf(rings) => rings.drain(parcel),
+            Rings::PerfEvents(rings) => rings.drain(parcel),
+        }
+    }
+
+    /// Puts losses that no record has followed into the parcel: to be called at the end.
+    pub fn drain_losses(&mut self, parcel: &mut Parcel) {
+        match self {
+            Rings::Bpf(rings) => rings.drain_losses(parcel),
+            Rings::PerfEvents(rings) => rings.drain_losses(parcel),
+        }
+    }
+
+    /// Whether every written record was read.
+    pub fn is_empty(&self) -> bool {
+        match self {
+            Rings::Bpf(rings) => rings.is_empty(),
+            // All that is there is taken at once.
+            Rings::PerfEvents(_) => true,
+        }
+    }
+
+    /// Number of CPUs that have a ring.
+    pub fn len(&self) -> usize {
+        match self {
+            Rings::Bpf(rings) => rings.len(),
+            Rings::PerfEvents(rings) => rings.len(),
+        }
+    }
+
+    pub fn totals(&self) -> RingTotals {
+        match self {
+            Rings::Bpf(rings) => rings.totals(),
+            Rings::PerfEvents(rings) => rings.totals(),
+        }
+    }
+}
+
 impl Kernel {
-    /// Loads and attaches the programs.
+    /// Attaches what the kernel allows.
     pub fn attach(options: &KernelOptions) -> Result<Attached, CollectorError> {
         let cpus = aya::util::nr_cpus().map_err(|(file, error)| bpf_error(file, &error))?;
         let cpus = u32::try_from(cpus).map_err(|error| bpf_error("the number of CPUs", &error))?;
+        match options.interface {
+            Interface::Bpf => Kernel::attach_bpf(options, cpus),
+            Interface::PerfEvents => Kernel::attach_perf_events(cpus, "perf events were asked for"),
+            Interface::Best => Kernel::attach_bpf(options, cpus).or_else(|error| {
+                let cause = error.to_string();
+                let cause = cause.lines().next().unwrap_or_default();
+                // What BPF needs is what the user should hear of where neither can be had.
+                Kernel::attach_perf_events(cpus, cause).map_err(|_| error)
+            }),
+        }
+    }
+
+    /// Loads and attaches the programs.
+    fn attach_bpf(options: &KernelOptions, cpus: u32) -> Result<Attached, CollectorError> {
         let bits = ring_bits(options.ring_bytes, cpus);
         let (mut bpf, notes) = object::load(cpus, bits, options)?;
         let heads = take_array(&mut bpf, "heads")?;
         let records = take_array(&mut bpf, "records")?;
-        let rings =
-            Rings::map(heads.fd(), records.fd(), cpus, bits).map_err(|error| bpf_error("mapping the rings", &error))?;
+        let rings = ring::Rings::map(heads.fd(), records.fd(), cpus, bits)
+            .map_err(|error| bpf_error("mapping the rings", &error))?;
         let traced = Set::take(&mut bpf, "traced")?;
         let (threads, cgroups) = fill(&mut bpf, options)?;
         object::attach(&mut bpf)?;
+        let producer = Producer::Bpf {
+            bpf: Box::new(bpf),
+            traced,
+        };
         Ok(Attached {
-            kernel: Kernel { bpf, traced, notes },
-            rings,
+            kernel: Kernel { producer, notes },
+            rings: Rings::Bpf(rings),
             threads,
             cgroups,
         })
     }
 
-    /// Makes a process part of the traced tree; its children from now on are by themselves.
-    pub fn trace(&mut self, pid: u32) -> Result<(), CollectorError> {
-        self.traced.insert(pid)
+    fn attach_perf_events(cpus: u32, cause: &str) -> Result<Attached, CollectorError> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let rings = PerfRings::open(cpus, Arc::clone(&stop))?;
+        let notes = vec![format!("{PERF_EVENTS_NOTE} ({cause})")];
+        Ok(Attached {
+            kernel: Kernel {
+                producer: Producer::PerfEvents { stop },
+                notes,
+            },
+            rings: Rings::PerfEvents(rings),
+            threads: None,
+            cgroups: None,
+        })
     }
 
-    /// Detaches the programs. Returns how many events the kernel did not hand to a program because it was running on that CPU already.
+    /// Makes a process part of the traced tree; its children from now on are by themselves.
+    pub fn trace(&mut self, pid: u32) -> Result<(), CollectorError> {
+        match &mut self.producer {
+            Producer::Bpf { traced, .. } => traced.insert(pid),
+            Producer::PerfEvents { .. } => Ok(()),
+        }
+    }
+
+    /// Detaches. Returns how many events the kernel did not hand to a program because it was running on that CPU already.
     pub fn detach(self) -> u64 {
-        costs(&self.bpf).iter().map(|cost| cost.missed).sum()
+        if let Producer::PerfEvents { stop } = &self.producer {
+            stop.store(true, Ordering::Relaxed);
+        }
+        self.costs().iter().map(|cost| cost.missed).sum()
     }
 
     /// What each program has cost so far; all 0 unless statistics are switched on, see [`enable_statistics`].
     pub fn costs(&self) -> Vec<ProgramCost> {
-        costs(&self.bpf)
+        match &self.producer {
+            Producer::Bpf { bpf, .. } => costs(bpf),
+            Producer::PerfEvents { .. } => Vec::new(),
+        }
     }
 }
 
