@@ -4,8 +4,8 @@ use std::fmt;
 
 use crate::{
     Diagnostic, Place, Rules,
-    classpath::ClassMethods,
-    matcher::{Matcher, never},
+    classpath::{ClassMethod, ClassMethods},
+    matcher::{Hierarchy, Kin, Matcher, never},
     presets::is_preset,
 };
 
@@ -59,8 +59,13 @@ pub fn check(rules: &Rules, classes: impl IntoIterator<Item = ClassMethods>) -> 
             .collect(),
         ..CheckReport::default()
     };
-    for class in classes {
-        report.count_class(&matcher, &class);
+    let classes: Vec<ClassMethods> = classes.into_iter().collect();
+    let mut hierarchy = Hierarchy::default();
+    for class in &classes {
+        hierarchy.learn(&class.name, class.supertypes.iter().map(String::as_str));
+    }
+    for class in &classes {
+        report.count_class(&matcher, &hierarchy, class);
     }
     let of_files = report
         .rules
@@ -82,19 +87,19 @@ fn no_hits(text: &str, place: &Place) -> RuleHits {
 }
 
 impl CheckReport {
-    fn count_class(&mut self, matcher: &Matcher, class: &ClassMethods) {
+    fn count_class(&mut self, matcher: &Matcher, hierarchy: &Hierarchy, class: &ClassMethods) {
+        let supertypes = hierarchy.supertypes(&class.name);
         self.classes += 1;
         let before = self.clone_methods();
         let probed_before = self.methods_probed;
         for method in &class.methods {
             if let Some(code_bytes) = method.code_bytes {
-                self.count_method(
-                    matcher,
-                    &class.name,
-                    &method.name,
-                    &method.descriptor,
-                    code_bytes as usize,
-                );
+                let kin = Kin {
+                    supertypes: &supertypes,
+                    annotations: &class.annotations,
+                    method_annotations: &method.annotations,
+                };
+                self.count_method(matcher, &class.name, method, code_bytes as usize, &kin);
             }
         }
         self.classes_probed += u64::from(self.methods_probed > probed_before);
@@ -111,16 +116,17 @@ impl CheckReport {
             .collect()
     }
 
-    fn count_method(&mut self, matcher: &Matcher, class: &str, name: &str, descriptor: &str, code_bytes: usize) {
+    fn count_method(&mut self, matcher: &Matcher, class: &str, method: &ClassMethod, code_bytes: usize, kin: &Kin<'_>) {
+        let (name, descriptor) = (&*method.name, &*method.descriptor);
         self.methods += 1;
         let mut is_excluded = false;
-        for index in matcher.matching_excludes(class, name, descriptor) {
+        for index in matcher.matching_excludes(class, name, descriptor, kin) {
             self.excludes[index as usize].methods += 1;
             is_excluded = true;
         }
         let is_left_alone = is_excluded || never::method(class, name);
         let mut is_matched = false;
-        for index in matcher.matching_rules(class, name, descriptor, code_bytes) {
+        for index in matcher.matching_rules(class, name, descriptor, code_bytes, kin) {
             let hits = &mut self.rules[index as usize];
             *(if is_left_alone {
                 &mut hits.left_alone

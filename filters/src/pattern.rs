@@ -1,6 +1,6 @@
 //! The text of a pattern, `class.method[(descriptor)]`, and what is wrong with it.
 
-use crate::matcher::Pattern;
+use crate::matcher::{Pattern, Relation};
 
 /// The longest pattern, in bytes.
 const BYTES_MAX: usize = 1024;
@@ -26,6 +26,19 @@ fn mistake<T>(offset: usize, message: impl Into<String>, help: &'static str) -> 
 
 /// Reads a pattern as it stands in a rule file.
 pub(crate) fn parse(text: &str) -> Parsed<Pattern> {
+    let (relation, rest) = match text.as_bytes().first() {
+        Some(b'+') => (Relation::Extends, &text[1..]),
+        Some(b'@') => (Relation::Annotated, &text[1..]),
+        _ => (Relation::Is, text),
+    };
+    let sign = text.len() - rest.len();
+    parse_path(relation, rest).map_err(|mistake| PatternMistake {
+        offset: mistake.offset + sign,
+        ..mistake
+    })
+}
+
+fn parse_path(relation: Relation, text: &str) -> Parsed<Pattern> {
     check_whole(text)?;
     let (path, descriptor) = match text.find('(') {
         Some(at) => (&text[..at], Some((at, &text[at..]))),
@@ -37,7 +50,12 @@ pub(crate) fn parse(text: &str) -> Parsed<Pattern> {
         check_descriptor(at, descriptor)?;
     }
     let (class, method) = split(&levels, descriptor.is_some())?;
+    if relation != Relation::Is && matches!(&*class, "**/*" | "*") {
+        let help = "name the class or annotation after the sign; without a sign ** is every method";
+        return mistake(0, "`+` and `@` want a name", help);
+    }
     Ok(Pattern {
+        relation,
         class: class.into(),
         method: method.into(),
         descriptor: descriptor.map(|(_, text)| text.into()),
@@ -47,16 +65,6 @@ pub(crate) fn parse(text: &str) -> Parsed<Pattern> {
 fn check_whole(text: &str) -> Parsed<()> {
     match text.chars().next() {
         None => mistake(0, "an empty pattern", "write class.method, or ** for every method"),
-        Some('+') => mistake(
-            0,
-            "`+` (subclasses and implementers) is not known to this version of plumb",
-            "name the classes, with * and ** where they help",
-        ),
-        Some('@') => mistake(
-            0,
-            "`@` (annotated classes or methods) is not known to this version of plumb",
-            "name the classes, with * and ** where they help",
-        ),
         _ if text.len() > BYTES_MAX => mistake(BYTES_MAX, "the pattern is longer than 1024 bytes", "use * and **"),
         _ => Ok(()),
     }
@@ -65,6 +73,7 @@ fn check_whole(text: &str) -> Parsed<()> {
 fn check_characters(path: &str) -> Parsed<()> {
     for (offset, character) in path.char_indices() {
         let help = match character {
+            '+' | '@' => "+ and @ stand once, before the class",
             '/' => "class names are written with dots: com.shop.Order.pay",
             ':' => "a dot stands between class and method: com.shop.Order.pay",
             '?' => "* stands for any characters; there is no sign for one",

@@ -131,11 +131,43 @@ fn class(name: &str, methods: &[&str]) -> ClassMethods {
         name: name.trim_start_matches('!').to_owned(),
         descriptor: "()V".to_owned(),
         code_bytes: (!name.starts_with('!')).then_some(10),
+        annotations: Vec::new(),
     };
     ClassMethods {
         name: name.to_owned(),
+        supertypes: Vec::new(),
+        annotations: Vec::new(),
         methods: methods.iter().map(method).collect(),
     }
+}
+
+#[test]
+fn kin_and_annotations() {
+    let rules = rules(
+        "method = [
+  { match = '+java.sql.Statement.execute*' },
+  { match = '@com.shop.Traced.*' },
+]",
+    );
+    let mut pooled = class("a/Pooled", &["execute", "close"]);
+    pooled.supertypes = vec!["a/Base".into()];
+    let mut base = class("a/Base", &["executeBatch"]);
+    base.supertypes = vec!["java/lang/Object".into(), "java/sql/Statement".into()];
+    let mut traced = class("b/All", &["one", "two"]);
+    traced.annotations = vec!["com/shop/Traced".into()];
+    let mut partly = class("b/One", &["one", "two"]);
+    partly.methods[0].annotations = vec!["com/shop/Traced".into()];
+    let report = check(&rules, [pooled, base, traced, partly, class("c/Other", &["execute"])]);
+    assert_eq!(report.rules.iter().map(|hits| hits.methods).collect::<Vec<_>>(), [2, 3]);
+    assert_eq!(report.unmatched, []);
+
+    let matcher = Matcher::parse(&rules.compile()).unwrap();
+    assert!(matcher.needs_kin() && !method_rule("a.B.c").needs_kin());
+    // Annotations are known only from the class file.
+    assert!(matcher.class_may_match("any/Class") && !matcher.class_may_match("java/lang/String"));
+    let only_kin = method_rule("+java.sql.Statement.*");
+    assert!(!only_kin.class_may_match("a/Base"));
+    assert!(only_kin.class_may_match_with("a/Base", &["java/sql/Statement".into()]));
 }
 
 #[test]

@@ -42,6 +42,9 @@ A rule file is TOML:
   match = \"com.shop.Order.place\"
   unit = \"order\"                          # each call is one unit of work, whose latency is reported
 
+  [[method]]                              # + subclasses and implementers too; @Annotation: annotated classes or methods
+  match = \"+java.sql.Statement.execute*\"
+
   [[exclude]]                             # wins over every match
   match = \"**.get*\"
 

@@ -19,6 +19,10 @@ const DEPTH_MAX: usize = 64;
 pub struct ClassMethods {
     /// The internal name, `org/apache/catalina/core/StandardHostValve`.
     pub name: String,
+    /// Internal names of its superclass and interfaces.
+    pub supertypes: Vec<String>,
+    /// Internal names of its annotations that are visible at run time.
+    pub annotations: Vec<String>,
     /// In the order of the class file.
     pub methods: Vec<ClassMethod>,
 }
@@ -32,6 +36,8 @@ pub struct ClassMethod {
     pub descriptor: String,
     /// The length of its code, in bytes; `None` for abstract and native methods, which get no probe.
     pub code_bytes: Option<u32>,
+    /// Internal names of its annotations that are visible at run time.
+    pub annotations: Vec<String>,
 }
 
 impl ClassMethods {

@@ -6,7 +6,7 @@
 //! │ + 0      │ u16     │ u16      │ u16   │ u32   │ u32      │ string        │               │            │ u64      │
 //! └──────────┴─────────┴──────────┴───────┴───────┴──────────┴───────────────┴───────────────┴────────────┴──────────┘
 //! rule     unit u16 (index, 0xffff none) · flags u16 · code_bytes_min u32 · pattern
-//! pattern  class string · method string · descriptor string (empty: any)
+//! pattern  relation u8 (0 is, 1 extends, 2 annotated) · class string · method string · descriptor string (empty: any)
 //! string   length u16 · UTF-8
 //! features bit 0 threads, 1 monitors, 2 waits, 3 gc, 4 parks, 5 sleeps, 6 virtual_threads; the others are 0
 //! flags    bit 0 idle; the others are 0
@@ -14,7 +14,7 @@
 //! The checksum is FNV-1a (64 bits) of all bytes before it: it finds accidents. Against malice every field is checked, and
 //! memory is bounded by a small multiple of the input, itself at most [`BYTES_MAX`].
 
-use super::{JvmFeatures, MatcherError, glob};
+use super::{JvmFeatures, MatcherError, Relation, glob};
 
 const MAGIC: &[u8; 8] = b"plumbML\0";
 const VERSION: u16 = 2;
@@ -48,6 +48,7 @@ pub(crate) struct RuleImage {
 /// What a method must look like; names are the JVM's (`/` between levels).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Pattern {
+    pub relation: Relation,
     pub class: Box<str>,
     pub method: Box<str>,
     pub descriptor: Option<Box<str>>,
@@ -89,10 +90,12 @@ pub(crate) fn encode(image: &Image) -> Vec<u8> {
 #[cfg(feature = "compile")]
 fn put_pattern(out: &mut Vec<u8>, pattern: &Pattern) {
     let Pattern {
+        relation,
         class,
         method,
         descriptor,
     } = pattern;
+    out.push(*relation as u8);
     put_string(out, class);
     put_string(out, method);
     put_string(out, descriptor.as_deref().unwrap_or(""));
@@ -274,6 +277,12 @@ impl<'a> Input<'a> {
     }
 
     fn pattern(&mut self) -> Result<Pattern, MatcherError> {
+        let relation = match self.take(1)? {
+            [0] => Relation::Is,
+            [1] => Relation::Extends,
+            [2] => Relation::Annotated,
+            _ => return Err(self.error("a pattern of an unknown relation")),
+        };
         let class = self.string()?;
         if !glob::is_class_pattern(class) {
             return Err(self.error("a malformed class pattern"));
@@ -286,6 +295,7 @@ impl<'a> Input<'a> {
             .filter(|descriptor| !descriptor.is_empty())
             .map(Into::into);
         Ok(Pattern {
+            relation,
             class: class.into(),
             method: method.into(),
             descriptor,
@@ -301,6 +311,7 @@ mod tests {
 
     fn sample() -> Image {
         let pattern = |class: &str, method: &str, descriptor: Option<&str>| Pattern {
+            relation: Relation::Extends,
             class: class.into(),
             method: method.into(),
             descriptor: descriptor.map(Into::into),

@@ -5,6 +5,7 @@
 
 mod format;
 mod glob;
+mod kin;
 pub mod never;
 
 use std::fmt;
@@ -12,6 +13,8 @@ use std::fmt;
 #[cfg(feature = "compile")]
 pub(crate) use self::format::{BYTES_MAX, encode};
 pub(crate) use self::format::{Image, Pattern, RuleImage};
+pub(crate) use self::kin::Relation;
+pub use self::kin::{Hierarchy, Kin};
 
 /// Which of the JVM's own events are wanted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -66,22 +69,47 @@ impl Matcher {
 
     /// Whether a method of the class could match: a cheap test before the class file is parsed.
     /// `class` is an internal name, `org/apache/catalina/core/StandardHostValve`.
+    /// Rules about supertypes know nothing then, and rules about annotations take every class.
     pub fn class_may_match(&self, class: &str) -> bool {
-        let probed = |pattern: &Pattern| pattern.matches_class(class) && !never::whole_class(class, &pattern.method);
+        self.class_may_match_with(class, &[])
+    }
+
+    /// As [`Matcher::class_may_match`], of a class that extends or implements `supertypes`.
+    pub fn class_may_match_with(&self, class: &str, supertypes: &[String]) -> bool {
+        let kin = Kin {
+            supertypes,
+            ..Kin::default()
+        };
+        let probed = |pattern: &Pattern| {
+            (pattern.relation == Relation::Annotated || pattern.matches_class(class, &kin))
+                && !never::whole_class(class, &pattern.method)
+        };
         self.image.rules.iter().any(|rule| probed(&rule.pattern))
             && !self
                 .image
                 .excludes
                 .iter()
-                .any(|pattern| pattern.is_whole_class() && pattern.matches_class(class))
+                .any(|pattern| pattern.is_whole_class() && pattern.matches_class(class, &kin))
     }
 
     /// What to do with a method, if anything. `class` is an internal name, `code_len` the length of its code in bytes.
     ///
     /// Of several rules that match, the first that names a unit of work acts, else the first.
     pub fn method(&self, class: &str, name: &str, descriptor: &str, code_len: usize) -> Option<MethodAction<'_>> {
+        self.method_with(class, name, descriptor, code_len, &Kin::default())
+    }
+
+    /// As [`Matcher::method`], with what is known of the class and the method beside their names.
+    pub fn method_with(
+        &self,
+        class: &str,
+        name: &str,
+        descriptor: &str,
+        code_len: usize,
+        kin: &Kin<'_>,
+    ) -> Option<MethodAction<'_>> {
         let mut found = None;
-        for rule in self.matching_rules(class, name, descriptor, code_len) {
+        for rule in self.matching_rules(class, name, descriptor, code_len, kin) {
             let action = MethodAction {
                 rule,
                 unit: self.unit_of(rule),
@@ -93,7 +121,15 @@ impl Matcher {
             }
             found = found.or(Some(action));
         }
-        found.filter(|_| !never::method(class, name) && !self.is_excluded(class, name, descriptor))
+        found.filter(|_| !never::method(class, name) && !self.is_excluded(class, name, descriptor, kin))
+    }
+
+    /// Whether any rule is about supertypes or annotations, so that it is worth to learn them.
+    pub fn needs_kin(&self) -> bool {
+        let rules = self.image.rules.iter().map(|rule| &rule.pattern);
+        rules
+            .chain(&self.image.excludes)
+            .any(|pattern| pattern.relation != Relation::Is)
     }
 
     /// Which of the JVM's own events are wanted.
@@ -113,9 +149,10 @@ impl Matcher {
         name: &str,
         descriptor: &str,
         code_len: usize,
+        kin: &Kin<'_>,
     ) -> impl Iterator<Item = u32> {
         let matches = move |rule: &RuleImage| {
-            code_len >= rule.code_bytes_min as usize && rule.pattern.matches(class, name, descriptor)
+            code_len >= rule.code_bytes_min as usize && rule.pattern.matches(class, name, descriptor, kin)
         };
         self.image
             .rules
@@ -127,8 +164,14 @@ impl Matcher {
 
     /// Indexes of the exclusions that match.
     #[cfg(feature = "compile")]
-    pub(crate) fn matching_excludes(&self, class: &str, name: &str, descriptor: &str) -> impl Iterator<Item = u32> {
-        let matches = move |pattern: &Pattern| pattern.matches(class, name, descriptor);
+    pub(crate) fn matching_excludes(
+        &self,
+        class: &str,
+        name: &str,
+        descriptor: &str,
+        kin: &Kin<'_>,
+    ) -> impl Iterator<Item = u32> {
+        let matches = move |pattern: &Pattern| pattern.matches(class, name, descriptor, kin);
         self.image
             .excludes
             .iter()
@@ -137,11 +180,11 @@ impl Matcher {
             .map(|(_, index)| index)
     }
 
-    fn is_excluded(&self, class: &str, name: &str, descriptor: &str) -> bool {
+    fn is_excluded(&self, class: &str, name: &str, descriptor: &str, kin: &Kin<'_>) -> bool {
         self.image
             .excludes
             .iter()
-            .any(|pattern| pattern.matches(class, name, descriptor))
+            .any(|pattern| pattern.matches(class, name, descriptor, kin))
     }
 
     fn unit_of(&self, rule: u32) -> Option<&str> {
@@ -151,19 +194,25 @@ impl Matcher {
 }
 
 impl Pattern {
-    fn matches_class(&self, class: &str) -> bool {
-        glob::class_matches(&self.class, class)
+    fn matches_class(&self, class: &str, kin: &Kin<'_>) -> bool {
+        let is_it = |name: &str| glob::class_matches(&self.class, name);
+        let any = |names: &[String]| names.iter().any(|name| is_it(name));
+        match self.relation {
+            Relation::Is => is_it(class),
+            Relation::Extends => is_it(class) || any(kin.supertypes),
+            Relation::Annotated => any(kin.annotations) || any(kin.method_annotations),
+        }
     }
 
-    fn matches(&self, class: &str, name: &str, descriptor: &str) -> bool {
+    fn matches(&self, class: &str, name: &str, descriptor: &str, kin: &Kin<'_>) -> bool {
         // The method's name is the cheaper test and fails more often.
         glob::name_matches(&self.method, name)
             && self.descriptor.as_deref().is_none_or(|wanted| wanted == descriptor)
-            && self.matches_class(class)
+            && self.matches_class(class, kin)
     }
 
     fn is_whole_class(&self) -> bool {
-        &*self.method == "*" && self.descriptor.is_none()
+        self.relation != Relation::Annotated && &*self.method == "*" && self.descriptor.is_none()
     }
 }
 

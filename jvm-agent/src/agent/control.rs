@@ -39,6 +39,8 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 const RENAMES_EVERY: Duration = Duration::from_millis(50);
 /// How often definitions that found no room are offered again.
 const DEFINITIONS_EVERY: Duration = Duration::from_millis(20);
+/// Time for a class that was put aside to be linked, and for others to come.
+const ASIDE_AFTER: Duration = Duration::from_millis(10);
 /// Time for a probe that was between its look at the gate and its store.
 const GRACE: Duration = Duration::from_millis(5);
 /// Panics of ours after which the agent gives the JVM up.
@@ -313,6 +315,8 @@ fn serve(agent: &Agent, conversation: &Conversation, session: &Arc<Session>, jni
     loop {
         let wait = if !session.definitions.flush() {
             Some(DEFINITIONS_EVERY)
+        } else if session.families.has_aside() {
+            Some(ASIDE_AFTER)
         } else if wake::is_rename_pending() {
             Some(renames_after.saturating_duration_since(Instant::now()))
         } else {
@@ -332,6 +336,10 @@ fn serve(agent: &Agent, conversation: &Conversation, session: &Arc<Session>, jni
         }
         if agent.is_dying.load(Ordering::Acquire) {
             continue;
+        }
+        if session.families.has_aside() {
+            thread::sleep(ASIDE_AFTER);
+            transform::probe_aside(agent, session, jni);
         }
         if Instant::now() >= renames_after
             && let Some(renamed_at) = wake::take_renamed_at()

@@ -112,6 +112,12 @@ impl Jni {
         self.unless_thrown(thread)
     }
 
+    /// A class's superclass; none of `Object` and of interfaces.
+    pub fn superclass(self, class: jclass) -> Option<jclass> {
+        let superclass = call!(self, GetSuperclass, class);
+        self.unless_thrown(superclass)
+    }
+
     /// An object's class.
     pub fn class_of(self, object: jobject) -> jclass {
         call!(self, GetObjectClass, object)

@@ -179,6 +179,19 @@ impl Jvmti {
         Ok(self.take_string(signature))
     }
 
+    /// The interfaces that a class names, as local references of the calling thread. (An error for a class that is not linked yet.)
+    pub fn interfaces(self, class: jclass) -> Result<Vec<jclass>, JvmtiError> {
+        let (mut count, mut interfaces) = (0, ptr::null_mut());
+        call!(
+            self,
+            GetImplementedInterfaces,
+            class,
+            &raw mut count,
+            &raw mut interfaces
+        )?;
+        Ok(self.take_array(interfaces, count))
+    }
+
     /// Whether the class may be retransformed at all.
     pub fn is_modifiable(self, class: jclass) -> bool {
         let mut modifiable: jboolean = 0;

@@ -18,6 +18,7 @@ mod headroom;
 mod helper;
 mod jni;
 mod jvmti;
+mod kin;
 mod names;
 mod parks;
 mod probe;

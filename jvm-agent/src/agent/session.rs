@@ -16,6 +16,7 @@ use super::clock;
 use super::definitions::Definitions;
 use super::headroom;
 use super::jni::Jni;
+use super::kin::Families;
 use super::names::{dotted, lock, readable};
 use super::sites;
 use super::threads::Threads;
@@ -38,6 +39,8 @@ pub struct Session {
     pub features: JvmFeatures,
     /// Names for numbers.
     pub definitions: Definitions,
+    /// Who extends and implements whom, where the rules ask for it.
+    pub families: Families,
     /// The threads defined so far.
     pub threads: Threads,
     changes: Mutex<Changes>,
@@ -80,6 +83,7 @@ impl Session {
             features: matcher.features(),
             matcher,
             definitions: Definitions::new(arena),
+            families: Families::default(),
             threads: Threads::default(),
             changes: Mutex::default(),
         };
@@ -115,9 +119,19 @@ impl Session {
     }
 
     /// Whether the class may get probes.
+    ///
+    /// Where the rules ask for kin, what is known of it so far counts.
     pub fn wants(&self, class: &str) -> bool {
+        if self.matcher.needs_kin() {
+            return self.wants_with(class, &self.families.supertypes(class));
+        }
+        self.wants_with(class, &[])
+    }
+
+    /// As [`Session::wants`], of a class with these supertypes.
+    pub fn wants_with(&self, class: &str, supertypes: &[String]) -> bool {
         sites::is_site_class(self.features, class)
-            || (self.matcher.class_may_match(class) && !lock(&self.changes).refused.contains(class))
+            || (self.matcher.class_may_match_with(class, supertypes) && !lock(&self.changes).refused.contains(class))
     }
 
     /// Whether what this thread does is recorded as its own.
@@ -202,7 +216,10 @@ impl Session {
     /// What was armed so far.
     pub fn armed(&self) -> Armed {
         let changes = lock(&self.changes);
-        let of_rules = |class: &&String| self.matcher.class_may_match(class);
+        let of_rules = |class: &&String| {
+            self.matcher
+                .class_may_match_with(class, &self.families.supertypes(class))
+        };
         let classes = changes.probed.keys().filter(of_rules).count() as u32;
         let methods = changes.probed.iter().filter(|(class, _)| of_rules(class));
         let methods = methods.map(|(_, methods)| methods).sum();

@@ -11,6 +11,7 @@ use jvmti_bindings::sys::jvmti::JVMTI_EVENT_CLASS_FILE_LOAD_HOOK;
 use super::Agent;
 use super::jni::Jni;
 use super::jvmti::Jvmti;
+use super::kin::Facts;
 use super::names::internal_of;
 use super::session::Session;
 use super::sites;
@@ -26,10 +27,16 @@ const RESTORE_LOOKS: u32 = 4;
 
 /// The class file with probes, or none: leave it as it is. `class` is an internal name.
 pub fn with_probes(agent: &Agent, session: &Session, class: &str, bytes: &[u8]) -> Option<Vec<u8>> {
-    if !session.wants(class) {
+    let facts = if session.matcher.needs_kin() {
+        Facts::new(&session.families, bytes, class)
+    } else {
+        None
+    };
+    let supertypes = facts.as_ref().map_or(&[][..], Facts::supertypes);
+    if !session.wants_with(class, supertypes) {
         return None;
     }
-    let mut chooser = Chooser { agent, session };
+    let mut chooser = Chooser { agent, session, facts };
     match rewrite(bytes, &Probes::PLUMB, &mut chooser) {
         Ok(Some(rewritten)) => note(session, class, rewritten),
         Ok(None) => None,
@@ -44,11 +51,13 @@ pub fn with_probes(agent: &Agent, session: &Session, class: &str, bytes: &[u8]) 
 struct Chooser<'a> {
     agent: &'a Agent,
     session: &'a Session,
+    /// Where the rules ask for them.
+    facts: Option<Facts<'a>>,
 }
 
 impl Selector for Chooser<'_> {
     fn select(&mut self, class: &str, method: &MethodInfo<'_>) -> Option<Choice> {
-        let Chooser { agent, session } = *self;
+        let Chooser { agent, session, facts } = self;
         let MethodInfo {
             name,
             descriptor,
@@ -61,7 +70,14 @@ impl Selector for Chooser<'_> {
         if let Some(choice) = sites::choice(session.features, class, name, descriptor) {
             return Some(choice);
         }
-        let action = session.matcher.method(class, name, descriptor, code_len as usize)?;
+        let matcher = &session.matcher;
+        let action = match facts {
+            None => matcher.method(class, name, descriptor, code_len as usize),
+            Some(facts) => {
+                let annotations = facts.annotations_of(name, descriptor);
+                matcher.method_with(class, name, descriptor, code_len as usize, &facts.kin(&annotations))
+            }
+        }?;
         if action.idle {
             return Some(sites::idle());
         }
@@ -95,6 +111,9 @@ pub fn probe_loaded(agent: &Agent, session: &Session, jni: Jni, pause: bool) {
         for class in sites::classes(session.features) {
             jni.load_boot_class(class);
         }
+        if session.matcher.needs_kin() {
+            learn_loaded(session, jvmti, jni);
+        }
         let classes = loaded(jvmti, jni, |class| session.wants(class));
         for (class, error) in retransform(jvmti, &classes, pause) {
             session.note_refused(&class, &error);
@@ -104,6 +123,30 @@ pub fn probe_loaded(agent: &Agent, session: &Session, jni: Jni, pause: bool) {
         // Only classes of the JDK were wanted, and that is done: spare the JVM the hook.
         let _ = jvmti.set_event(JVMTI_EVENT_CLASS_FILE_LOAD_HOOK, false);
     }
+}
+
+/// Puts probes into classes that were put aside when they were loaded, and that the rules want.
+pub fn probe_aside(agent: &Agent, session: &Session, jni: Jni) {
+    let wanted = session.families.wanted(&session.matcher);
+    if wanted.is_empty() {
+        return;
+    }
+    jni.with_frame(|| {
+        let classes = loaded(agent.jvmti, jni, |class| wanted.contains(class));
+        classes.iter().for_each(|(_, class)| session.families.settle(class));
+        for (class, error) in retransform(agent.jvmti, &classes, true) {
+            session.note_refused(&class, &error);
+        }
+    });
+}
+
+/// Learns who extends and implements whom.
+fn learn_loaded(session: &Session, jvmti: Jvmti, jni: Jni) {
+    let classes = loaded(jvmti, jni, |_| true);
+    for (class, name) in &classes {
+        session.families.learn_loaded(jvmti, jni, *class, name);
+    }
+    classes.into_iter().for_each(|(class, _)| jni.delete_local(class));
 }
 
 /// Gives all probed classes their own bytecode back. The class-file hook is off.

@@ -4,6 +4,7 @@
 
 mod events;
 mod jvm;
+mod kin;
 mod life;
 mod limits;
 mod recorder;

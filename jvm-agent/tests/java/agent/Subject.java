@@ -34,6 +34,7 @@ public class Subject {
             case "park": return park(count);
             case "sleep": return sleep(count);
             case "pool": return pool(count);
+            case "kin": return kin(count);
             case "spin": return spin(count);
             default: throw new IllegalArgumentException(command);
         }
@@ -178,6 +179,13 @@ public class Subject {
         return "jobs=" + count;
     }
 
+    /** Classes that are loaded only now, of an interface and a base that are loaded with them. */
+    static String kin(int count) {
+        Shape shape = new Square();
+        for (int i = 0; i < count; i++) sink += shape.area() + shape.edges();
+        return "areas=" + count;
+    }
+
     /** Calls for ever, in `count` threads. */
     static String spin(int count) {
         for (int i = 0; i < count; i++) {
@@ -215,5 +223,27 @@ class Late {
 
     static void once() {
         Subject.sink++;
+    }
+}
+
+@java.lang.annotation.Retention(java.lang.annotation.RetentionPolicy.RUNTIME)
+@interface Marked {}
+
+interface Shape {
+    long area();
+
+    long edges();
+}
+
+abstract class Base implements Shape {
+    @Marked
+    public long edges() {
+        return 4;
+    }
+}
+
+class Square extends Base {
+    public long area() {
+        return 9;
     }
 }
