@@ -134,8 +134,14 @@ impl Recorder {
             messages,
             threads,
         };
-        recorder.begin(&options.targets)?;
-        Ok(recorder)
+        match recorder.begin(&options.targets) {
+            Ok(()) => Ok(recorder),
+            Err(error) => {
+                // Its threads end before the directory is removed, so that nobody writes there any more.
+                let _ = recorder.stop();
+                Err(error)
+            }
+        }
     }
 
     fn begin(&mut self, targets: &[u32]) -> Result<(), CollectorError> {
