@@ -91,7 +91,10 @@ fn a_segment_can_be_renumbered() {
     let mut bytes = encode(&header, &definitions()).expect("short enough");
     renumber(&mut bytes, 2).expect("a segment");
     let segment = decode(&bytes).expect("a segment");
-    assert_eq!((segment.header.sequence, segment.header.stream, segment.payload), (2, 3, definitions()));
+    assert_eq!(
+        (segment.header.sequence, segment.header.stream, segment.payload),
+        (2, 3, definitions())
+    );
     bytes[20] ^= 1;
     assert!(renumber(&mut bytes, 0).is_err() && renumber(&mut bytes[..60], 0).is_err());
 }
