@@ -35,6 +35,9 @@ pub(crate) trait Coder {
     }
 }
 
+/// Room that a column has from the start, bytes: most rows take a byte of it.
+const COLUMN_BYTES: usize = 1 << 12;
+
 /// Writes columns. Methods of [`Coder`] always succeed.
 #[derive(Debug)]
 pub(crate) struct Encoder {
@@ -45,7 +48,7 @@ pub(crate) struct Encoder {
 impl Encoder {
     pub(crate) fn new(columns: usize) -> Encoder {
         Encoder {
-            columns: vec![Vec::new(); columns],
+            columns: (0..columns).map(|_| Vec::with_capacity(COLUMN_BYTES)).collect(),
             flags: 0,
         }
     }
@@ -62,27 +65,32 @@ impl Encoder {
 }
 
 impl Coder for Encoder {
+    #[inline]
     fn byte(&mut self, column: usize, actual: u8) -> Option<u8> {
         self.columns[column].push(actual);
         Some(actual)
     }
 
+    #[inline]
     fn number(&mut self, column: usize, actual: u64) -> Option<u64> {
         varint::put(&mut self.columns[column], actual);
         Some(actual)
     }
 
+    #[inline]
     fn delta(&mut self, column: usize, actual: u64, predicted: u64) -> Option<u64> {
         varint::put_signed(&mut self.columns[column], actual.wrapping_sub(predicted) as i64);
         Some(actual)
     }
 
+    #[inline]
     fn flagged_row(&mut self, column: usize) -> Option<()> {
         self.flags = column;
         self.columns[column].push(0);
         Some(())
     }
 
+    #[inline]
     fn expect(&mut self, bit: u8, literals: usize, actual: u64, predicted: u64) -> Option<u64> {
         if actual != predicted {
             *self.columns[self.flags].last_mut()? |= bit;

@@ -1,6 +1,7 @@
 //! Variable-length integers: LEB128 (seven bits a byte, least significant first) and zigzag for signed differences.
 
 /// Appends `value`.
+#[inline]
 pub fn put(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
@@ -10,6 +11,7 @@ pub fn put(out: &mut Vec<u8>, mut value: u64) {
 }
 
 /// Appends a signed `value`, small magnitudes short.
+#[inline]
 pub fn put_signed(out: &mut Vec<u8>, value: i64) {
     put(out, ((value << 1) ^ (value >> 63)) as u64);
 }
