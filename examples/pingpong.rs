@@ -21,7 +21,7 @@ fn main() -> Result<()> {
     let mut figures = (0..ROUNDS).map(|_| round(&mut ends)).collect::<Result<Vec<f64>>>()?;
     figures.sort_by(f64::total_cmp);
     println!(
-        "{{\"ns_per_switch\": {:.1}, \"min\": {:.1}}}",
+        "{{\"ns_per_switch\": {:.1}, \"ns_per_switch_min\": {:.1}}}",
         figures[ROUNDS / 2],
         figures[0]
     );

@@ -1,6 +1,6 @@
 //! Wrong and hostile input: a clear error with a remedy, the right exit status, and nothing lost.
 
-use crate::support::{Running, allows, java, jdks, machine, plumb, scratch, succeed, told};
+use crate::support::{Running, allows, java, jdks, machine, plumb, say, scratch, succeed, told};
 use std::{
     fs,
     path::Path,
@@ -200,7 +200,9 @@ fn can_mount(test: &str) -> bool {
         .output();
     let can = tried.is_ok_and(|output| output.status.success());
     if !can {
-        eprintln!("cannot run {test} on this machine: mounting in a namespace of one's own is denied");
+        say(&format!(
+            "cannot run {test} on this machine: mounting in a namespace of one's own is denied"
+        ));
     }
     can
 }

@@ -3,7 +3,7 @@
 use plumb_trace::timeline::{Query, TimelineFile, Track, TrackId, TrackKind};
 use serde_json::Value;
 use std::{
-    io::{BufRead, BufReader, Read},
+    io::{BufRead, BufReader, Read, Write},
     path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, ExitStatus, Output, Stdio},
     sync::{Mutex, MutexGuard, OnceLock, PoisonError},
@@ -79,6 +79,11 @@ pub fn last_json(text: &str) -> Value {
     last.unwrap_or_else(|| panic!("no line of JSON in: {text}"))
 }
 
+/// Tells what could not be run: past the test harness, which hides what tests that pass have printed.
+pub fn say(what: &str) {
+    let _ = writeln!(std::io::stderr(), "{what}");
+}
+
 /// Whether this machine allows what `doctor` calls `check`; tells which test cannot run, and why.
 pub fn allows(check: &str, test: &str) -> bool {
     static DOCTOR: OnceLock<Value> = OnceLock::new();
@@ -94,7 +99,7 @@ pub fn allows(check: &str, test: &str) -> bool {
         .find(|found| found["name"] == check);
     let found = found.unwrap_or_else(|| panic!("plumb doctor has no check {check}: {doctor}"));
     if found["ok"] != true {
-        eprintln!("cannot run {test} on this machine: {check}: {}", found["why"]);
+        say(&format!("cannot run {test} on this machine: {check}: {}", found["why"]));
     }
     found["ok"] == true
 }
@@ -119,9 +124,9 @@ fn java_home(version: &str) -> Option<PathBuf> {
         .filter(|home| home.to_string_lossy().contains(version))
         .find(|home| home.join("bin/java").exists());
     if found.is_none() {
-        eprintln!(
+        say(&format!(
             "cannot run with JDK {version}: PLUMB_JDK{version} is not set and /usr/lib/jvm has none; `cargo xtask test` gets one"
-        );
+        ));
     }
     found
 }

@@ -1,5 +1,6 @@
 //! What the kernel itself says of a CPU: its own tracepoints, read through tracefs, which plumb has no part in.
 
+use crate::support::say;
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -37,10 +38,10 @@ impl Witness {
     pub fn of_cpu_0() -> Option<Witness> {
         let instance = Path::new(TRACEFS).join(format!("instances/plumb-test-{}", std::process::id()));
         if let Err(error) = fs::create_dir(&instance) {
-            eprintln!(
+            say(&format!(
                 "cannot tell on this machine whether gaps are interrupts: {}: {error}",
                 instance.display()
-            );
+            ));
             return None;
         }
         let witness = Witness { instance };

@@ -17,7 +17,7 @@ pub fn run() -> Result<()> {
         "warnings",
     ]))?;
     // The command and the agent's library lie side by side only after a build of both.
-    process::run(&mut workspace::cargo(&["build", "--workspace", "--examples"]))?;
+    process::run(&mut workspace::cargo(&["build", "--workspace", "--all-targets"]))?;
     process::run(
         workspace::cargo(&["test", "--workspace"])
             .env("PLUMB_JDK17", jdk17)

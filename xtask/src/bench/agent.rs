@@ -40,7 +40,7 @@ pub fn run() -> Result<()> {
             None,
         ),
     ];
-    compare(&ways, "ns_per_call")
+    compare(&ways, &["ns_per_call", "ns_per_call_min"])
 }
 
 fn java_way(

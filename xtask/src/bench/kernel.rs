@@ -40,7 +40,7 @@ pub fn run() -> Result<()> {
         ),
         perf("perf sched record", &["sched", "record", "-q"], &dir, &pingpong),
     ];
-    compare(&ways, "ns_per_switch")
+    compare(&ways, &["ns_per_switch", "ns_per_switch_min"])
 }
 
 fn perf(

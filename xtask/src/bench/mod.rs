@@ -18,18 +18,33 @@ struct Way {
     command: Box<dyn Fn(usize) -> Result<Command>>,
 }
 
-/// Runs all ways in turns and prints medians, what they add to the first way, and that as a ratio to the second way's.
-fn compare(ways: &[Way], figure: &str) -> Result<()> {
-    let mut figures = vec![Vec::new(); ways.len()];
+/// Runs all ways in turns, and prints of each figure the median over the turns, what it adds to the first way's, and that as a
+/// multiple of what the second way, plumb's, adds.
+fn compare(ways: &[Way], figures: &[&str]) -> Result<()> {
+    let mut printed = vec![Vec::new(); ways.len()];
     for turn in 0..TURNS {
-        for (way, figures) in ways.iter().zip(&mut figures) {
-            let printed = process::output(&mut (way.command)(turn)?)?;
-            figures.push(read_figure(&printed, figure).with_context(|| format!("{} printed no {figure}", way.name))?);
+        for (way, printed) in ways.iter().zip(&mut printed) {
+            printed.push(process::output(&mut (way.command)(turn)?)?);
         }
     }
-    let medians: Vec<f64> = figures.iter_mut().map(|figures| median(figures)).collect();
+    figures
+        .iter()
+        .try_for_each(|figure| print_table(ways, &printed, figure))
+}
+
+fn print_table(ways: &[Way], printed: &[Vec<String>], figure: &str) -> Result<()> {
+    let mut medians = Vec::new();
+    for (way, printed) in ways.iter().zip(printed) {
+        let read = printed
+            .iter()
+            .map(|printed| read_figure(printed, figure))
+            .collect::<Option<Vec<f64>>>();
+        medians.push(median(
+            &mut read.with_context(|| format!("{} printed no {figure}", way.name))?,
+        ));
+    }
     println!(
-        "{figure}, median of {TURNS} turns\n{:<44} {:>9} {:>9} {:>9}",
+        "\n{figure}, median of {TURNS} turns\n{:<44} {:>9} {:>9} {:>9}",
         "", "median", "added", "× plumb"
     );
     for (way, median) in ways.iter().zip(&medians) {

@@ -54,8 +54,8 @@ fn verdict(report: &Value, illness: &Illness, healthy: bool) -> Result<String> {
             bail!("the report's {kind} does not name {culprit}: {finding}")
         }
         (Some(finding), false) => Ok(format!(
-            "check: {kind} is reported, names {culprit}, share {}",
-            finding["share"]
+            "check: {kind} is reported, names {culprit}, share {:.0} %",
+            finding["share"].as_f64().unwrap_or(f64::NAN) * 100.0
         )),
     }
 }

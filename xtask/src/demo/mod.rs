@@ -55,7 +55,7 @@ pub fn run(options: &Options) -> Result<()> {
     show(&plumb, &timeline)?;
     check::report(&plumb, &timeline, options.healthy)?;
     println!(
-        "\nThe timeline is {}. Look at it yourself:\n  {plumb} view {timeline}\n  {plumb} report {timeline}\n  {plumb} ledger {timeline} --by thread",
+        "\nThe timeline is {}. Look at it yourself:\n  {plumb} view {timeline}\n  {plumb} report {timeline}\n  {plumb} ledger {timeline} --by group",
         timeline.display(),
         plumb = plumb.display(),
         timeline = timeline.display(),
@@ -92,8 +92,13 @@ fn record(options: &Options, java_home: &Path, plumb: &Path, dir: &Path) -> Resu
 }
 
 fn show(plumb: &Path, timeline: &Path) -> Result<()> {
-    println!("\nWhere the time went, by group of threads:");
-    process::run(Command::new(plumb).arg("ledger").arg(timeline).args(["--by", "group"]))?;
+    println!("\nWhere the time of the request threads went:");
+    process::run(
+        Command::new(plumb)
+            .arg("ledger")
+            .arg(timeline)
+            .args(["--group", "request"]),
+    )?;
     println!("\nWhat is overloaded, and why:");
     process::run(Command::new(plumb).arg("report").arg(timeline))?;
     let picture = timeline.with_extension("png");
