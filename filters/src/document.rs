@@ -11,8 +11,6 @@ use crate::{
     reader::{Reader, Value},
 };
 
-const MIN_LATER: (&str, &str) = ("min", "remove it: every call is recorded, however short");
-
 /// What one file says, before it is combined with others.
 #[derive(Debug, Default)]
 pub(crate) struct Document {
@@ -139,14 +137,19 @@ impl<'t> Reader<'t> {
             self.check_keys(
                 "[[method]]",
                 table,
-                &["match", "unit", "idle", "code_bytes_min"],
-                &[MIN_LATER],
+                &["match", "unit", "idle", "min", "code_bytes_min"],
+                &[],
             );
             let unit = table.get("unit").and_then(|value| self.name("unit", value));
             let idle = table.get("idle").and_then(|value| self.boolean("idle", value));
             if let (Some(value), Some(true), Some(_)) = (table.get("idle"), idle, &unit) {
                 let help = "a unit of work is not idle: remove one of the two";
                 self.mistake(value.span().start, "`idle` together with `unit`", help);
+            }
+            let min_ns = self.length("min", table, 0).unwrap_or(0);
+            if let (Some(value), true) = (table.get("min"), unit.is_some() || idle == Some(true)) {
+                let help = "every unit and every idle stretch counts, however short: remove `min`";
+                self.mistake(value.span().start, "`min` together with `unit` or `idle`", help);
             }
             let code_bytes_min = table
                 .get("code_bytes_min")
@@ -156,6 +159,7 @@ impl<'t> Reader<'t> {
                     text,
                     unit,
                     idle: idle.unwrap_or(false),
+                    min_ns,
                     code_bytes_min: code_bytes_min.unwrap_or(0),
                     place,
                     pattern,

@@ -42,6 +42,7 @@ pub fn load(args: &[String]) -> Result<Rules, Diagnostics> {
         combine(&mut rules, source, document);
     }
     rules.jvm = jvm.settled();
+    check_minimums(&rules)?;
     check_size(&rules)?;
     let mistakes = trigger::mistakes(&rules);
     if mistakes.is_empty() {
@@ -263,6 +264,24 @@ impl JvmSettings {
             virtual_threads: is_on(virtual_threads),
         }
     }
+}
+
+/// Refuses more lengths than the agent tells apart.
+fn check_minimums(rules: &Rules) -> Result<(), Diagnostics> {
+    let mut seen: Vec<u64> = Vec::new();
+    for rule in rules.methods.iter().filter(|rule| rule.min_ns > 0) {
+        if !seen.contains(&rule.min_ns) {
+            seen.push(rule.min_ns);
+        }
+        if seen.len() > matcher::MINIMUMS_MAX {
+            return Err(Diagnostics(vec![Diagnostic {
+                place: Some(rule.place.clone()),
+                message: format!("more than {} different lengths `min`", matcher::MINIMUMS_MAX),
+                help: "use one of those above".to_owned(),
+            }]));
+        }
+    }
+    Ok(())
 }
 
 /// Refuses more rules than the agent reads.

@@ -73,6 +73,8 @@ pub struct MethodRule {
     pub unit: Option<String>,
     /// A thread in such a method is a pool's worker with nothing to do.
     pub idle: bool,
+    /// Shorter calls leave no record, ns.
+    pub min_ns: u64,
     /// Methods with fewer bytes of code get no probe.
     pub code_bytes_min: u32,
     /// Where the pattern stands.

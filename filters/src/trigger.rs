@@ -106,7 +106,8 @@ impl<'t> Reader<'t> {
         }
     }
 
-    fn length(&mut self, key: &str, table: &DeTable<'t>, default_ns: u64) -> Option<u64> {
+    /// A length of time, ns.
+    pub(crate) fn length(&mut self, key: &str, table: &DeTable<'t>, default_ns: u64) -> Option<u64> {
         let Some(value) = table.get(key) else {
             return Some(default_ns);
         };

@@ -31,8 +31,8 @@ fn describe(rules: &Rules) -> String {
         let unit = rule.unit.as_deref().unwrap_or("-");
         writeln!(
             out,
-            "method  {} unit={unit} idle={} code_bytes_min={} {}",
-            rule.text, rule.idle, rule.code_bytes_min, rule.place
+            "method  {} unit={unit} idle={} min_ns={} code_bytes_min={} {}",
+            rule.text, rule.idle, rule.min_ns, rule.code_bytes_min, rule.place
         )
         .unwrap();
     }

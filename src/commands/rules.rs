@@ -42,6 +42,10 @@ A rule file is TOML:
   match = \"com.shop.Order.place\"
   unit = \"order\"                          # each call is one unit of work, whose latency is reported
 
+  [[method]]
+  match = \"com.shop.**.*Dao.*\"
+  min = \"50us\"                            # shorter calls leave no record
+
   [[method]]                              # + subclasses and implementers too; @Annotation: annotated classes or methods
   match = \"+java.sql.Statement.execute*\"
 

@@ -5,7 +5,7 @@
 //! │ "plumbML"│ version │ features │ units │ rules │ excludes │ unit × units  │ rule × rules  │ pattern ×… │ checksum │
 //! │ + 0      │ u16     │ u16      │ u16   │ u32   │ u32      │ string        │               │            │ u64      │
 //! └──────────┴─────────┴──────────┴───────┴───────┴──────────┴───────────────┴───────────────┴────────────┴──────────┘
-//! rule     unit u16 (index, 0xffff none) · flags u16 · code_bytes_min u32 · pattern
+//! rule     unit u16 (index, 0xffff none) · flags u16 · min_ns u64 · code_bytes_min u32 · pattern
 //! pattern  relation u8 (0 is, 1 extends, 2 annotated) · class string · method string · descriptor string (empty: any)
 //! string   length u16 · UTF-8
 //! features bit 0 threads, 1 monitors, 2 waits, 3 gc, 4 parks, 5 sleeps, 6 virtual_threads; the others are 0
@@ -41,6 +41,8 @@ pub(crate) struct RuleImage {
     pub unit: Option<u16>,
     /// A thread in such a method has nothing to do.
     pub idle: bool,
+    /// Shorter calls leave no record.
+    pub min_ns: u64,
     pub code_bytes_min: u32,
     pub pattern: Pattern,
 }
@@ -73,12 +75,14 @@ pub(crate) fn encode(image: &Image) -> Vec<u8> {
     for RuleImage {
         unit,
         idle,
+        min_ns,
         code_bytes_min,
         pattern,
     } in rules
     {
         out.extend(unit.unwrap_or(NO_UNIT).to_le_bytes());
         out.extend((if *idle { IDLE } else { 0 }).to_le_bytes());
+        out.extend(min_ns.to_le_bytes());
         out.extend(code_bytes_min.to_le_bytes());
         put_pattern(&mut out, pattern);
     }
@@ -271,6 +275,7 @@ impl<'a> Input<'a> {
         Ok(RuleImage {
             unit,
             idle: flags & IDLE != 0,
+            min_ns: self.array().map(u64::from_le_bytes)?,
             code_bytes_min: self.u32()?,
             pattern: self.pattern()?,
         })
@@ -331,12 +336,14 @@ mod tests {
                 RuleImage {
                     unit: Some(1),
                     idle: false,
+                    min_ns: 50_000,
                     code_bytes_min: 0,
                     pattern: pattern("com/**/Foo*", "*", None),
                 },
                 RuleImage {
                     unit: None,
                     idle: true,
+                    min_ns: 0,
                     code_bytes_min: 40,
                     pattern: pattern("Main", "run", Some("(J)V")),
                 },

@@ -16,6 +16,9 @@ pub(crate) use self::format::{Image, Pattern, RuleImage};
 pub(crate) use self::kin::Relation;
 pub use self::kin::{Hierarchy, Kin};
 
+/// Most different lengths below which calls leave no record.
+pub const MINIMUMS_MAX: usize = 31;
+
 /// Which of the JVM's own events are wanted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct JvmFeatures {
@@ -44,6 +47,8 @@ pub struct MethodAction<'m> {
     pub unit: Option<&'m str>,
     /// A thread in it has nothing to do.
     pub idle: bool,
+    /// Shorter calls leave no record, ns.
+    pub min_ns: u64,
 }
 
 /// Compiled rules, checked.
@@ -113,6 +118,7 @@ impl Matcher {
             let action = MethodAction {
                 rule,
                 unit: self.unit_of(rule),
+                min_ns: self.image.rules.get(rule as usize).map_or(0, |rule| rule.min_ns),
                 idle: self.image.rules.get(rule as usize).is_some_and(|rule| rule.idle),
             };
             if action.unit.is_some() {
@@ -122,6 +128,20 @@ impl Matcher {
             found = found.or(Some(action));
         }
         found.filter(|_| !never::method(class, name) && !self.is_excluded(class, name, descriptor, kin))
+    }
+
+    /// The lengths below which calls leave no record, each once, ns.
+    pub fn minimums(&self) -> Vec<u64> {
+        let mut minimums: Vec<u64> = self
+            .image
+            .rules
+            .iter()
+            .map(|rule| rule.min_ns)
+            .filter(|min| *min > 0)
+            .collect();
+        minimums.sort_unstable();
+        minimums.dedup();
+        minimums
     }
 
     /// Whether any rule is about supertypes or annotations, so that it is worth to learn them.

@@ -24,6 +24,7 @@ mod parks;
 mod probe;
 mod send_fd;
 mod session;
+mod shadow;
 mod sites;
 mod threads;
 mod tls;

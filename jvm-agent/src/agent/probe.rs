@@ -17,7 +17,7 @@ use plumb_trace::record::{JvmKind, JvmRecord};
 
 use super::arena::{Arena, DISARMED, GATE};
 use super::tls::{self, Cursor};
-use super::{clock, sites};
+use super::{clock, shadow, sites};
 
 /// Ticks that a thread waits after it found no free chunk, before it looks again (TSC: some 100 µs).
 const RETRY_TICKS: u64 = 1 << 18;
@@ -30,6 +30,8 @@ static NEXT_STREAM: AtomicU32 = AtomicU32::new(1);
 pub extern "system" fn Java_java_lang_PlumbProbe_enter(_env: *mut JNIEnv, _class: jclass, id: jint) {
     if id > 0 {
         record(JvmRecord::pack(JvmKind::Enter, 0, id as u32));
+    } else if id < shadow::TIMED_MAX {
+        shadow::begin(id);
     } else {
         sites::begin(id);
     }
@@ -40,6 +42,8 @@ pub extern "system" fn Java_java_lang_PlumbProbe_enter(_env: *mut JNIEnv, _class
 pub extern "system" fn Java_java_lang_PlumbProbe_exit(_env: *mut JNIEnv, _class: jclass, id: jint) {
     if id > 0 {
         record(JvmRecord::pack(JvmKind::Exit, 0, id as u32));
+    } else if id < shadow::TIMED_MAX {
+        shadow::end(id, false);
     } else {
         sites::end(id);
     }
@@ -50,6 +54,8 @@ pub extern "system" fn Java_java_lang_PlumbProbe_exit(_env: *mut JNIEnv, _class:
 pub extern "system" fn Java_java_lang_PlumbProbe_thrown(_env: *mut JNIEnv, _class: jclass, id: jint) {
     if id > 0 {
         record(JvmRecord::pack(JvmKind::Thrown, 0, id as u32));
+    } else if id < shadow::TIMED_MAX {
+        shadow::end(id, true);
     } else {
         sites::end(id);
     }

@@ -18,8 +18,8 @@ use super::headroom;
 use super::jni::Jni;
 use super::kin::Families;
 use super::names::{dotted, lock, readable};
-use super::sites;
 use super::threads::Threads;
+use super::{shadow, sites};
 use crate::protocol::{Armed, Config};
 
 /// Most classes and methods left alone that are remembered by name; more are not counted either.
@@ -39,6 +39,8 @@ pub struct Session {
     pub features: JvmFeatures,
     /// Names for numbers.
     pub definitions: Definitions,
+    /// Lengths below which calls leave no record, ns; a rule's is known by its place.
+    pub minimums: Vec<u64>,
     /// Who extends and implements whom, where the rules ask for it.
     pub families: Families,
     /// The threads defined so far.
@@ -80,10 +82,11 @@ impl Session {
             epoch,
             arena,
             is_tsc: clock == Clock::Tsc,
-            features: matcher.features(),
-            matcher,
+            features: features_of(&matcher),
             definitions: Definitions::new(arena),
             families: Families::default(),
+            minimums: matcher.minimums(),
+            matcher,
             threads: Threads::default(),
             changes: Mutex::default(),
         };
@@ -92,6 +95,10 @@ impl Session {
 
     /// Probes and events that are called write records from now on.
     pub fn open_gate(&self) {
+        if !self.minimums.is_empty() {
+            let per_ns = clock::ticks_per_ns(self.is_tsc);
+            shadow::set_minimums(self.minimums.iter().map(|min_ns| (*min_ns as f64 * per_ns) as u64));
+        }
         GATE.tsc.store(self.is_tsc, Ordering::Relaxed);
         GATE.epoch.store(self.epoch, Ordering::Release);
     }
@@ -228,6 +235,15 @@ impl Session {
             methods,
             left_alone: changes.left_alone.len() as u32,
         }
+    }
+}
+
+/// A call with a minimum duration may go on on another carrier than it began on: who is mounted where must be known then.
+fn features_of(matcher: &Matcher) -> JvmFeatures {
+    let features = matcher.features();
+    JvmFeatures {
+        virtual_threads: features.virtual_threads || !matcher.minimums().is_empty(),
+        ..features
     }
 }
 

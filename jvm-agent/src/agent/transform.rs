@@ -14,7 +14,7 @@ use super::jvmti::Jvmti;
 use super::kin::Facts;
 use super::names::internal_of;
 use super::session::Session;
-use super::sites;
+use super::{shadow, sites};
 use crate::protocol::Stopped;
 use crate::rewrite::{Choice, MethodInfo, Probes, Rewritten, Selector, rewrite};
 
@@ -83,7 +83,9 @@ impl Selector for Chooser<'_> {
         }
         let id = agent.names.method(class, name, descriptor);
         session.define_method(id, class, name, descriptor, action.unit.unwrap_or(""));
-        Some(id.into())
+        let minimum = session.minimums.iter().position(|min| *min == action.min_ns);
+        let timed = minimum.and_then(|minimum| shadow::timed_id(id, minimum));
+        Some(timed.unwrap_or(id).into())
     }
 }
 

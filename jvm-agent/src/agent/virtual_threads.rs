@@ -22,6 +22,7 @@ use super::events::with_agent;
 use super::jni::Jni;
 use super::jvmti::Jvmti;
 use super::probe::record;
+use super::shadow;
 
 const MOUNT: &CStr = c"com.sun.hotspot.events.VirtualThreadMount";
 const UNMOUNT: &CStr = c"com.sun.hotspot.events.VirtualThreadUnmount";
@@ -77,13 +78,13 @@ fn tell(agent: &Agent, jni: Jni, kind: JvmKind, thread: jthread) -> u64 {
 
 unsafe extern "C" fn mounted(_: *mut jvmtiEnv, env: *mut JNIEnv, thread: jthread) {
     with_agent(env, |agent, jni| {
-        tell(agent, jni, JvmKind::Mount, thread);
+        shadow::mounted(tell(agent, jni, JvmKind::Mount, thread));
     });
 }
 
 unsafe extern "C" fn unmounted(_: *mut jvmtiEnv, env: *mut JNIEnv, thread: jthread) {
     with_agent(env, |agent, jni| {
-        tell(agent, jni, JvmKind::Unmount, thread);
+        shadow::unmounted(tell(agent, jni, JvmKind::Unmount, thread));
     });
 }
 

@@ -7,6 +7,7 @@ mod jvm;
 mod kin;
 mod life;
 mod limits;
+mod minimum;
 mod recorder;
 mod refusals;
 mod start;

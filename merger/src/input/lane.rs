@@ -7,7 +7,7 @@
 use super::clock::ClockMap;
 use plumb_trace::arena::Clock;
 use plumb_trace::definition::Dated;
-use plumb_trace::record::{JvmRecord, KernelRecord};
+use plumb_trace::record::{JvmKind, JvmRecord, KernelRecord};
 use plumb_trace::recording::segment::LOST_UNKNOWN;
 use plumb_trace::recording::{CounterSample, Damage, Payload, SegmentEntry, StreamFile};
 use std::rc::Rc;
@@ -349,6 +349,10 @@ impl Lane {
             }
             Payload::Jvm(new) => {
                 new.iter().try_for_each(|record| push(record.ticks));
+                let new = new
+                    .into_iter()
+                    .map(|record| in_ns(record, lane_clock, clock, hint))
+                    .collect();
                 match records {
                     Records::Jvm(old) => old.extend(new),
                     _ => *records = Records::Jvm(new),
@@ -384,5 +388,19 @@ impl Lane {
             *order = Some(places);
         }
         self.at = self.times.partition_point(|&time| time < self.skip_until_ns);
+    }
+}
+
+/// A length of time in a record's payload, in ns too.
+fn in_ns(record: JvmRecord, lane: &LaneClock, clock: Clock, hint: &mut usize) -> JvmRecord {
+    if record.kind() != Some(JvmKind::Past) {
+        return record;
+    }
+    let begin = record.ticks.saturating_sub(record.java_id());
+    let (from, to) = (lane.ns(clock, begin, hint), lane.ns(clock, record.ticks, hint));
+    let length_ns = to.unwrap_or(0).saturating_sub(from.unwrap_or(0));
+    JvmRecord {
+        word: JvmRecord::pack_id(JvmKind::Past, length_ns),
+        ..record
     }
 }

@@ -38,6 +38,8 @@ pub(super) struct Calls {
     too_deep: u64,
     /// From here on no record is missing.
     known_from: u64,
+    /// Begin of the call that the next record tells of.
+    past: Option<u64>,
 }
 
 impl Calls {
@@ -46,7 +48,37 @@ impl Calls {
             frames: Vec::new(),
             too_deep: 0,
             known_from,
+            past: None,
         }
+    }
+
+    /// A call that was long enough to be told began at `start_ns`; the next record tells the rest.
+    pub(super) fn began(&mut self, start_ns: u64) {
+        self.past = Some(start_ns);
+    }
+
+    /// That call ends at `at`, `depth` calls of its kind below.
+    pub(super) fn called(
+        &mut self,
+        writer: &mut TimelineWriter,
+        track: TrackId,
+        at: u64,
+        (name, depth, thrown): (StringId, u32, bool),
+    ) -> Result<(), TimelineError> {
+        let Some(start_ns) = self.past.take() else {
+            return Ok(());
+        };
+        let depth = (self.frames.len() as u64).saturating_add(depth.into());
+        let slice = Slice {
+            start_ns: start_ns.min(at),
+            end_ns: at,
+            name,
+            depth: u16::try_from(depth).unwrap_or(u16::MAX),
+            thrown,
+            open_start: false,
+            open_end: false,
+        };
+        writer.slice(track, &slice)
     }
 
     pub(super) fn enter(&mut self, at: u64, method: u32, probe: Probe) {
@@ -114,6 +146,7 @@ impl Calls {
     ) -> Result<(), TimelineError> {
         self.close_to(writer, track, at, 0)?;
         self.too_deep = 0;
+        self.past = None;
         self.known_from = known_from;
         Ok(())
     }

@@ -119,6 +119,7 @@ impl Machine {
             JvmKind::Enter | JvmKind::Exit | JvmKind::Thrown => {
                 self.call((jvm, stream), thread, at, kind, record.value())
             }
+            JvmKind::Past | JvmKind::Called => self.long_call((jvm, stream), thread, at, kind, record),
             JvmKind::MonitorEnter => {
                 self.set_activity(thread, at, Activity::Monitor(self.jvms[jvm].class(record.detail())))
             }
@@ -158,6 +159,22 @@ impl Machine {
             }
             _ => calls.exit(&mut self.writer, track, at, (id, probe), kind == JvmKind::Thrown),
         }
+    }
+
+    /// A call of a rule with a minimum duration: told when it ends.
+    fn long_call(&mut self, stream: (usize, u32), thread: usize, at: u64, kind: JvmKind, record: &JvmRecord) -> Result {
+        let probe = self.jvms[stream.0].probe(record.value());
+        let entry = &self.registry.threads[thread];
+        let track = entry.mounted.map_or(entry.track, |mounted| mounted.track);
+        let Some(JvmStream { calls, .. }) = self.streams.get_mut(&stream) else {
+            return Ok(());
+        };
+        if kind == JvmKind::Past {
+            calls.began(at.saturating_sub(record.java_id()));
+            return Ok(());
+        }
+        let (depth, thrown) = (record.detail() >> 1, record.detail() & 1 == 1);
+        calls.called(&mut self.writer, track, at, (probe.name, depth, thrown))
     }
 
     /// What a thread wants from here on. It runs while it says so; without kernel records its word is all there is.

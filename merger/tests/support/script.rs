@@ -186,7 +186,11 @@ impl Script {
                     let at = |index: usize| line.words.get(index).map_or(0, |word| word.parse().unwrap());
                     let (detail, value) = match kind {
                         JvmKind::Enter | JvmKind::Exit | JvmKind::Thrown => (0, at(0)),
-                        JvmKind::Mount | JvmKind::Unmount | JvmKind::VthreadStart | JvmKind::VthreadEnd => (0, at(0)),
+                        JvmKind::Mount
+                        | JvmKind::Unmount
+                        | JvmKind::VthreadStart
+                        | JvmKind::VthreadEnd
+                        | JvmKind::Past => (0, at(0)),
                         _ => (at(0), at(1)),
                     };
                     Payload::Jvm(vec![JvmRecord::new(line.at, kind, detail, value)])
@@ -328,6 +332,8 @@ fn jvm_kind(verb: &str) -> Option<JvmKind> {
         "gc_start" => JvmKind::GcStart,
         "gc_finish" => JvmKind::GcFinish,
         "armed" => JvmKind::Armed,
+        "past" => JvmKind::Past,
+        "called" => JvmKind::Called,
         "mount" => JvmKind::Mount,
         "unmount" => JvmKind::Unmount,
         "vthread_start" => JvmKind::VthreadStart,

@@ -28,6 +28,8 @@
 //! | unmount        | id, high 24 bits | id, low 32 bits: from here on it is not |
 //! | vthread_start  | id, high 24 bits | id, low 32 bits: the virtual thread begins, mounted here |
 //! | vthread_end    | id, high 24 bits | id, low 32 bits: it ends |
+//! | past           | ticks, high 24 bits | ticks, low 32 bits: a call that was long enough to be told began so long ago; `called` comes next |
+//! | called         | depth * 2, plus 1 where an exception left it | probe id: that call ends here. Depth is that among calls of such rules |
 //!
 //! `ticks` are the TSC's, or CLOCK_MONOTONIC ns where the TSC cannot be used: the stream's segments say which.
 
@@ -59,6 +61,8 @@ pub enum JvmKind {
     Unmount = 18,
     VthreadStart = 19,
     VthreadEnd = 20,
+    Past = 21,
+    Called = 22,
 }
 
 impl JvmKind {
@@ -86,6 +90,8 @@ impl JvmKind {
             18 => JvmKind::Unmount,
             19 => JvmKind::VthreadStart,
             20 => JvmKind::VthreadEnd,
+            21 => JvmKind::Past,
+            22 => JvmKind::Called,
             _ => return None,
         })
     }
@@ -113,13 +119,13 @@ impl JvmRecord {
         kind as u64 | ((detail & Self::DETAIL_MAX) as u64) << 8 | (value as u64) << 32
     }
 
-    /// The second word of a record about a virtual thread: its Java id takes the place of detail and value. (56 bits: the JVM counts from 1.)
+    /// The second word of a record with one large number in the place of detail and value, of 56 bits: a virtual thread's Java id, or ticks.
     #[must_use]
     pub const fn pack_id(kind: JvmKind, java_id: u64) -> u64 {
         Self::pack(kind, (java_id >> 32) as u32, java_id as u32)
     }
 
-    /// The Java id of a record about a virtual thread.
+    /// The large number of such a record.
     #[must_use]
     pub const fn java_id(&self) -> u64 {
         (self.detail() as u64) << 32 | self.value() as u64

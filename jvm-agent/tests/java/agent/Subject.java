@@ -35,6 +35,8 @@ public class Subject {
             case "sleep": return sleep(count);
             case "pool": return pool(count);
             case "kin": return kin(count);
+            case "timed": return timed(count);
+            case "timedvirtual": return timedVirtual(count);
             case "spin": return spin(count);
             default: throw new IllegalArgumentException(command);
         }
@@ -179,6 +181,23 @@ public class Subject {
         return "jobs=" + count;
     }
 
+    /** Calls of which two last long; one of them is left by an exception. */
+    static String timed(int count) {
+        for (int i = 0; i < count; i++) {
+            try { sink += Timed.outer(i); } catch (IllegalStateException expected) { sink++; }
+        }
+        return "calls=" + count;
+    }
+
+    /** As `timed`, at once in as many virtual threads, each of which leaves its carrier within its calls. */
+    static String timedVirtual(int count) throws Exception {
+        java.lang.reflect.Method start = Thread.class.getMethod("startVirtualThread", Runnable.class);
+        List<Thread> threads = new ArrayList<>();
+        for (int i = 0; i < count; i++) threads.add((Thread) start.invoke(null, (Runnable) () -> timed(4)));
+        for (Thread thread : threads) thread.join();
+        return "calls=" + 4 * count;
+    }
+
     /** Classes that are loaded only now, of an interface and a base that are loaded with them. */
     static String kin(int count) {
         Shape shape = new Square();
@@ -245,5 +264,21 @@ abstract class Base implements Shape {
 class Square extends Base {
     public long area() {
         return 9;
+    }
+}
+
+class Timed {
+    static long outer(int i) {
+        return inner(i, 3);
+    }
+
+    /** Calls itself; at the bottom two calls sleep, of which the second throws. */
+    static long inner(int i, int deeper) {
+        if (deeper > 0) return inner(i, deeper - 1);
+        if (i < 2) {
+            try { Thread.sleep(600); } catch (InterruptedException e) { throw new AssertionError(e); }
+            if (i == 1) throw new IllegalStateException();
+        }
+        return i;
     }
 }
