@@ -41,24 +41,22 @@ fn every_call_is_recorded_between_attach_and_detach_and_none_else() {
     }
 }
 
-/// The other agent, `examples/bytecodes.rs`: `cargo test` builds it only when it runs all tests.
+/// The other agent, `examples/bytecodes.rs`. `cargo test` builds it only when it runs all tests; else it is built in a directory of its own,
+/// because a build beside this test would replace the very library that other tests are loading.
 fn bytecodes_library() -> &'static Path {
     static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
     LIBRARY.get_or_init(|| {
         let executable = std::env::current_exe().expect("this test");
-        let target = executable.ancestors().nth(3).expect("the build's directory");
+        let profile = executable.ancestors().nth(2).expect("the build's directory");
+        let built = profile.join("examples/libbytecodes.so");
+        if built.exists() {
+            return built;
+        }
+        let target = profile.join("bytecodes");
         let mut cargo = Command::new(env!("CARGO"));
-        cargo.args([
-            "build",
-            "--quiet",
-            "--package",
-            "plumb-agent",
-            "--example",
-            "bytecodes",
-            "--target-dir",
-        ]);
+        cargo.args(["build", "--quiet", "--package", "plumb-agent", "--example", "bytecodes"]);
+        let cargo = cargo.arg("--target-dir").arg(&target);
         let status = cargo
-            .arg(target)
             .current_dir(env!("CARGO_MANIFEST_DIR"))
             .status()
             .expect("cargo runs");
