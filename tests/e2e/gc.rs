@@ -16,7 +16,7 @@ fn pauses_agree_with_the_gc_log() {
             let churn = java(
                 &home,
                 &[
-                    "-Xmx64m",
+                    "-Xmx256m",
                     collector,
                     &format!("-Xlog:gc:file={}", log.display()),
                     "Churn",

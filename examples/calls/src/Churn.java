@@ -2,8 +2,8 @@ import java.util.ArrayDeque;
 
 /** Makes garbage, so that the JVM collects: its GC log says for how long. */
 public final class Churn {
-    private static final int KEPT = 150_000;
-    private static final int MADE = 8_000_000;
+    private static final int KEPT = 600_000;
+    private static final int MADE = 6_000_000;
     private static final int BYTES = 128;
 
     private Churn() {}
