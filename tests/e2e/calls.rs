@@ -1,15 +1,12 @@
 //! The timeline against the books of a Java program that counts its calls by itself: examples/calls/src/Calls.java.
 
-use crate::support::{Running, allows, checkout, java, jdks, last_json, machine, open, plumb, record, scratch, tracks};
+use crate::support::{Running, checkout, java, jdks, last_json, machine, open, plumb, record, scratch, tracks};
 use plumb_trace::timeline::{Query, Slice, TimelineFile, TrackKind};
 use serde_json::Value;
 use std::{collections::BTreeMap, io::Write};
 
 #[test]
 fn calls_counted_from_the_start_are_the_slices() {
-    if !allows("agent library", "calls from the start") {
-        return;
-    }
     let _machine = machine();
     for (version, home) in jdks() {
         let dir = scratch();
@@ -21,9 +18,6 @@ fn calls_counted_from_the_start_are_the_slices() {
 
 #[test]
 fn calls_counted_after_attaching_are_the_slices() {
-    if !allows("agent library", "calls after attaching") {
-        return;
-    }
     let _machine = machine();
     for (version, home) in jdks() {
         let dir = scratch();

@@ -6,7 +6,7 @@ use std::{io::Write, path::Path};
 
 #[test]
 fn a_killed_recorder_leaves_a_recording_that_merges_and_a_jvm_that_works() {
-    if !allows("agent library", "killed") || !allows("kernel-events", "killed") {
+    if !allows("kernel-events", "killed") {
         return;
     }
     let _machine = machine();
