@@ -266,7 +266,8 @@ impl Running {
 
     /// Sends a signal by its name.
     pub fn signal(&self, name: &str) {
-        succeed(Command::new("kill").arg(format!("-{name}")).arg(self.pid().to_string()));
+        // The shell's own kill: the program of that name is not on every machine.
+        succeed(Command::new("sh").args(["-c", &format!("kill -{name} {}", self.pid())]));
     }
 
     /// Whether it has not ended yet.
