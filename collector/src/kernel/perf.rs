@@ -59,6 +59,8 @@ enum Event {
         comm: String,
         is_exec: bool,
     },
+    /// Who tells it has come to a CPU that was idle.
+    AfterIdle,
     Lost(u64),
 }
 
@@ -93,6 +95,8 @@ fn parse(kind: u32, misc: u16, bytes: &[u8]) -> Option<Dated> {
                 next: (word(0)?, word(1)?),
             }
         }
+        // Who comes after the idle task: its own leaving is not told on every kernel.
+        15 if misc & 1 << 13 == 0 && word(1)? == 0 => Event::AfterIdle,
         7 => Event::Fork {
             pid: word(0)?,
             tid: word(2)?,
@@ -169,6 +173,14 @@ impl Books {
                 record.value = state;
                 record.flags = if is_preempted { flags::PREEMPT } else { 0 };
                 self.switch(&mut record, running, (dated.pid, dated.tid), next);
+            }
+            Event::AfterIdle => {
+                let is_told = running.is_none_or(|running| running.tid != 0);
+                if is_told || dated.tid == 0 {
+                    return None;
+                }
+                record.kind = KernelKind::Switch as u8;
+                self.switch(&mut record, running, (0, 0), (dated.pid, dated.tid));
             }
             Event::Fork { pid, tid, parent } => {
                 record.kind = KernelKind::Fork as u8;
