@@ -103,20 +103,23 @@ impl NamedThreads {
         })
     }
 
-    /// Takes a new name from a record.
+    /// Takes a new name from a record. Records of one drain come CPU by CPU: a birth that is seen after a renaming on another CPU must not undo it, so births only add.
     pub fn see(&mut self, record: &KernelRecord) {
-        if [KernelKind::Fork, KernelKind::Exec, KernelKind::Rename]
-            .map(|kind| kind as u8)
-            .contains(&record.kind)
-        {
-            self.comm(record.tid, &record.comm());
+        match KernelKind::from_u8(record.kind) {
+            Some(KernelKind::Exec | KernelKind::Rename) => self.comm(record.tid, &record.comm()),
+            Some(KernelKind::Fork) if self.is_wanted(&record.comm()) => self.set(record.tid, true),
+            _ => {}
         }
     }
 
     /// A thread has this name in the kernel, which may be cut.
     pub fn comm(&mut self, tid: u32, comm: &str) {
+        self.set(tid, self.is_wanted(comm));
+    }
+
+    fn is_wanted(&self, comm: &str) -> bool {
         let matches = |glob: &Glob| glob.matches(comm) || comm.len() >= COMM_BYTES && glob.matches_beginning(comm);
-        self.set(tid, self.globs.iter().any(matches));
+        self.globs.iter().any(matches)
     }
 
     /// A thread has this name, whole.
