@@ -1,6 +1,6 @@
 //! The timeline against the kernel's own books: examples/bookkeeper.rs.
 
-use crate::support::{allows, example, last_json, machine, number, record, scratch, thread, tracks};
+use crate::support::{allows, example, last_json, machine, number, record, say, scratch, thread, tracks};
 use plumb_trace::{
     State,
     timeline::{Query, TimelineFile, TrackKind},
@@ -23,12 +23,32 @@ const READY: Tolerance = Tolerance {
     ns_by_root_slice: 20_000.0,
 };
 
+/// How often the books are taken where the kernel's own stream has holes, see [`ledger_agrees_with_schedstat_and_rows_sum_to_lives`].
+const ATTEMPTS: usize = 6;
+
+/// A sandbox's kernel may run no BPF program while a thread of process 1 is on a CPU: what happens then, be it a switch or a wakeup out of an interrupt, is in
+/// nobody's records, and the merger notes it. Books that disagree are taken again then, and only then.
 #[test]
 fn ledger_agrees_with_schedstat_and_rows_sum_to_lives() {
     if !allows("kernel-events", "kernel_books") {
         return;
     }
     let _machine = machine();
+    for attempt in 1..=ATTEMPTS {
+        let (faults, has_holes) = disagreements();
+        if faults.is_empty() {
+            return;
+        }
+        let told = faults.join("\n");
+        assert!(has_holes && attempt < ATTEMPTS, "attempt {attempt}: {told}");
+        say(&format!(
+            "attempt {attempt}, with switches that the kernel did not tell:\n{told}"
+        ));
+    }
+}
+
+/// One run: where timeline and kernel disagree, and whether the kernel kept switches to itself.
+fn disagreements() -> (Vec<String>, bool) {
     let dir = scratch();
     let (printed, timeline) = record(
         dir.path(),
@@ -38,10 +58,14 @@ fn ledger_agrees_with_schedstat_and_rows_sum_to_lives() {
     let books = last_json(&printed);
     let rows = books["threads"].as_array().expect("threads");
     assert_eq!(rows.len(), 10);
-    let faults: Vec<String> = rows.iter().flat_map(|row| check(&timeline, row)).collect();
-    assert!(faults.is_empty(), "{}", faults.join("\n"));
     assert_eq!(timeline.losses(), [], "nothing was lost");
     rows_sum_to_lives(&timeline);
+    let has_holes = timeline
+        .info()
+        .notes
+        .iter()
+        .any(|note| note.contains("was not seen to leave it"));
+    (rows.iter().flat_map(|row| check(&timeline, row)).collect(), has_holes)
 }
 
 /// What the timeline and a row of the kernel's books disagree in.
