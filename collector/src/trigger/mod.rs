@@ -157,7 +157,8 @@ impl Watcher {
     /// The next record of a CPU.
     pub fn see(&mut self, record: &KernelRecord) {
         match KernelKind::from_u8(record.kind) {
-            Some(KernelKind::Fork | KernelKind::Exec | KernelKind::Rename) => self.comm(record.tid, &record.comm()),
+            Some(KernelKind::Exec | KernelKind::Rename) => self.comm(record.tid, &record.comm()),
+            Some(KernelKind::Fork) => self.ready.born(record.tid, self.names.of_comm(&record.comm())),
             _ => self.ready.see(record),
         }
     }

@@ -72,6 +72,13 @@ impl Ready {
         }
     }
 
+    /// A thread is born, with its parent's name. Records come CPU by CPU: a name that it was given since may have been seen already, and holds.
+    pub fn born(&mut self, tid: u32, triggers: u64) {
+        if triggers & self.mine != 0 && !self.is_marked(tid) {
+            self.concern(tid, triggers);
+        }
+    }
+
     fn unmark(&mut self, tid: u32) {
         if let Some(word) = self.marked.get_mut(tid as usize / 64) {
             *word &= !(1 << (tid % 64));
