@@ -33,7 +33,7 @@ pub struct Arguments {
 
 const HELP: &str = "\
 One row a thread, by groups, coloured by state; under it the calls of its methods.
-  wheel: zoom at the pointer · drag: move · point at something: what it is · Ctrl-F or /: search by name
+  Ctrl+wheel: zoom at the pointer · Shift+wheel or drag: move · point at something: what it is · Ctrl-F or /: search by name
 
 Examples:
   plumb view slow.plumb
