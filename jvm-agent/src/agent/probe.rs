@@ -9,7 +9,7 @@
 )]
 
 use std::cell::Cell;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering, fence};
 
 use jvmti_bindings::sys::jni::{JNIEnv, jclass, jint};
 use plumb_trace::arena::CHUNK_RECORDS;
@@ -97,7 +97,9 @@ fn slow(cursor: &mut Cursor, word: u64) {
     }
     let arena = Arena::of(epoch);
     let ticks = clock::now(GATE.tsc.load(Ordering::Relaxed));
-    if GATE.epoch.load(Ordering::Acquire) != epoch {
+    // What was read of the arena's place was read before the second look at the gate, whatever the processor's order.
+    fence(Ordering::Acquire);
+    if GATE.epoch.load(Ordering::Relaxed) != epoch {
         // The session ended while we looked at its arena.
         return;
     }
