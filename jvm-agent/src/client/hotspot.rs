@@ -29,8 +29,8 @@ use super::target::Target;
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// How long a JVM that starts may take until it catches SIGQUIT.
 const START_TIMEOUT: Duration = Duration::from_secs(2);
-/// Longest answer that is read, bytes.
-const ANSWER_MAX: u64 = 64 << 10;
+/// Of an answer no more is read than this and one piece, bytes.
+const ANSWER_BYTES_MAX: usize = 64 << 10;
 
 /// Has the JVM load the library at `path` (in its own view) and run `Agent_OnAttach` with `options`; gives what that returned.
 /// Called as the JVM's user; `tmp` is the JVM's /tmp.
@@ -94,9 +94,21 @@ fn read_answer(target: &Target, answer: &str) -> Result<i32, AttachError> {
 fn ask(mut stream: &UnixStream, request: &str, deadline: Instant) -> io::Result<String> {
     stream.set_write_timeout(Some(left_until(deadline)))?;
     stream.write_all(request.as_bytes())?;
-    stream.set_read_timeout(Some(left_until(deadline)))?;
     let mut answer = Vec::new();
-    stream.take(ANSWER_MAX).read_to_end(&mut answer)?;
+    let mut piece = [0; 1024];
+    while answer.len() < ANSWER_BYTES_MAX {
+        // The time is for the whole answer, however slowly it comes.
+        stream.set_read_timeout(Some(left_until(deadline)))?;
+        match stream.read(&mut piece) {
+            Ok(0) => break,
+            Ok(read) => answer.extend_from_slice(&piece[..read]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+        if Instant::now() >= deadline {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+    }
     Ok(String::from_utf8_lossy(&answer).into_owned())
 }
 
@@ -186,5 +198,24 @@ impl Drop for AttachFile<'_> {
     fn drop(&mut self) {
         // SAFETY: our descriptor and a C string. A JVM may have removed the file itself.
         unsafe { libc::unlinkat(self.tmp.as_raw_fd(), self.name.as_ptr(), 0) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_that_drips_is_not_waited_for_longer_than_one_that_does_not_come() -> io::Result<()> {
+        let (ours, mut theirs) = UnixStream::pair()?;
+        let dripping = thread::spawn(move || {
+            while theirs.write_all(b"x").is_ok() {
+                thread::sleep(Duration::from_millis(1));
+            }
+        });
+        let asked = ask(&ours, "1\0", Instant::now() + Duration::from_millis(50));
+        assert_eq!(asked.map_err(|error| error.kind()), Err(io::ErrorKind::TimedOut));
+        drop(ours);
+        dripping.join().map_err(|_| io::ErrorKind::Other.into())
     }
 }
