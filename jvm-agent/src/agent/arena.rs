@@ -259,6 +259,24 @@ fn give(state: &AtomicU8) {
     );
 }
 
+/// Gives sessions their numbers. A number counts only once its session has begun: one that came to nothing does not take a turn of [`PLACES`].
+#[derive(Default)]
+pub struct Epochs {
+    last: AtomicU64,
+}
+
+impl Epochs {
+    /// For a session that may begin.
+    pub fn next(&self) -> u64 {
+        self.last.load(Ordering::Relaxed) + 1
+    }
+
+    /// It begins.
+    pub fn began(&self, epoch: u64) {
+        self.last.store(epoch, Ordering::Relaxed);
+    }
+}
+
 fn place_of(epoch: u64) -> &'static Place {
     &PLACES[(epoch & 1) as usize]
 }
@@ -345,6 +363,18 @@ fn sealed_memory(bytes: usize) -> io::Result<OwnedFd> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn two_sessions_that_begin_one_after_the_other_lie_in_two_places() {
+        let epochs = Epochs::default();
+        let first = epochs.next();
+        epochs.began(first);
+        // One that fails, and is never heard of again.
+        epochs.next();
+        let second = epochs.next();
+        assert!(first != second && !ptr::eq(place_of(first), place_of(second)));
+        assert!(first != 0 && second != DISARMED);
+    }
 
     #[test]
     fn a_late_end_of_a_chunk_does_not_bring_it_back() -> io::Result<()> {

@@ -30,7 +30,7 @@ use super::barrier::{self, guard};
 use super::jni::Jni;
 use super::names::lock;
 use super::session::Session;
-use super::{Agent, events, helper, send_fd, transform, wake};
+use super::{Agent, events, helper, quiet, send_fd, transform, wake};
 use crate::protocol::{self, Armed, Config, FRAME_MAX, PROTOCOL, Stopped, ToAgent, ToRecorder};
 
 /// How long the recorder may take to answer.
@@ -41,8 +41,8 @@ const RENAMES_EVERY: Duration = Duration::from_millis(50);
 const DEFINITIONS_EVERY: Duration = Duration::from_millis(20);
 /// Time for a class that was put aside to be linked, and for others to come.
 const ASIDE_AFTER: Duration = Duration::from_millis(10);
-/// Time for a probe that was between its look at the gate and its store.
-const GRACE: Duration = Duration::from_millis(5);
+/// How long threads that are inside a probe when the session ends may take to leave it: they are, if at all, because they get no CPU.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Panics of ours after which the agent gives the JVM up.
 const PANICS_MAX: u32 = 8;
 
@@ -105,8 +105,7 @@ impl Conversation {
     /// Takes the configuration and gives the arena; nothing is recorded yet.
     pub fn open(&mut self, agent: &Agent) -> io::Result<()> {
         let config = self.configuration()?;
-        let epoch = agent.next_epoch.fetch_add(1, Ordering::Relaxed);
-        match Session::create(epoch, &config) {
+        match Session::create(agent.epochs.next(), &config) {
             Ok((session, memory)) => {
                 let given = self.give_arena(config.arena_bytes, &memory);
                 match given {
@@ -139,8 +138,7 @@ pub fn at_vm_start(agent: &'static Agent, jni: Jni) {
         .and_then(|conversation| conversation.session.clone());
     let Some(session) = session else { return };
     if helper::bind_now(jni).is_ok() && !session.matcher.is_empty_of_methods() {
-        agent.set_session(Some(session.clone()));
-        session.open_gate();
+        agent.begin(&session);
         let _ = agent.jvmti.set_event(JVMTI_EVENT_CLASS_FILE_LOAD_HOOK, true);
     }
 }
@@ -271,8 +269,7 @@ fn arm(agent: &'static Agent, session: &Arc<Session>, jni: Jni, pause: bool) -> 
     helper::bind(jni)?;
     wake::event().map_err(|error| format!("no eventfd: {error}"))?;
     agent.find_thread_fields(jni);
-    agent.set_session(Some(session.clone()));
-    session.open_gate();
+    agent.begin(session);
     let jvmti = agent.jvmti;
     let property = |name| jvmti.system_property(name).unwrap_or_default();
     let (vm_name, vm_version) = (property(c"java.vm.name"), property(c"java.vm.version"));
@@ -304,8 +301,7 @@ fn disarm(agent: &'static Agent, session: &Arc<Session>, jni: Jni) -> Stopped {
     // Before the others are restored: no class gets probes from now on.
     let _ = agent.jvmti.set_event(JVMTI_EVENT_CLASS_FILE_LOAD_HOOK, false);
     agent.set_session(None);
-    thread::sleep(GRACE);
-    session.give_up_arena();
+    session.give_up_arena(quiet::wait(LEAVE_TIMEOUT));
     transform::restore(agent, session, jni)
 }
 

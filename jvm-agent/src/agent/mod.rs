@@ -22,6 +22,7 @@ mod kin;
 mod names;
 mod parks;
 mod probe;
+mod quiet;
 mod send_fd;
 mod session;
 mod shadow;
@@ -35,13 +36,14 @@ mod wake;
 
 use std::ffi::{CStr, c_char, c_void};
 use std::ptr;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use jvmti_bindings::mutf8;
 use jvmti_bindings::sys::jni::{JNI_OK, JNI_VERSION_1_8, JavaVM, jint};
 use jvmti_bindings::sys::jvmti::jvmtiCapabilities;
 
+use arena::Epochs;
 use barrier::guard;
 use control::Conversation;
 use jni::Jni;
@@ -70,7 +72,7 @@ struct Agent {
     /// A recorder that waits for the control thread.
     conversation: Mutex<Option<Conversation>>,
     thread_fields: OnceLock<ThreadFields>,
-    next_epoch: AtomicU64,
+    epochs: Epochs,
     /// There is a session, or one begins.
     is_busy: AtomicBool,
     /// The session is to end, although its recorder did not ask for it.
@@ -105,7 +107,7 @@ impl Agent {
             session: RwLock::new(None),
             conversation: Mutex::new(None),
             thread_fields: OnceLock::new(),
-            next_epoch: AtomicU64::new(1),
+            epochs: Epochs::default(),
             is_busy: AtomicBool::new(false),
             is_detaching: AtomicBool::new(false),
             is_dying: AtomicBool::new(false),
@@ -118,6 +120,13 @@ impl Agent {
 
     fn set_session(&self, session: Option<Arc<Session>>) {
         *self.session.write().unwrap_or_else(PoisonError::into_inner) = session;
+    }
+
+    /// Probes and events record for this session from now on.
+    fn begin(&self, session: &Arc<Session>) {
+        self.set_session(Some(session.clone()));
+        self.epochs.began(session.epoch());
+        session.open_gate();
     }
 
     fn ask_to_detach(&self) {

@@ -93,6 +93,11 @@ impl Session {
         Ok((session, memory))
     }
 
+    /// The number that records of this session are known by.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
     /// Probes and events that are called write records from now on.
     pub fn open_gate(&self) {
         if !self.minimums.is_empty() {
@@ -108,10 +113,12 @@ impl Session {
         GATE.epoch.store(DISARMED, Ordering::Release);
     }
 
-    /// The recorder has everything from now on, and nobody here writes any more.
-    pub fn give_up_arena(&self) {
+    /// The recorder has everything from now on, and nobody here writes any more, but for so many threads of which that is not known: each may
+    /// have had one record to write, which counts as lost.
+    pub fn give_up_arena(&self, unsure: u64) {
         self.definitions.flush();
         self.definitions.give_up();
+        self.arena.header().lost_unslotted.fetch_add(unsure, Ordering::Relaxed);
         self.arena.hand_over();
     }
 
