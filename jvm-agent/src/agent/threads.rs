@@ -2,7 +2,7 @@
 //!
 //! Platform threads only: a virtual thread has no Linux thread of its own (see `virtual_threads`).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, OnceLock};
 
 use jvmti_bindings::sys::jni::{jfieldID, jobject, jthread};
@@ -64,10 +64,22 @@ impl ThreadFields {
     }
 }
 
-/// The threads that a session has defined, by Java id.
+/// Threads that ended whose ids are kept.
+const ENDED_MAX: usize = 16_384;
+
+/// The threads that a session has defined.
 #[derive(Default)]
 pub struct Threads {
-    known: Mutex<HashMap<u64, Known>>,
+    table: Mutex<Table>,
+}
+
+/// Definitions are written while it is locked, so that a thread's end is never followed by word of its life.
+#[derive(Default)]
+struct Table {
+    /// By Java id.
+    known: HashMap<u64, Known>,
+    /// Java ids of the threads that ended last: the JVM may have listed them a moment before, or even after.
+    ended: VecDeque<u64>,
 }
 
 struct Known {
@@ -104,38 +116,15 @@ impl Threads {
     }
 
     fn look_at(&self, context: Context<'_>, thread: jthread, renamed_at: u64) {
-        let Context {
-            jvmti,
-            jni,
-            definitions,
-            ..
-        } = context;
+        let Context { jvmti, jni, .. } = context;
         let Some(fields) = context.fields.get() else { return };
         let Ok(info) = jvmti.thread_info(jni, thread) else {
             return;
         };
         let java_id = fields.java_id(jni, thread);
-        let renamed = {
-            let mut known = lock(&self.known);
-            match known.get_mut(&java_id) {
-                Some(known) if known.name == info.name => return,
-                Some(known) => {
-                    known.name.clone_from(&info.name);
-                    Some(known.tid)
-                }
-                None => None,
-            }
-        };
-        match renamed {
-            Some(tid) => definitions.write(renamed_at, Definition::JavaThreadName { tid, name: info.name }),
-            None => self.define(
-                context,
-                java_id,
-                fields.linux_tid(jni, thread).unwrap_or(0),
-                info,
-                false,
-            ),
-        }
+        let is_known = lock(&self.table).known.contains_key(&java_id);
+        let tid = if is_known { None } else { fields.linux_tid(jni, thread) };
+        lock(&self.table).see(context, java_id, tid.unwrap_or(0), info, renamed_at);
     }
 
     /// The calling thread has started.
@@ -148,37 +137,7 @@ impl Threads {
             .get()
             .map_or(0, |fields| fields.java_id(context.jni, thread));
         if let Ok(info) = context.jvmti.thread_info(context.jni, thread) {
-            self.define(context, java_id, tid, info, true);
-        }
-    }
-
-    fn define(&self, context: Context<'_>, java_id: u64, tid: u32, info: ThreadInfo, started: bool) {
-        let ThreadInfo {
-            name,
-            group,
-            daemon,
-            priority,
-        } = info;
-        let newcomer = lock(&self.known)
-            .insert(
-                java_id,
-                Known {
-                    tid,
-                    name: name.clone(),
-                },
-            )
-            .is_none();
-        if newcomer || started {
-            let thread = Definition::JavaThread {
-                tid,
-                java_id,
-                name,
-                group,
-                daemon,
-                priority,
-                started,
-            };
-            context.definitions.write(context.at, thread);
+            lock(&self.table).define(context, java_id, tid, info, true);
         }
     }
 
@@ -191,7 +150,74 @@ impl Threads {
             .fields
             .get()
             .map_or(0, |fields| fields.java_id(context.jni, thread));
-        lock(&self.known).remove(&java_id);
+        lock(&self.table).end(context, java_id, tid);
+    }
+}
+
+impl Table {
+    /// A thread that was there a moment ago, with this name.
+    fn see(&mut self, context: Context<'_>, java_id: u64, tid: u32, info: ThreadInfo, renamed_at: u64) {
+        match self.known.get_mut(&java_id) {
+            Some(known) if known.name == info.name => {}
+            Some(known) => {
+                known.name.clone_from(&info.name);
+                let (tid, name) = (known.tid, info.name);
+                let renamed = Definition::JavaThreadName { tid, name };
+                context.definitions.write(renamed_at, renamed);
+            }
+            None if self.ended.contains(&java_id) => {}
+            None => self.define(context, java_id, tid, info, false),
+        }
+    }
+
+    fn define(&mut self, context: Context<'_>, java_id: u64, tid: u32, info: ThreadInfo, started: bool) {
+        let ThreadInfo {
+            name,
+            group,
+            daemon,
+            priority,
+        } = info;
+        let known = Known {
+            tid,
+            name: name.clone(),
+        };
+        self.known.insert(java_id, known);
+        let thread = Definition::JavaThread {
+            tid,
+            java_id,
+            name,
+            group,
+            daemon,
+            priority,
+            started,
+        };
+        context.definitions.write(context.at, thread);
+    }
+
+    fn end(&mut self, context: Context<'_>, java_id: u64, tid: u32) {
+        self.note_end(java_id);
         context.definitions.write(context.at, Definition::JavaThreadEnd { tid });
+    }
+
+    fn note_end(&mut self, java_id: u64) {
+        self.known.remove(&java_id);
+        if self.ended.len() >= ENDED_MAX {
+            self.ended.pop_front();
+        }
+        self.ended.push_back(java_id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_has_ended_is_not_heard_of_again() {
+        let mut table = Table::default();
+        let has_ended = |table: &Table, java_id| table.ended.contains(&java_id);
+        (1..=ENDED_MAX as u64 + 1).for_each(|java_id| table.note_end(java_id));
+        assert!(has_ended(&table, 2) && has_ended(&table, ENDED_MAX as u64 + 1));
+        assert!(!has_ended(&table, 1) && table.ended.len() == ENDED_MAX);
     }
 }
