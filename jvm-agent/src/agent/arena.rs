@@ -24,12 +24,15 @@ pub struct Gate {
     pub epoch: AtomicU64,
     /// Whether records carry the TSC.
     pub tsc: AtomicBool,
+    /// Whether what virtual threads do is recorded as their own.
+    pub virtual_threads: AtomicBool,
 }
 
 /// The one gate.
 pub static GATE: Gate = Gate {
     epoch: AtomicU64::new(DISARMED),
     tsc: AtomicBool::new(false),
+    virtual_threads: AtomicBool::new(false),
 };
 
 /// Addresses that hold a session's arena, and afterwards anonymous memory.

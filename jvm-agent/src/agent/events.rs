@@ -5,13 +5,11 @@
 
 #![allow(unsafe_code, reason = "callbacks of the JVM")]
 
-use std::cell::Cell;
 use std::ffi::{CStr, c_char};
 use std::slice;
-use std::thread::LocalKey;
 
 use jvmti_bindings::mutf8;
-use jvmti_bindings::sys::jni::{JNIEnv, jboolean, jclass, jint, jlong, jobject, jthread};
+use jvmti_bindings::sys::jni::{JNIEnv, jclass, jint, jobject, jthread};
 use jvmti_bindings::sys::jvmti::{
     JVMTI_EVENT_GARBAGE_COLLECTION_FINISH, JVMTI_EVENT_GARBAGE_COLLECTION_START, JVMTI_EVENT_MONITOR_CONTENDED_ENTER,
     JVMTI_EVENT_MONITOR_CONTENDED_ENTERED, JVMTI_EVENT_MONITOR_WAIT, JVMTI_EVENT_MONITOR_WAITED,
@@ -24,8 +22,7 @@ use super::barrier::guard;
 use super::jni::Jni;
 use super::jvmti::Jvmti;
 use super::probe::record;
-use super::session::Session;
-use super::{Agent, control, transform, virtual_threads};
+use super::{Agent, control, monitors, transform, virtual_threads};
 
 /// All callbacks; which of them are called is [`set_events`]'s business.
 pub fn callbacks() -> jvmtiEventCallbacks {
@@ -36,10 +33,7 @@ pub fn callbacks() -> jvmtiEventCallbacks {
     callbacks.ClassFileLoadHook = Some(class_file_load_hook);
     callbacks.ThreadStart = Some(thread_start);
     callbacks.ThreadEnd = Some(thread_end);
-    callbacks.MonitorContendedEnter = Some(monitor_contended_enter);
-    callbacks.MonitorContendedEntered = Some(monitor_contended_entered);
-    callbacks.MonitorWait = Some(monitor_wait);
-    callbacks.MonitorWaited = Some(monitor_waited);
+    monitors::add_callbacks(&mut callbacks);
     callbacks.GarbageCollectionStart = Some(garbage_collection_start);
     callbacks.GarbageCollectionFinish = Some(garbage_collection_finish);
     virtual_threads::add_callbacks(&mut callbacks);
@@ -157,115 +151,6 @@ unsafe extern "system" fn thread_end(_jvmti: *mut jvmtiEnv, env: *mut JNIEnv, th
 fn gettid() -> u32 {
     // SAFETY: a system call without arguments.
     unsafe { libc::gettid() as u32 }
-}
-
-/// Class number and identity hash of a monitor's object.
-#[derive(Clone, Copy)]
-struct Monitor {
-    class: u32,
-    hash: u32,
-}
-
-thread_local! {
-    /// The monitor whose contended enter this thread is in. The end of it needs no second look at the object.
-    static ENTERING: Cell<Option<Monitor>> = const { Cell::new(None) };
-    /// The monitor that this thread waits on.
-    static WAITING: Cell<Option<Monitor>> = const { Cell::new(None) };
-}
-
-fn monitor_of(agent: &Agent, session: &Session, jni: Jni, object: jobject) -> Monitor {
-    let class = jni.class_of(object);
-    let signature = agent.jvmti.class_signature(class).unwrap_or_default();
-    jni.delete_local(class);
-    let number = if signature.is_empty() {
-        0
-    } else {
-        agent.names.class(&signature)
-    };
-    session.define_class(number, &signature);
-    Monitor {
-        class: number,
-        hash: agent.jvmti.identity_hash(object).unwrap_or(0),
-    }
-}
-
-/// The monitor of a wait that ends now. A virtual thread may end it on another carrier than it began on.
-fn begun(
-    of_thread: &'static LocalKey<Cell<Option<Monitor>>>,
-    agent: &Agent,
-    jni: Jni,
-    thread: jthread,
-    object: jobject,
-) -> Option<Monitor> {
-    if !jni.is_virtual(thread) {
-        return of_thread.take();
-    }
-    let session = agent.session().filter(|session| session.sees(jni, thread))?;
-    Some(monitor_of(agent, &session, jni, object))
-}
-
-unsafe extern "system" fn monitor_contended_enter(
-    _: *mut jvmtiEnv,
-    env: *mut JNIEnv,
-    thread: jthread,
-    object: jobject,
-) {
-    with_agent(env, |agent, jni| {
-        let Some(session) = agent.session().filter(|session| session.sees(jni, thread)) else {
-            return;
-        };
-        let monitor = monitor_of(agent, &session, jni, object);
-        ENTERING.set(Some(monitor));
-        record(JvmRecord::pack(JvmKind::MonitorEnter, monitor.class, monitor.hash));
-    });
-}
-
-unsafe extern "system" fn monitor_contended_entered(
-    _: *mut jvmtiEnv,
-    env: *mut JNIEnv,
-    thread: jthread,
-    object: jobject,
-) {
-    with_agent(env, |agent, jni| {
-        if let Some(monitor) = begun(&ENTERING, agent, jni, thread, object) {
-            record(JvmRecord::pack(JvmKind::MonitorEntered, monitor.class, monitor.hash));
-        }
-    });
-}
-
-unsafe extern "system" fn monitor_wait(
-    _: *mut jvmtiEnv,
-    env: *mut JNIEnv,
-    thread: jthread,
-    object: jobject,
-    _timeout: jlong,
-) {
-    with_agent(env, |agent, jni| {
-        let Some(session) = agent.session().filter(|session| session.sees(jni, thread)) else {
-            return;
-        };
-        let monitor = monitor_of(agent, &session, jni, object);
-        WAITING.set(Some(monitor));
-        record(JvmRecord::pack(JvmKind::Wait, monitor.class, monitor.hash));
-    });
-}
-
-unsafe extern "system" fn monitor_waited(
-    _: *mut jvmtiEnv,
-    env: *mut JNIEnv,
-    thread: jthread,
-    object: jobject,
-    timed_out: jboolean,
-) {
-    with_agent(env, |agent, jni| {
-        if let Some(monitor) = begun(&WAITING, agent, jni, thread, object) {
-            record(JvmRecord::pack(
-                JvmKind::Waited,
-                u32::from(timed_out != 0),
-                monitor.hash,
-            ));
-        }
-    });
 }
 
 unsafe extern "system" fn garbage_collection_start(_jvmti: *mut jvmtiEnv) {

@@ -18,6 +18,8 @@ use crate::classfile::{ClassView, Method};
 
 /// Most classes that are put aside at a time; more are left without probes.
 const ASIDE_MAX: usize = 4096;
+/// Most classes whose supertypes are kept: some JVMs make ever new ones.
+const CLASSES_MAX: usize = 400_000;
 /// How often a class that was put aside is looked at.
 const LOOKS_MAX: u32 = 100;
 
@@ -30,6 +32,8 @@ pub struct Families {
 #[derive(Default)]
 struct Known {
     hierarchy: Hierarchy,
+    /// Classes in it.
+    classes: usize,
     /// Classes with a supertype that is not known yet, and how often they were looked at since.
     aside: HashMap<String, u32>,
 }
@@ -45,21 +49,24 @@ impl Families {
             jni.delete_local(class);
         }
         let names = names.iter().map(|signature| internal_of(signature));
-        lock(&self.known).hierarchy.learn(name, names);
+        lock(&self.known).learn(name, names);
     }
 
-    /// Learns from a class file. Puts the class aside if it may turn out to be somebody's kin.
-    pub fn learn(&self, view: &ClassView<'_>, class: &str) {
+    /// Learns from a class file. Puts the class aside if it may turn out to be somebody's kin. False: too many classes are known to learn of one more.
+    pub fn learn(&self, view: &ClassView<'_>, class: &str) -> bool {
         let supers = view.super_name.iter().chain(&view.interfaces);
         let supers: Vec<String> = supers.map(|name| String::from_utf8_lossy(name).into_owned()).collect();
         let mut known = lock(&self.known);
-        let Known { hierarchy, aside } = &mut *known;
-        hierarchy.learn(class, supers.iter().map(String::as_str));
+        if !known.learn(class, supers.iter().map(String::as_str)) {
+            return false;
+        }
+        let Known { hierarchy, aside, .. } = &mut *known;
         let is_open = !hierarchy.knows_all(&hierarchy.supertypes(class));
         if is_open && aside.len() < ASIDE_MAX {
             aside.insert(class.to_owned(), 0);
             wake::wake();
         }
+        true
     }
 
     /// All that the class is known to extend or implement.
@@ -76,7 +83,7 @@ impl Families {
     /// or stays unclear for too long, does not.
     pub fn wanted(&self, matcher: &Matcher) -> HashSet<String> {
         let mut known = lock(&self.known);
-        let Known { hierarchy, aside } = &mut *known;
+        let Known { hierarchy, aside, .. } = &mut *known;
         let mut wanted = HashSet::new();
         aside.retain(|class, looks| {
             *looks += 1;
@@ -96,20 +103,35 @@ impl Families {
     }
 }
 
+impl Known {
+    fn learn<'n>(&mut self, class: &str, supertypes: impl IntoIterator<Item = &'n str>) -> bool {
+        let is_new = !self.hierarchy.knows_all(&[class.to_owned()]);
+        if is_new && self.classes >= CLASSES_MAX {
+            return false;
+        }
+        self.classes += usize::from(is_new);
+        self.hierarchy.learn(class, supertypes);
+        true
+    }
+}
+
 /// What one class file and the families tell of a class and its methods.
 pub struct Facts<'a> {
     view: ClassView<'a>,
     supertypes: Vec<String>,
     annotations: Vec<String>,
+    /// Whether there was room to learn of the class.
+    pub is_learnt: bool,
 }
 
 impl<'a> Facts<'a> {
     /// Of a class file; what cannot be read of it is nothing.
     pub fn new(families: &Families, bytes: &'a [u8], class: &str) -> Option<Facts<'a>> {
         let view = ClassView::parse(bytes).ok()?;
-        families.learn(&view, class);
+        let is_learnt = families.learn(&view, class);
         let annotations = view.annotations().unwrap_or_default();
         Some(Facts {
+            is_learnt,
             supertypes: families.supertypes(class),
             annotations: annotations.into_iter().map(Into::into).collect(),
             view,
@@ -136,5 +158,22 @@ impl<'a> Facts<'a> {
             annotations: &self.annotations,
             method_annotations,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_ever_new_classes_no_more_are_kept_than_there_is_room_for() {
+        let mut known = Known {
+            classes: CLASSES_MAX - 1,
+            ..Known::default()
+        };
+        assert!(known.learn("a/B", ["a/A"]) && known.learn("a/B", ["a/I"]));
+        assert!(!known.learn("a/C", ["a/A"]));
+        assert_eq!(known.hierarchy.supertypes("a/B").len(), 2);
+        assert!(known.hierarchy.supertypes("a/C").is_empty());
     }
 }

@@ -10,6 +10,7 @@
 
 mod arena;
 mod barrier;
+mod class_numbers;
 mod clock;
 mod control;
 mod definitions;
@@ -19,6 +20,7 @@ mod helper;
 mod jni;
 mod jvmti;
 mod kin;
+mod monitors;
 mod names;
 mod parks;
 mod probe;

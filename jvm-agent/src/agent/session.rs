@@ -6,7 +6,6 @@ use std::os::fd::OwnedFd;
 use std::sync::Mutex;
 use std::sync::atomic::Ordering;
 
-use jvmti_bindings::sys::jni::jthread;
 use plumb_filters::matcher::{JvmFeatures, Matcher};
 use plumb_trace::arena::Clock;
 use plumb_trace::definition::Definition;
@@ -15,9 +14,8 @@ use super::arena::{Arena, DISARMED, GATE};
 use super::clock;
 use super::definitions::Definitions;
 use super::headroom;
-use super::jni::Jni;
 use super::kin::Families;
-use super::names::{dotted, lock, readable};
+use super::names::{Names, dotted, internal_of, lock, readable};
 use super::threads::Threads;
 use super::{shadow, sites};
 use crate::protocol::{Armed, Config};
@@ -105,6 +103,8 @@ impl Session {
             shadow::set_minimums(self.minimums.iter().map(|min_ns| (*min_ns as f64 * per_ns) as u64));
         }
         GATE.tsc.store(self.is_tsc, Ordering::Relaxed);
+        GATE.virtual_threads
+            .store(self.features.virtual_threads, Ordering::Relaxed);
         GATE.epoch.store(self.epoch, Ordering::Release);
     }
 
@@ -146,11 +146,6 @@ impl Session {
     pub fn wants_with(&self, class: &str, supertypes: &[String]) -> bool {
         sites::is_site_class(self.features, class)
             || (self.matcher.class_may_match_with(class, supertypes) && !lock(&self.changes).refused.contains(class))
-    }
-
-    /// Whether what this thread does is recorded as its own.
-    pub fn sees(&self, jni: Jni, thread: jthread) -> bool {
-        self.features.virtual_threads || !jni.is_virtual(thread)
     }
 
     /// Whether any class may get probes.
@@ -214,9 +209,17 @@ impl Session {
         }
     }
 
-    /// Gives a class number its name, once.
-    pub fn define_class(&self, id: u32, signature: &str) {
-        if id != 0 && lock(&self.changes).classes.insert(id) {
+    /// The number of a class, which has its name in this session from now on; 0: there is none left.
+    pub fn class_number(&self, names: &Names, signature: &str) -> u32 {
+        let Some(id) = names.class(signature) else {
+            self.note_left_alone(
+                internal_of(signature),
+                "",
+                "threads block on more classes than can have names",
+            );
+            return 0;
+        };
+        if lock(&self.changes).classes.insert(id) {
             self.definitions.write(
                 self.now(),
                 Definition::Class {
@@ -225,6 +228,7 @@ impl Session {
                 },
             );
         }
+        id
     }
 
     /// What was armed so far.

@@ -32,6 +32,9 @@ pub fn with_probes(agent: &Agent, session: &Session, class: &str, bytes: &[u8]) 
     } else {
         None
     };
+    if facts.as_ref().is_some_and(|facts| !facts.is_learnt) {
+        session.note_left_alone(class, "", "more classes than kin is kept of");
+    }
     let supertypes = facts.as_ref().map_or(&[][..], Facts::supertypes);
     if !session.wants_with(class, supertypes) {
         return None;
@@ -81,7 +84,14 @@ impl Selector for Chooser<'_> {
         if action.idle {
             return Some(sites::idle());
         }
-        let id = agent.names.method(class, name, descriptor);
+        let Some(id) = agent.names.method(class, name, descriptor) else {
+            session.note_left_alone(
+                class,
+                &format!("{name}{descriptor}"),
+                "more methods than can have probes",
+            );
+            return None;
+        };
         session.define_method(id, class, name, descriptor, action.unit.unwrap_or(""));
         let minimum = session.minimums.iter().position(|min| *min == action.min_ns);
         let timed = minimum.and_then(|minimum| shadow::timed_id(id, minimum));
