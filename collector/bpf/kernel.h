@@ -31,8 +31,18 @@ typedef __s64 s64;
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
+/* A CPU's queue. `clock` (ns, of the kernel's sched_clock) is what the scheduler accounts with: it stands still between two updates. */
+struct rq {
+	u64 clock;
+};
+
+struct cfs_rq {
+	struct rq *rq;
+};
+
 struct sched_entity {
 	u64 sum_exec_runtime;
+	struct cfs_rq *cfs_rq;
 };
 
 struct inode {

@@ -44,8 +44,9 @@ struct record {
 	u8 fd_kind;
 	u8 prio;
 	s32 fd;
-	u32 nvcsw;
-	u32 nivcsw;
+	u16 nvcsw;
+	u16 nivcsw;
+	u32 lag;
 };
 
 _Static_assert(sizeof(struct record) == 64, "a record is one cache line");

@@ -38,6 +38,17 @@ static __always_inline u32 cpu_of(struct task_struct *task)
 	return task->thread_info.cpu;
 }
 
+/*
+ * How far the clock that the scheduler accounts with, of the CPU that `task` is on or queued for, is behind `now`: low 32 bits, and both count from
+ * different instants, so that only differences of lags mean something. 0 where the kernel has no way there from a task (no CONFIG_FAIR_GROUP_SCHED).
+ */
+static __always_inline u32 lag_of(struct task_struct *task, u64 now)
+{
+	if (!bpf_core_field_exists(task->se.cfs_rq) || !bpf_core_field_exists(((struct cfs_rq *)0)->rq))
+		return 0;
+	return (u32)(now - task->se.cfs_rq->rq->clock);
+}
+
 SEC("tp_btf/sched_switch")
 int on_switch(u64 *ctx)
 {
@@ -47,12 +58,14 @@ int on_switch(u64 *ctx)
 	u32 state = (switch_has_state ? (u32)ctx[3] : state_of(prev)) & STATE_MASK;
 	u32 cpu = bpf_get_smp_processor_id();
 	struct record *record = reserve(cpu);
+	u64 now;
 	u8 flags;
 
 	if (!record)
 		return 0;
 	flags = (preempt ? PREEMPT : 0) | kthread_flag(prev, KTHREAD) | kthread_flag(next, OTHER_KTHREAD);
-	record->time_ns = bpf_ktime_get_ns();
+	now = bpf_ktime_get_ns();
+	record->time_ns = now;
 	record->pid = prev->tgid;
 	record->other_tid = next->pid;
 	record->other_pid = next->tgid;
@@ -65,6 +78,7 @@ int on_switch(u64 *ctx)
 	record->fd = -1;
 	record->nvcsw = prev->nvcsw;
 	record->nivcsw = prev->nivcsw;
+	record->lag = lag_of(prev, now);
 #ifdef RICH
 	if (state && !preempt) {
 		if (BPF_CORE_READ_BITFIELD(prev, in_iowait))
@@ -101,6 +115,7 @@ static __always_inline struct record *about(u32 cpu, struct task_struct *task, s
 	record->fd = -1;
 	record->nvcsw = 0;
 	record->nivcsw = 0;
+	record->lag = 0;
 	return record;
 }
 
@@ -138,6 +153,7 @@ static __always_inline int queued(struct task_struct *task)
 	if (!record)
 		return 0;
 	record->value = cpu_of(task);
+	record->lag = lag_of(task, record->time_ns);
 	commit(record, cpu, WAKEUP, 0, task->pid);
 	return 0;
 }

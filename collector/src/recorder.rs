@@ -6,7 +6,7 @@ use crate::flight::{Flight, Saved};
 use crate::kernel::{Attached, Kernel, KernelOptions, ProgramCost, Scope};
 use crate::live::{Counts, Live};
 use crate::parcel::{PARCEL_COUNT, Parcel};
-use crate::watch::Watch;
+use crate::watch::{JvmInstance, Watch};
 use crate::writer::{Flying, Message, Place, Reserve, Writer};
 use crate::{CollectorError, clock, proc, snapshot};
 use plumb_trace::definition::{Dated, Definition};
@@ -229,6 +229,7 @@ impl Recorder {
             clock,
         });
         let _ = self.commands.send(Command::Arena(Box::new(arena)));
+        self.watch.add_jvm(JvmInstance { pid, start_ticks });
         self.write_manifest()
     }
 

@@ -71,7 +71,9 @@ fn every_switch_of_a_thread_is_there_with_its_cause() {
         .filter(|record| record.tid == tid)
         .collect();
     let counted = out.iter().filter(|r| {
-        (before + 1..=after).contains(&u64::from(r.nvcsw)) && r.value != 0 && r.flags & flags::PREEMPT == 0
+        (1..=(after - before) as u16).contains(&r.nvcsw.wrapping_sub(before as u16))
+            && r.value != 0
+            && r.flags & flags::PREEMPT == 0
     });
     // The record's nvcsw counts this switch, too: each of them is there once.
     assert_eq!(counted.count() as u64, after - before);

@@ -68,7 +68,7 @@ fn two_recorders_at_once_see_the_same() {
     first.stop().expect("a recording");
     let only_second = link("plumb-second");
     second.stop().expect("a recording");
-    let switches = |dir: &Path, tid: u32| -> Vec<(u64, u32)> {
+    let switches = |dir: &Path, tid: u32| -> Vec<(u64, u16)> {
         let records = kernel_records(dir);
         let switches = of_kind(&records, KernelKind::Switch).filter(|record| record.tid == tid);
         switches.map(|record| (record.charged_ns, record.nvcsw)).collect()

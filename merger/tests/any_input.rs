@@ -19,7 +19,7 @@ fn kernel_record() -> impl Strategy<Value = (u32, KernelRecord)> {
         any::<u8>(),
         prop_oneof![Just(0u32), Just(1), Just(2), Just(0x80), any::<u32>()],
     );
-    let books = (0u64..2_000, 0u64..2_000, 0u32..20, 0u32..20);
+    let books = (0u64..2_000, 0u64..2_000, 0u16..20, 0u16..20);
     let call = (prop_oneof![Just(202i16), Just(-1), Just(0), Just(24)], 0u8..9);
     (0u32..3, 0u64..100, ids, what, books, call).prop_map(|(cpu, step, ids, what, books, call)| {
         let record = KernelRecord {

@@ -102,6 +102,7 @@ fn synthetic_switches() -> Vec<KernelRecord> {
                 tid,
                 pid,
                 time_ns: now,
+                lag: 200 + random.below(200) as u32,
                 ..blank
             });
         }
@@ -141,8 +142,9 @@ fn synthetic_switches() -> Vec<KernelRecord> {
             fd_kind: if blocks { (current % 4) as u8 } else { 0 },
             prio: 120,
             fd: if blocks { current as i32 } else { 0 },
-            nvcsw,
-            nivcsw,
+            nvcsw: nvcsw as u16,
+            nivcsw: nivcsw as u16,
+            lag: 300 + random.below(200) as u32,
         });
         current = next;
     }

@@ -191,6 +191,21 @@ definitions! {
         /// Path of the cgroup that it is about, or empty.
         cgroup: String,
     }
+    /// What a counter of one JVM counts: gives a name to a counter number. Written by the recorder.
+    JvmCounter = 24 {
+        /// Counter number.
+        id: u32,
+        /// What is counted, for example `jvm.compilations` (see the recorder's watch of JVMs for all names).
+        name: String,
+        /// `ns`, `count` or `state`.
+        unit: String,
+        /// Whether values are sums since some earlier time (the difference of two is what happened between), not values of their own.
+        cumulative: bool,
+        /// Process id in the initial namespace.
+        pid: u32,
+        /// Start time, clock ticks since boot.
+        start_ticks: u64,
+    }
 }
 
 /// The bytes are no definition.

@@ -43,7 +43,9 @@ impl Base {
             Definition::Process { pid, .. } => drop(self.processes.insert(pid, dated)),
             Definition::Traced { pid, .. } => drop(self.traced.insert(pid, dated)),
             Definition::Thread { tid, .. } => drop(self.threads.insert(tid, dated)),
-            Definition::Counter { id, .. } => drop(self.counters.insert(id, dated)),
+            Definition::Counter { id, .. } | Definition::JvmCounter { id, .. } => {
+                drop(self.counters.insert(id, dated));
+            }
             _ => {}
         }
     }

@@ -131,8 +131,8 @@ fn parse(kind: u32, misc: u16, bytes: &[u8]) -> Option<Dated> {
 #[derive(Clone, Debug, Default)]
 struct Account {
     charged_ns: u64,
-    nvcsw: u32,
-    nivcsw: u32,
+    nvcsw: u16,
+    nivcsw: u16,
 }
 
 /// Who is on a CPU.

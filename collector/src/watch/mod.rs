@@ -1,13 +1,17 @@
 //! The watch thread: looks now and then, at ordinary priority, at what makes no events. It samples counters (see [`sources`] for all of them), notices CPUs that go and come, and
 //! looks for new cgroups where the scope is by cgroup.
 
+mod jvm;
 mod limited;
+mod perfdata;
 mod sources;
 
 use crate::kernel::Cgroups;
 use crate::live::Live;
 use crate::writer::Message;
 use crate::{CollectorError, clock};
+pub(crate) use jvm::JvmInstance;
+use jvm::Jvms;
 use limited::Limited;
 use plumb_trace::definition::{Dated, Definition};
 use plumb_trace::recording::CounterSample;
@@ -29,7 +33,8 @@ const SMALL_BYTES_MAX: usize = 4096;
 
 /// The thread; it ends when this is dropped.
 pub(crate) struct Watch {
-    end: Option<Sender<()>>,
+    /// JVMs that the recording is about.
+    jvms: Option<Sender<JvmInstance>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -41,23 +46,30 @@ impl Watch {
         writer: SyncSender<Message>,
         live: Arc<Live>,
     ) -> Result<Watch, CollectorError> {
-        let (end, ended) = channel();
-        let body = move || State::new(cpus, cgroups, writer, live).run(&ended);
+        let (jvms, orders) = channel();
+        let body = move || State::new(cpus, cgroups, writer, live).run(&orders);
         let thread = Builder::new().name("plumb-watch".into()).spawn(body);
         let thread = thread.map_err(|cause| CollectorError::System {
             what: "starting a thread",
             cause,
         })?;
         Ok(Watch {
-            end: Some(end),
+            jvms: Some(jvms),
             thread: Some(thread),
         })
+    }
+
+    /// Samples what this JVM counts, too.
+    pub fn add_jvm(&self, jvm: JvmInstance) {
+        if let Some(jvms) = &self.jvms {
+            let _ = jvms.send(jvm);
+        }
     }
 }
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        drop(self.end.take());
+        drop(self.jvms.take());
         if let Some(thread) = self.thread.take() {
             // A panic in it costs samples and nothing else.
             let _ = thread.join();
@@ -82,18 +94,22 @@ struct About<'a> {
 impl Counters {
     /// Gives a number to a counter. `unit` is `state` for values of their own; others are cumulative.
     pub fn define(&mut self, name: &str, unit: &str, about: About<'_>) -> u32 {
-        self.defined += 1;
-        let definition = Definition::Counter {
-            id: self.defined,
+        self.define_as(|id| Definition::Counter {
+            id,
             name: name.to_owned(),
             unit: unit.to_owned(),
             cumulative: unit != "state",
             cpu_plus_1: about.cpu.map_or(0, |cpu| cpu + 1),
             cgroup: about.cgroup.to_owned(),
-        };
+        })
+    }
+
+    /// Gives the next number to the counter that this definition is of.
+    fn define_as(&mut self, definition: impl FnOnce(u32) -> Definition) -> u32 {
+        self.defined += 1;
         let _ = self.writer.send(Message::Define(Dated {
             at: clock::monotonic_ns(),
-            definition,
+            definition: definition(self.defined),
         }));
         self.defined
     }
@@ -150,6 +166,7 @@ struct State {
     cpus: u32,
     scope: Option<Cgroups>,
     limited: Limited,
+    jvms: Jvms,
     pressures: Vec<Pressure>,
     stat: Option<Text>,
     steal: HashMap<u32, u32>,
@@ -173,6 +190,7 @@ impl State {
             cpus,
             scope,
             limited: Limited::new(),
+            jvms: Jvms::default(),
             pressures: of_host.into_iter().flatten().collect(),
             stat: Text::open("/proc/stat", STAT_BYTES_MAX),
             steal: HashMap::new(),
@@ -182,22 +200,34 @@ impl State {
         }
     }
 
-    fn run(mut self, ended: &Receiver<()>) {
+    fn run(mut self, orders: &Receiver<JvmInstance>) {
         let mut looked: Option<Instant> = None;
         loop {
             if looked.is_none_or(|looked| looked.elapsed() >= LOOK) {
                 looked = Some(Instant::now());
-                self.limited.look(&mut self.counters);
-                if let Some(scope) = &mut self.scope {
-                    scope.look();
-                }
+                self.look();
             }
             self.sample();
-            if ended.recv_timeout(SAMPLE) != Err(RecvTimeoutError::Timeout) {
-                // The last sample is of the end, so that what was counted until then is known.
-                self.sample();
-                return;
+            match orders.recv_timeout(SAMPLE) {
+                Err(RecvTimeoutError::Timeout) => {}
+                Ok(jvm) => {
+                    self.jvms.add(jvm);
+                    self.jvms.look(&mut self.counters, &self.live);
+                }
+                Err(RecvTimeoutError::Disconnected) => {
+                    // The last sample is of the end, so that what was counted until then is known.
+                    self.sample();
+                    return;
+                }
             }
+        }
+    }
+
+    fn look(&mut self) {
+        self.limited.look(&mut self.counters);
+        self.jvms.look(&mut self.counters, &self.live);
+        if let Some(scope) = &mut self.scope {
+            scope.look();
         }
     }
 
@@ -206,6 +236,7 @@ impl State {
             pressure.sample(&mut self.counters);
         }
         self.limited.sample(&mut self.counters);
+        self.jvms.sample(&mut self.counters);
         self.sample_steal();
         self.sample_online();
         self.counters.send();

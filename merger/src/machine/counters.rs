@@ -6,7 +6,7 @@
 use super::Machine;
 use plumb_trace::definition::Definition;
 use plumb_trace::recording::CounterSample;
-use plumb_trace::timeline::{TimelineError, Track, TrackId, TrackKind};
+use plumb_trace::timeline::{ProcessId, TimelineError, Track, TrackId, TrackKind};
 
 /// One counter.
 #[derive(Debug)]
@@ -17,6 +17,12 @@ pub(super) struct Counter {
     first: Option<u64>,
     /// Time of the last sample.
     last_ns: Option<u64>,
+}
+
+/// What a counter is about.
+struct About {
+    process: ProcessId,
+    cpu: Option<u32>,
 }
 
 impl Machine {
@@ -33,23 +39,52 @@ impl Machine {
         else {
             return;
         };
-        if self.counters.contains_key(&(host, *id)) {
+        let about = About {
+            process: self.idle_process(host),
+            cpu: cpu_plus_1.checked_sub(1),
+        };
+        let name = if cgroup.is_empty() {
+            name.clone()
+        } else {
+            format!("{name} {cgroup}")
+        };
+        self.add_counter((host, *id), about, name, unit, *cumulative);
+    }
+
+    /// A number begins to mean a counter of a JVM.
+    pub(super) fn define_jvm_counter(&mut self, host: usize, definition: &Definition) {
+        let Definition::JvmCounter {
+            id,
+            name,
+            unit,
+            cumulative,
+            pid,
+            start_ticks,
+        } = definition
+        else {
+            return;
+        };
+        let process = self.process_instance(host, *pid, *start_ticks);
+        let about = About {
+            process: self.registry.processes[process].id,
+            cpu: None,
+        };
+        self.add_counter((host, *id), about, name.clone(), unit, *cumulative);
+    }
+
+    fn add_counter(&mut self, key: (usize, u32), about: About, name: String, unit: &str, cumulative: bool) {
+        if self.counters.contains_key(&key) {
             return;
         }
-        let process = self.idle_process(host);
-        let start_ns = self.hosts[host].from_ns;
+        let start_ns = self.hosts[key.0].from_ns;
         let track = Track {
             kind: TrackKind::Counter {
                 unit: self.writer.string(unit),
             },
-            process,
-            tid: cpu_plus_1.checked_sub(1),
+            process: about.process,
+            tid: about.cpu,
             vthread: None,
-            name: if cgroup.is_empty() {
-                name.clone()
-            } else {
-                format!("{name} {cgroup}")
-            },
+            name,
             former_names: Vec::new(),
             group: None,
             start_ns,
@@ -58,11 +93,11 @@ impl Machine {
         };
         let counter = Counter {
             track: self.writer.add_track(track),
-            cumulative: *cumulative,
+            cumulative,
             first: None,
             last_ns: None,
         };
-        self.counters.insert((host, *id), counter);
+        self.counters.insert(key, counter);
     }
 
     /// A sample. One that is not later than the one before it says nothing new.

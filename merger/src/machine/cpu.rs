@@ -19,9 +19,9 @@ pub(crate) struct Cpu {
     /// Its track, from its first switch on.
     pub(crate) track: Option<TrackId>,
     pub(crate) occupant: Occupant,
-    /// Who had it before, not yet written: when the occupant came exactly is known when it leaves.
-    before: Option<Occupancy>,
     since: u64,
+    /// When it was last had by somebody whose leaving was not recorded.
+    pub(crate) hole: Option<(u64, u64)>,
     /// From here on no switch of this CPU is missing; `None` before the first switch on any CPU.
     pub(crate) known_from: Option<u64>,
 }
@@ -31,7 +31,7 @@ impl Cpu {
         Cpu {
             track: None,
             occupant: Occupant::Unknown,
-            before: None,
+            hole: None,
             since: known_from.unwrap_or(0),
             known_from,
         }
@@ -50,7 +50,7 @@ impl Cpu {
         if self.occupant == before || (self.occupant == Occupant::Unknown && self.known_from.is_some()) {
             self.write(writer, at, track)?;
         }
-        self.since = at;
+        self.since = self.since.max(at);
         self.occupant = to;
         Ok(())
     }
@@ -73,33 +73,29 @@ impl Cpu {
     }
 
     fn write(&mut self, writer: &mut TimelineWriter, at: u64, track: Option<TrackId>) -> Result<(), TimelineError> {
-        self.flush(writer)?;
-        if at > self.since {
-            self.before = Some(Occupancy {
-                start_ns: self.since,
-                end_ns: at,
-                track,
-            });
-        }
-        Ok(())
-    }
-
-    /// Writes what is known.
-    pub(crate) fn flush(&mut self, writer: &mut TimelineWriter) -> Result<(), TimelineError> {
-        match (self.track, self.before.take()) {
-            (Some(cpu), Some(before)) if before.start_ns < before.end_ns => writer.occupancy(cpu, &before),
+        let occupancy = Occupancy {
+            start_ns: self.since,
+            end_ns: at,
+            track,
+        };
+        match self.track {
+            Some(cpu) if at > self.since => writer.occupancy(cpu, &occupancy),
             _ => Ok(()),
         }
     }
 
-    /// The occupant came at `at`, earlier than was recorded: the idle task left then.
-    pub(crate) fn begin_earlier(&mut self, at: u64) {
-        if let Some(before) = &mut self.before
-            && before.track.is_none()
-            && before.end_ns == self.since
-        {
-            before.end_ns = at.clamp(before.start_ns, before.end_ns);
-            self.since = before.end_ns;
+    /// Who had it left before `at`, and who came then is told by whoever leaves next.
+    pub(crate) fn is_told_from(&mut self, at: u64) {
+        self.occupant = Occupant::Unknown;
+        self.known_from = Some(at);
+        self.since = self.since.max(at);
+    }
+
+    /// From when on the occupant may have it at the earliest, where its coming was not seen.
+    pub(crate) fn unseen_from(&self) -> Option<u64> {
+        match self.hole {
+            Some((begin, end)) if self.known_from == Some(end) => Some(begin),
+            _ => self.known_from,
         }
     }
 

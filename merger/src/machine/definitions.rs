@@ -67,6 +67,7 @@ impl Machine {
                 self.writer.process_mut(self.registry.processes[process].id).target = true;
             }
             Definition::Counter { .. } => self.define_counter(host, definition),
+            Definition::JvmCounter { .. } => self.define_jvm_counter(host, definition),
             _ => {}
         }
         Ok(())
@@ -77,7 +78,7 @@ impl Machine {
     }
 
     /// The process with this pid and start time; a pid whose start time is another one has been reused.
-    fn process_instance(&mut self, host: usize, pid: u32, start_ticks: u64) -> usize {
+    pub(super) fn process_instance(&mut self, host: usize, pid: u32, start_ticks: u64) -> usize {
         let known = self.registry.find_process(host, pid);
         let same = known.filter(|&process| {
             self.registry.processes[process]

@@ -5,7 +5,6 @@
 //! begins at the waking.
 
 use super::cause::{Leaving, leaving};
-use super::charge::Balance;
 use super::cpu::Occupant;
 use super::thread::{Doing, Seen, Thread, Waker};
 use super::{Machine, pauses};
@@ -17,7 +16,11 @@ type Result<T = ()> = std::result::Result<T, TimelineError>;
 
 impl Machine {
     pub(super) fn kernel_record(&mut self, host: usize, cpu: u16, at: u64, record: &KernelRecord) -> Result {
-        match KernelKind::from_u8(record.kind) {
+        let kind = KernelKind::from_u8(record.kind);
+        if kind != Some(KernelKind::Switch) {
+            self.ends_hole(host, cpu, at);
+        }
+        match kind {
             Some(KernelKind::Switch) => self.switch(host, cpu, at, record),
             Some(KernelKind::Waking) => self.waking(host, at, record),
             Some(KernelKind::Wakeup) => self.wakeup(host, at, record),
@@ -54,17 +57,16 @@ impl Machine {
         let state = self.cpu(host, cpu);
         state.known_from.get_or_insert(covered);
         self.ensure_cpu_track(host, cpu);
+        let at = self.hosts[host].accounting.instant(at, record.lag);
         let from = self.thread_of(host, record.tid, record.pid, at)?;
         let to = self.thread_of(host, record.other_tid, record.other_pid, at)?;
-        self.displace(host, cpu, from);
+        self.displace(host, cpu, at, from);
         let occupant = |thread: Option<usize>| thread.map_or(Occupant::Idle, Occupant::Thread);
         let leaver = (occupant(from), self.occupant_track(occupant(from)));
         let successor = self.occupant_track(occupant(to));
-        // Both sides of a switch change at the instant up to which the kernel charged the leaver.
-        let at = match from {
-            Some(thread) => self.leave(thread, cpu, at, record, successor)?,
-            None => at,
-        };
+        if let Some(thread) = from {
+            self.leave(thread, cpu, at, record, successor)?;
+        }
         let cpus = &mut self.hosts[host].cpus[usize::from(cpu)];
         cpus.switch(&mut self.writer, at, leaver, occupant(to))?;
         match to {
@@ -73,27 +75,8 @@ impl Machine {
         }
     }
 
-    /// Somebody else was thought to have this CPU: that it left was not recorded, and no loss tells of it (some kernels run no program on behalf of a
-    /// protected process 1). How long it ran is not known.
-    fn displace(&mut self, host: usize, cpu: u16, leaver: Option<usize>) {
-        if let Occupant::Thread(thread) = self.hosts[host].cpus[usize::from(cpu)].occupant
-            && Some(thread) != leaver
-            && self.registry.threads[thread].doing == Doing::running(cpu)
-        {
-            self.oddities.unseen_leavings += 1;
-            self.registry.threads[thread].forget_since();
-        }
-    }
-
-    /// A thread leaves its CPU; gives when, by the kernel's books.
-    fn leave(
-        &mut self,
-        thread: usize,
-        cpu: u16,
-        at: u64,
-        record: &KernelRecord,
-        successor: Option<TrackId>,
-    ) -> Result<u64> {
+    /// A thread leaves its CPU.
+    fn leave(&mut self, thread: usize, cpu: u16, at: u64, record: &KernelRecord, successor: Option<TrackId>) -> Result {
         if self.registry.threads[thread].doing != Doing::running(cpu) {
             self.assume_running(thread, cpu, at, record.charged_ns)?;
         }
@@ -101,24 +84,16 @@ impl Machine {
         entry.seen = Seen::Yes;
         let could_go_on = record.value == 0 || record.flags & flags::PREEMPT != 0;
         let involuntary = entry.counts_involuntary(record.nvcsw, record.nivcsw, could_go_on);
-        let (mut end, mut stolen_ns) = (at.max(entry.since), 0);
-        match entry.charge.leaves(end - entry.since, record.charged_ns) {
-            Balance::Unknown => {}
-            Balance::Early(by_ns) => {
-                let began = entry.begin_earlier(by_ns);
-                self.hosts[entry.host].cpus[usize::from(cpu)].begin_earlier(began);
-            }
-            Balance::Late(by_ns) => end -= by_ns,
-            Balance::Stolen(ns) => stolen_ns = ns,
-        }
-        entry.close(&mut self.writer, end, stolen_ns, involuntary)?;
+        let stolen_ns = entry.charge.leaves((record.time_ns, record.lag), record.charged_ns);
+        let stolen_ns = stolen_ns.min(at.saturating_sub(entry.since));
+        entry.close(&mut self.writer, at, stolen_ns, involuntary)?;
         let peer = if successor == Some(entry.track) {
             None
         } else {
             successor
         };
         match leaving(record, !involuntary) {
-            Leaving::Dead => self.end_thread(thread, end)?,
+            Leaving::Dead => self.end_thread(thread, at)?,
             Leaving::Runnable(yielded) => {
                 let cause = if yielded { Cause::Yielded } else { Cause::Preempted };
                 entry.doing = Doing {
@@ -131,7 +106,7 @@ impl Machine {
             Leaving::Throttled => entry.doing = Doing::just(State::Throttled),
             Leaving::Off(state, cause) => entry.doing = entry.with_activity(state, cause),
         }
-        Ok(end)
+        Ok(())
     }
 
     /// A thread leaves a CPU on which it was not thought to be. If this is the CPU's first switch since nothing is missing of it, it
@@ -141,11 +116,12 @@ impl Machine {
         let last_loss = self.hosts[host].last_loss;
         let state = &mut self.hosts[host].cpus[usize::from(cpu)];
         let entry = &mut self.registry.threads[thread];
-        let ran = entry.charge.since_switch_out(charged_ns).unwrap_or(0);
-        let from = if state.is_unseen() {
-            state.known_from.unwrap_or(at)
-        } else {
-            at.saturating_sub(ran).max(state.since())
+        let ran = entry.charge.since_switch_out(charged_ns);
+        let from = match ran {
+            Some(ran) if !state.is_unseen() => at.saturating_sub(ran).max(state.since()),
+            Some(ran) if state.hole.is_some() => at.saturating_sub(ran).max(state.unseen_from().unwrap_or(at)),
+            _ if state.is_unseen() => state.known_from.unwrap_or(at),
+            _ => at,
         };
         // It was seen doing something else, and came here in a loss since then.
         if let Some(lost_at) = last_loss.filter(|&lost| lost > entry.since) {
@@ -154,21 +130,26 @@ impl Machine {
         entry.charge.forget();
         let from = from.max(entry.since).min(at);
         state.assume(thread, from);
+        self.wakes_unseen(thread, from)?;
+        let entry = &mut self.registry.threads[thread];
         entry.change(&mut self.writer, from, Doing::running(cpu))
     }
 
     /// A thread comes to a CPU.
     fn come(&mut self, thread: usize, cpu: u16, at: u64, record: &KernelRecord) -> Result {
         let entry = &self.registry.threads[thread];
-        match entry.doing.state {
+        let (state, is_told) = (entry.doing.state, entry.waker.is_some() || entry.seen != Seen::Yes);
+        match state {
             State::Ready | State::Throttled | State::Unknown => {}
             // Thought to run elsewhere: that it left was not recorded.
             State::Running => {
                 self.oddities.unseen_leavings += 1;
                 self.registry.threads[thread].forget_since();
             }
+            _ if !is_told && self.wakes_unseen(thread, at)? => {}
             // No wakeup record: runnable since its birth or the waking, or, without these, since now.
             _ => {
+                let entry = &self.registry.threads[thread];
                 let since = match entry.seen {
                     Seen::Newborn(_) => entry.since,
                     _ => entry.waker.map_or(at, |waker| waker.at.max(entry.since)),
@@ -179,8 +160,10 @@ impl Machine {
         let entry = &mut self.registry.threads[thread];
         entry.seen = Seen::Yes;
         entry.waker = None;
-        entry.come(&mut self.writer, at, cpu)?;
-        entry.charge.comes(record.other_charged_ns);
+        entry.change(&mut self.writer, at, Doing::running(cpu))?;
+        entry
+            .charge
+            .comes((record.time_ns, record.lag), record.other_charged_ns);
         Ok(())
     }
 
@@ -209,6 +192,7 @@ impl Machine {
             return Ok(());
         };
         self.see_off_cpu(thread, at)?;
+        let at = self.hosts[host].accounting.instant(at, record.lag);
         let entry = &mut self.registry.threads[thread];
         if entry.doing.is_off() || entry.doing.state == State::Unknown {
             self.queue(thread, at, u16::try_from(record.value).ok())
@@ -234,7 +218,7 @@ impl Machine {
     }
 
     /// Ends what kept a thread off its CPU; it waits for one from `at` on.
-    fn queue(&mut self, thread: usize, at: u64, cpu: Option<u16>) -> Result {
+    pub(super) fn queue(&mut self, thread: usize, at: u64, cpu: Option<u16>) -> Result {
         let entry = &mut self.registry.threads[thread];
         let waker = entry.waker.take();
         let (peer, cause) = match (entry.seen, waker) {

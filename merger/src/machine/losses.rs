@@ -90,7 +90,6 @@ impl Machine {
                 if occupant != Occupant::Unknown {
                     state.switch(&mut self.writer, to_ns, (occupant, track), Occupant::Unknown)?;
                 }
-                state.flush(&mut self.writer)?;
                 if let Some(track) = state.track {
                     self.writer.track_mut(track).end_ns = to_ns;
                 }

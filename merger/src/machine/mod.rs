@@ -7,6 +7,7 @@
 //! switch of the host is recorded, unless a loss says otherwise. So a thread whose first record is a switch-out was running since then; one that
 //! is first woken was off its CPU (`blocked`: why is not recorded); one that has no record at all and was asleep in the snapshot slept all the time. Everything else is `unknown`.
 
+mod accounting;
 mod calls;
 mod cause;
 mod charge;
@@ -20,10 +21,12 @@ mod losses;
 mod pauses;
 mod registry;
 mod thread;
+mod unseen;
 mod virtual_threads;
 
 use crate::MergeError;
 use crate::input::{Consumer, Gap, HostInput, JvmInput, LaneKind};
+use accounting::AccountingClock;
 use counters::Counter;
 use cpu::{Cpu, Occupant};
 use jvm::{Jvm, JvmStream};
@@ -33,6 +36,7 @@ use plumb_trace::recording::CounterSample;
 use plumb_trace::timeline::{Loss, Process, ProcessId, TimelineWriter, Track, TrackId, TrackKind};
 use registry::Registry;
 use rustc_hash::FxHashMap;
+use std::collections::VecDeque;
 use virtual_threads::VirtualThreads;
 
 /// What is known of a host now.
@@ -40,6 +44,9 @@ use virtual_threads::VirtualThreads;
 struct Host {
     cpus: Vec<Cpu>,
     has_kernel: bool,
+    accounting: AccountingClock,
+    /// The last times that a CPU was had by somebody of whom nothing is recorded.
+    holes: VecDeque<(u64, u64)>,
     /// From its first switch record on, every switch is recorded.
     covered_from: Option<u64>,
     first_loss: Option<u64>,
@@ -191,6 +198,8 @@ impl Host {
         Host {
             cpus: Vec::new(),
             has_kernel: input.has_kernel,
+            accounting: AccountingClock::default(),
+            holes: VecDeque::new(),
             covered_from: None,
             first_loss: None,
             last_loss: None,

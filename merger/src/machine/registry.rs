@@ -15,6 +15,8 @@ pub(crate) struct ProcessEntry {
     pub(crate) start_ticks: Option<u64>,
     /// Place among the JVMs.
     pub(crate) jvm: Option<usize>,
+    /// What its threads do is not all recorded, see [`super::unseen`].
+    pub(crate) is_untold: bool,
 }
 
 /// The ids of one host.
@@ -83,6 +85,7 @@ impl Registry {
             id,
             start_ticks: None,
             jvm: None,
+            is_untold: false,
         });
         let process = self.processes.len() - 1;
         self.ids[host].processes.insert(pid, process);

@@ -90,14 +90,12 @@ pub(crate) struct Thread {
     pub(crate) pid: u32,
     pub(crate) since: u64,
     pub(crate) doing: Doing,
-    /// What it did before it came to its CPU, and since when: when exactly it came is known when it leaves.
-    before: Option<(u64, Doing)>,
     pub(crate) seen: Seen,
     /// The CPU that it was last seen on.
     pub(crate) cpu: Option<u16>,
     pub(crate) charge: Charge,
-    /// (voluntary, involuntary) switches at its last switch-out.
-    pub(crate) switches: Option<(u32, u32)>,
+    /// (voluntary, involuntary) switches at its last switch-out, low 16 bits.
+    pub(crate) switches: Option<(u16, u16)>,
     pub(crate) waker: Option<Waker>,
     pub(crate) activity: Activity,
     /// A pool's worker that asks for work: what it waits for is that.
@@ -138,7 +136,6 @@ impl Thread {
             pid,
             since,
             doing,
-            before: None,
             seen,
             cpu: None,
             charge: Charge::default(),
@@ -163,26 +160,6 @@ impl Thread {
         Ok(())
     }
 
-    /// It comes to a CPU at `at`.
-    pub(crate) fn come(&mut self, writer: &mut TimelineWriter, at: u64, cpu: u16) -> Result<(), TimelineError> {
-        self.write_before(writer)?;
-        if at > self.since {
-            self.before = Some((self.since, self.doing));
-            self.since = at;
-        }
-        self.doing = Doing::running(cpu);
-        self.cpu = Some(cpu);
-        Ok(())
-    }
-
-    /// What it does now began so much earlier, as far as it is not known to have done something else; gives when.
-    pub(crate) fn begin_earlier(&mut self, by_ns: u64) -> u64 {
-        if let Some((start, _)) = self.before {
-            self.since = self.since.saturating_sub(by_ns).max(start);
-        }
-        self.since
-    }
-
     /// Writes what it does now up to `at`; from there on it is to be replaced by the caller.
     pub(crate) fn close(
         &mut self,
@@ -191,17 +168,9 @@ impl Thread {
         stolen_ns: u64,
         involuntary: bool,
     ) -> Result<(), TimelineError> {
-        self.write_before(writer)?;
         let (start, doing) = (self.since, self.doing);
         self.since = self.since.max(at);
         self.write(writer, (start, at), doing, stolen_ns, involuntary)
-    }
-
-    fn write_before(&mut self, writer: &mut TimelineWriter) -> Result<(), TimelineError> {
-        match self.before.take() {
-            Some((start, doing)) => self.write(writer, (start, self.since), doing, 0, false),
-            None => Ok(()),
-        }
     }
 
     /// The virtual thread that it carries leaves at `at`; gives until when its states are written.
@@ -209,9 +178,6 @@ impl Thread {
         let Some(mut mounted) = self.mounted.take() else {
             return Ok(None);
         };
-        if let Some((start, doing)) = self.before {
-            mounted.mirror(writer, &interval((start, self.since.min(at)), doing, 0, false))?;
-        }
         mounted.mirror(writer, &interval((self.since, at), self.doing, 0, false))?;
         Ok(Some(mounted.until()))
     }
@@ -257,7 +223,7 @@ impl Thread {
     }
 
     /// The kernel counted this switch-out as involuntary; `fallback` where its counters are not known yet.
-    pub(crate) fn counts_involuntary(&mut self, nvcsw: u32, nivcsw: u32, fallback: bool) -> bool {
+    pub(crate) fn counts_involuntary(&mut self, nvcsw: u16, nivcsw: u16, fallback: bool) -> bool {
         let before = self.switches.replace((nvcsw, nivcsw));
         match before {
             Some((_, involuntary)) if nivcsw != involuntary => true,

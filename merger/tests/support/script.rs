@@ -56,7 +56,7 @@ fn ids(word: &str) -> (u32, u32) {
 struct Books {
     came: HashMap<u32, u64>,
     charged: HashMap<u32, u64>,
-    switches: HashMap<u32, (u32, u32)>,
+    switches: HashMap<u32, (u16, u16)>,
 }
 
 impl Books {
@@ -238,11 +238,20 @@ fn extend(payload: &mut Payload, more: Payload) {
     }
 }
 
+/// What the accounting clock is behind the recording's, besides delays.
+const CLOCKS_APART_NS: u32 = 77_000;
+
+/// How long after the scheduler read its clock the record was written, where that is said.
+fn delay(line: &Line) -> Option<u32> {
+    line.value("late").map(|ns| ns.parse().unwrap())
+}
+
 fn kernel(line: &Line, cpu: u16, books: &mut Books) -> KernelRecord {
     let mut record = KernelRecord {
         time_ns: line.at,
         cpu,
         syscall: -1,
+        lag: delay(line).map_or(0, |ns| CLOCKS_APART_NS + ns),
         ..KernelRecord::default()
     };
     (record.tid, record.pid) = ids(line.word(0));
@@ -303,12 +312,13 @@ fn switch(line: &Line, record: &mut KernelRecord, books: &mut Books) {
         record.fd_kind = kind.parse().unwrap();
     }
     let stolen: u64 = line.value("stolen").map_or(0, |ns| ns.parse().unwrap());
+    let accounted = line.at - u64::from(delay(line).unwrap_or(0));
     if let Some(came) = books.came.remove(&record.tid) {
-        *books.charged.entry(record.tid).or_default() += (line.at - came).saturating_sub(stolen);
+        *books.charged.entry(record.tid).or_default() += (accounted - came).saturating_sub(stolen);
     }
     // It ran for so long without its coming having been recorded.
     *books.charged.entry(record.tid).or_default() += line.value("unseen").map_or(0, |ns| ns.parse::<u64>().unwrap());
-    books.came.insert(record.other_tid, line.at);
+    books.came.insert(record.other_tid, accounted);
     record.charged_ns = books.charged.get(&record.tid).copied().unwrap_or(0);
     record.other_charged_ns = books.charged.get(&record.other_tid).copied().unwrap_or(0);
     let (voluntary, involuntary) = books.switches.entry(record.tid).or_default();
@@ -381,6 +391,14 @@ fn definition(line: &Line) -> Definition {
             cumulative: line.has("cumulative"),
             cpu_plus_1: line.value("cpu").map_or(0, |cpu| cpu.parse::<u32>().unwrap() + 1),
             cgroup: text("cgroup"),
+        },
+        "jvm_counter" => Definition::JvmCounter {
+            id: line.number(0),
+            name: line.word(1).into(),
+            unit: text("unit"),
+            cumulative: line.has("cumulative"),
+            pid: number("pid"),
+            start_ticks: line.value("ticks").map_or(7, |ticks| ticks.parse().unwrap()),
         },
         "method" => Definition::Method {
             id: line.number(0),

@@ -1,8 +1,8 @@
 //! The kernel's record: 64 bytes, one cache line, written by `collector/bpf/sched.bpf.c` into the ring of its CPU.
 //!
 //! ```text
-//! byte  0        8    9     10   12   16   20         24         28     32          40                48       50        51    52  56     60
-//!       time_ns  kind flags cpu  tid  pid  other_tid  other_pid  value  charged_ns  other_charged_ns  syscall  fd_kind   prio  fd  nvcsw  nivcsw
+//! byte  0        8    9     10   12   16   20         24         28     32          40                48       50        51    52  56     58      60
+//!       time_ns  kind flags cpu  tid  pid  other_tid  other_pid  value  charged_ns  other_charged_ns  syscall  fd_kind   prio  fd  nvcsw  nivcsw  lag
 //! ```
 //! Records with a name (fork, exec, exit, rename) hold 16 bytes of comm at byte 32 in place of the two charged times.
 //!
@@ -10,9 +10,9 @@
 //!
 //! | kind    | tid, pid       | other_tid, other_pid | value               | more |
 //! | --- | --- | --- | --- | --- |
-//! | switch  | who leaves     | who comes            | prev_state, masked  | charged: `sum_exec_runtime` of both; syscall, fd_kind, fd: where the leaver blocks; nvcsw, nivcsw: of the leaver, low 32 bits, this switch included; prio: of the comer |
+//! | switch  | who leaves     | who comes            | prev_state, masked  | charged: `sum_exec_runtime` of both; syscall, fd_kind, fd: where the leaver blocks; nvcsw, nivcsw: of the leaver, low 16 bits, this switch included; prio: of the comer; lag |
 //! | waking  | who is woken   | the waker            | CPU it was on last  | flag INTERRUPT: the waker only happened to be running |
-//! | wakeup  | who is queued  | 0                    | target CPU          | |
+//! | wakeup  | who is queued  | 0                    | target CPU          | lag |
 //! | fork    | the child      | the parent           | the child's tid in its own pid namespace, 0: not known | comm of the child; flag KTHREAD |
 //! | exec    | who            | old tid              | 0                   | comm after exec |
 //! | exit    | who            | 0                    | 0                   | comm |
@@ -130,10 +130,13 @@ pub struct KernelRecord {
     pub prio: u8,
     /// Descriptor of the call.
     pub fd: i32,
-    /// Voluntary switches of `tid` so far, low 32 bits.
-    pub nvcsw: u32,
-    /// Involuntary switches of `tid` so far, low 32 bits.
-    pub nivcsw: u32,
+    /// Voluntary switches of `tid` so far, low 16 bits.
+    pub nvcsw: u16,
+    /// Involuntary switches of `tid` so far, low 16 bits.
+    pub nivcsw: u16,
+    /// How far the clock that the scheduler accounts with (`rq->clock`) is behind `time_ns`, ns, plus an unknown that is the same in all records: low 32
+    /// bits. 0: not known.
+    pub lag: u32,
 }
 
 const _: () = assert!(size_of::<KernelRecord>() == KERNEL_RECORD_BYTES);
@@ -161,8 +164,9 @@ impl KernelRecord {
             fd_kind: bytes[50],
             prio: bytes[51],
             fd: u32_at(52) as i32,
-            nvcsw: u32_at(56),
-            nivcsw: u32_at(60),
+            nvcsw: u16_at(56),
+            nivcsw: u16_at(58),
+            lag: u32_at(60),
         }
     }
 
@@ -187,6 +191,7 @@ impl KernelRecord {
             fd,
             nvcsw,
             nivcsw,
+            lag,
         } = *self;
         let mut bytes = [0; KERNEL_RECORD_BYTES];
         bytes[0..8].copy_from_slice(&time_ns.to_le_bytes());
@@ -204,8 +209,9 @@ impl KernelRecord {
         bytes[50] = fd_kind;
         bytes[51] = prio;
         bytes[52..56].copy_from_slice(&fd.to_le_bytes());
-        bytes[56..60].copy_from_slice(&nvcsw.to_le_bytes());
-        bytes[60..64].copy_from_slice(&nivcsw.to_le_bytes());
+        bytes[56..58].copy_from_slice(&nvcsw.to_le_bytes());
+        bytes[58..60].copy_from_slice(&nivcsw.to_le_bytes());
+        bytes[60..64].copy_from_slice(&lag.to_le_bytes());
         bytes
     }
 

@@ -13,7 +13,8 @@
 //! CHARGED        switch: difference to the prediction from the thread's last switch on this CPU in this segment
 //! OTHER_CHARGED  switch: difference to the thread's last value in this segment
 //! LITERAL        what was not as predicted
-//! REST           other kinds, where not all zero: bytes 32 to 64 of the record
+//! LAG            difference to the last record of its kind
+//! REST           other kinds, where not all zero: bytes 32 to 60 of the record
 //! ```
 
 use crate::columns::{Coder, Decoder, Encoder};
@@ -33,7 +34,8 @@ mod column {
     pub const OTHER_CHARGED: usize = 8;
     pub const LITERAL: usize = 9;
     pub const REST: usize = 10;
-    pub const COUNT: usize = 11;
+    pub const LAG: usize = 11;
+    pub const COUNT: usize = 12;
 }
 
 /// Bits of the column SURPRISE.
@@ -46,6 +48,15 @@ mod bit {
     pub const NIVCSW: u8 = 32;
     pub const PRIO: u8 = 64;
     pub const REST: u8 = 128;
+}
+
+/// What a record holds besides ids, value and lag.
+const REST: std::ops::Range<usize> = 32..60;
+/// Kinds that are told apart where the last of a kind predicts the next.
+const KINDS: usize = 8;
+
+fn of_kind(kind: u8) -> usize {
+    usize::from(kind) % KINDS
 }
 
 /// Appends the columns of `records`.
@@ -79,13 +90,13 @@ struct Known {
     tid: u32,
     pid: u32,
     charged_ns: u64,
-    /// When it last came to the CPU.
-    came_ns: Option<u64>,
+    /// When it last came to the CPU, and the lag then.
+    came: Option<(u64, u32)>,
     /// Whether its charged time did not grow when it last left (the idle task's may not).
     stands_still: bool,
     call: u64,
-    nvcsw: u32,
-    nivcsw: u32,
+    nvcsw: u16,
+    nivcsw: u16,
     prio: u8,
     /// The thread that it woke last.
     woke: usize,
@@ -102,6 +113,8 @@ struct Model {
     waking: usize,
     /// Who was queued last.
     queued: usize,
+    /// The last lag, by the kind's lowest bits.
+    lags: [u32; KINDS],
 }
 
 impl Model {
@@ -113,6 +126,7 @@ impl Model {
             current: 0,
             waking: 0,
             queued: 0,
+            lags: [0; KINDS],
         }
     }
 
@@ -138,6 +152,7 @@ impl Model {
     fn learn(&mut self, record: &KernelRecord, who: usize, other: usize) {
         self.time_ns = record.time_ns;
         self.cpu = record.cpu;
+        self.lags[of_kind(record.kind)] = record.lag;
         self.threads[who].pid = record.pid;
         self.threads[other].pid = record.other_pid;
         match KernelKind::from_u8(record.kind) {
@@ -155,12 +170,12 @@ impl Model {
         let leaver = &mut self.threads[who];
         leaver.stands_still = leaver.charged_ns == record.charged_ns;
         leaver.charged_ns = record.charged_ns;
-        leaver.came_ns = None;
+        leaver.came = None;
         leaver.call = pack_call(record);
         (leaver.nvcsw, leaver.nivcsw) = (record.nvcsw, record.nivcsw);
         let comer = &mut self.threads[other];
         comer.charged_ns = record.other_charged_ns;
-        comer.came_ns = Some(record.time_ns);
+        comer.came = Some((record.time_ns, record.lag));
         comer.prio = record.prio;
         self.current = other;
         self.queued = 0;
@@ -168,10 +183,14 @@ impl Model {
 }
 
 impl Known {
-    /// The charged time that it probably has when it leaves its CPU at `time_ns`.
-    fn charged_at(&self, time_ns: u64) -> u64 {
-        match self.came_ns {
-            Some(came_ns) if !self.stands_still => self.charged_ns.wrapping_add(time_ns.wrapping_sub(came_ns)),
+    /// The charged time that it probably has when it leaves its CPU at `time_ns`: what the scheduler's own clock went on since it came, if nothing was stolen.
+    fn charged_at(&self, time_ns: u64, lag: u32) -> u64 {
+        match self.came {
+            Some((came_ns, came_lag)) if !self.stands_still => {
+                let more_lag = i64::from(lag.wrapping_sub(came_lag) as i32);
+                let lasted = time_ns.wrapping_sub(came_ns).wrapping_sub(more_lag as u64);
+                self.charged_ns.wrapping_add(lasted)
+            }
             _ => self.charged_ns,
         }
     }
@@ -181,8 +200,8 @@ impl Known {
 trait ThreadCoder: Coder {
     /// A thread: its place in the model.
     fn thread(&mut self, column: usize, model: &mut Model, tid: u32, predicted: usize) -> Option<usize>;
-    /// Bytes 32 to 64 of a record.
-    fn rest(&mut self, actual: &[u8]) -> Option<[u8; 32]>;
+    /// Bytes [`REST`] of a record.
+    fn rest(&mut self, actual: &[u8]) -> Option<[u8; REST.end - REST.start]>;
 }
 
 struct Threads<C> {
@@ -225,7 +244,7 @@ impl ThreadCoder for Threads<Encoder> {
         Some(index)
     }
 
-    fn rest(&mut self, actual: &[u8]) -> Option<[u8; 32]> {
+    fn rest(&mut self, actual: &[u8]) -> Option<[u8; REST.end - REST.start]> {
         for &byte in actual {
             self.byte(column::REST, byte)?;
         }
@@ -244,8 +263,8 @@ impl ThreadCoder for Decoder<'_> {
         }
     }
 
-    fn rest(&mut self, _actual: &[u8]) -> Option<[u8; 32]> {
-        let mut rest = [0; 32];
+    fn rest(&mut self, _actual: &[u8]) -> Option<[u8; REST.end - REST.start]> {
+        let mut rest = [0; REST.end - REST.start];
         for byte in &mut rest {
             *byte = self.byte(column::REST, 0)?;
         }
@@ -272,6 +291,7 @@ fn row(coder: &mut impl ThreadCoder, model: &mut Model, actual: &KernelRecord) -
     let value = coder.number32(column::VALUE, actual.value)?;
     let (tid, other_tid) = (model.threads[who].tid, model.threads[other].tid);
     let cpu = cpu.try_into().ok()?;
+    let lag = coder.delta(column::LAG, actual.lag.into(), model.lags[of_kind(kind)].into())?;
     let head = KernelRecord {
         time_ns,
         kind,
@@ -282,6 +302,7 @@ fn row(coder: &mut impl ThreadCoder, model: &mut Model, actual: &KernelRecord) -
         other_tid,
         other_pid,
         value,
+        lag: lag.try_into().ok()?,
         ..KernelRecord::default()
     };
     let record = if kind == KernelKind::Switch as u8 {
@@ -300,14 +321,18 @@ fn switch_fields(
     actual: &KernelRecord,
     head: KernelRecord,
 ) -> Option<KernelRecord> {
-    let charged_ns = coder.delta(column::CHARGED, actual.charged_ns, leaver.charged_at(head.time_ns))?;
+    let charged_ns = coder.delta(
+        column::CHARGED,
+        actual.charged_ns,
+        leaver.charged_at(head.time_ns, head.lag),
+    )?;
     let other_charged_ns = coder.delta(column::OTHER_CHARGED, actual.other_charged_ns, comer.charged_ns)?;
     let call = coder.expect(bit::CALL, column::LITERAL, pack_call(actual), leaver.call)?;
     let voluntary = head.value != 0 && head.flags & flags::PREEMPT == 0;
-    let nvcsw = leaver.nvcsw.wrapping_add(u32::from(voluntary));
-    let nivcsw = leaver.nivcsw.wrapping_add(u32::from(!voluntary));
-    let nvcsw = coder.expect32(bit::NVCSW, column::LITERAL, actual.nvcsw, nvcsw)?;
-    let nivcsw = coder.expect32(bit::NIVCSW, column::LITERAL, actual.nivcsw, nivcsw)?;
+    let nvcsw = leaver.nvcsw.wrapping_add(u16::from(voluntary)).into();
+    let nivcsw = leaver.nivcsw.wrapping_add(u16::from(!voluntary)).into();
+    let nvcsw = coder.expect32(bit::NVCSW, column::LITERAL, actual.nvcsw.into(), nvcsw)?;
+    let nivcsw = coder.expect32(bit::NIVCSW, column::LITERAL, actual.nivcsw.into(), nivcsw)?;
     let prio = coder.expect32(
         bit::PRIO,
         column::LITERAL,
@@ -317,8 +342,8 @@ fn switch_fields(
     let record = KernelRecord {
         charged_ns,
         other_charged_ns,
-        nvcsw,
-        nivcsw,
+        nvcsw: nvcsw.try_into().ok()?,
+        nivcsw: nivcsw.try_into().ok()?,
         prio: prio.try_into().ok()?,
         ..head
     };
@@ -327,13 +352,13 @@ fn switch_fields(
 
 fn other_fields(coder: &mut impl ThreadCoder, actual: &KernelRecord, head: KernelRecord) -> Option<KernelRecord> {
     let bytes = actual.to_bytes();
-    let present = bytes[32..].iter().any(|&byte| byte != 0);
+    let present = bytes[REST].iter().any(|&byte| byte != 0);
     // Any value but 0 flags the row; what it is does not matter, so that the shortest is taken.
     if coder.expect(bit::REST, column::LITERAL, u64::from(present), 0)? == 0 {
         return Some(head);
     }
     let mut whole = head.to_bytes();
-    whole[32..].copy_from_slice(&coder.rest(&bytes[32..])?);
+    whole[REST].copy_from_slice(&coder.rest(&bytes[REST])?);
     Some(KernelRecord::from_bytes(&whole))
 }
 
