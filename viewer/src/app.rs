@@ -63,6 +63,14 @@ impl Viewer {
         &self.sources
     }
 
+    /// The headings above parts of the counters.
+    #[cfg(test)]
+    pub fn headings_of_counters(&self) -> Vec<crate::model::tree::Key> {
+        let keys = self.tree.nodes.iter().map(|node| node.key);
+        keys.filter(|key| matches!(key, crate::model::tree::Key::Counters(_, _, Some(_))))
+            .collect()
+    }
+
     /// What the timelines could not answer.
     #[cfg(test)]
     pub fn problems(&self) -> &[String] {

@@ -3,14 +3,15 @@
 //! A row's answer is asked for half a window beyond both edges and at a resolution of a power of two, so that panning and slow zooming rarely ask again. What was
 //! not used by the last frame is forgotten: the cache holds one screen of rows, whatever the timeline's length.
 
+use crate::model::counter::{self, Step};
 use crate::model::source::Source;
 use crate::model::time::{Scale, Window};
-use plumb_trace::timeline::{CoarseState, Occupancy, Slice, TimelineError, TrackId, Unit};
+use plumb_trace::timeline::{CoarseOccupancy, CoarseState, Slice, TimelineError, TrackId, Unit};
 use std::collections::HashMap;
 use std::rc::Rc;
 
-/// Longest stretch for which occupancy is asked exactly, ns; beyond, the overview's columns do.
-pub const EXACT_OCCUPANCY_NS_MAX: f64 = 15e9;
+/// Buckets of a CPU asked for a pixel: one thread stands for all of a bucket, several buckets of a pixel tell how it was shared.
+const CPU_BUCKETS_OF_A_PIXEL: u64 = 4;
 /// Units asked for at once, at the most (by estimate).
 const UNITS_MAX: f64 = 300_000.0;
 /// Problems kept to be shown.
@@ -24,7 +25,9 @@ pub struct Lanes {
     /// Calls of a thread, pauses of a JVM.
     pub slices: Vec<Slice>,
     /// Who had a CPU.
-    pub occupancy: Vec<Occupancy>,
+    pub occupancy: Vec<CoarseOccupancy>,
+    /// Steps of a counter.
+    pub steps: Vec<Step>,
 }
 
 /// What of a track is wanted.
@@ -36,6 +39,8 @@ pub enum Want {
     Pauses,
     /// Occupancy of a CPU.
     Cpu,
+    /// A counter.
+    Counter,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -185,7 +190,11 @@ fn ask(source: &Source, track: TrackId, want: Want, extent: Extent) -> Result<La
             }
         }
         Want::Pauses => lanes.slices = query.slices(track, from_ns, to_ns, 0)?,
-        Want::Cpu => lanes.occupancy = query.occupancy(track, from_ns, to_ns)?,
+        Want::Cpu => {
+            let bucket_ns = (extent.resolution_ns / CPU_BUCKETS_OF_A_PIXEL).max(1);
+            lanes.occupancy = query.coarse_occupancy(track, from_ns, to_ns, bucket_ns)?;
+        }
+        Want::Counter => lanes.steps = counter::steps(source, track, (from_ns, to_ns), extent.resolution_ns)?,
     }
     Ok(lanes)
 }

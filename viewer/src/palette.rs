@@ -2,6 +2,7 @@
 //! its lightness, and the height of its bar: full where the thread has or wants a CPU or is kept from it, middle where it is
 //! blocked in the kernel, low where it waits by its own will. Missing knowledge is hatched.
 
+use crate::model::counter::Kind;
 use eframe::egui::Color32;
 use plumb_trace::State;
 
@@ -116,6 +117,18 @@ pub fn shade(number: usize) -> Color32 {
     }
 }
 
+/// Colour of a counter's chart (after Okabe and Ito).
+pub const fn counter(kind: Kind) -> Color32 {
+    rgb_colour(match kind {
+        Kind::Cpu => 0xe6_9f_00,
+        Kind::Io => 0x4a_a8_f0,
+        Kind::Memory => 0xa9_58_b0,
+        Kind::Stolen => 0xc4_3c_00,
+        Kind::Throttled => 0xf0_e4_42,
+        Kind::Other => 0xcf_d6_e6,
+    })
+}
+
 /// Colours of method calls: muted, so that states stay what one sees first.
 const METHODS: [Color32; 8] = [
     rgb_colour(0x3f_5e_8c),
@@ -167,7 +180,7 @@ pub fn lightness(colour: Color32) -> f32 {
 mod tests {
     use super::*;
 
-    fn pairs() -> impl Iterator<Item = (State, State)> {
+    fn pairs() -> impl Iterator<Item = (State, State)> + Clone {
         let all = State::ALL.into_iter().enumerate();
         all.flat_map(|(place, one)| State::ALL[..place].iter().map(move |other| (one, *other)))
     }
@@ -195,22 +208,40 @@ mod tests {
         }
     }
 
-    #[test]
-    fn states_of_one_shape_differ_for_colour_blind_eyes() {
+    /// How far apart the nearest two of these are for eyes without one kind of cone.
+    fn check_apart(pairs: impl Iterator<Item = (Color32, Color32, String)> + Clone, least: f32) {
         let deuteranopia = [[0.367, 0.861, -0.228], [0.280, 0.673, 0.047], [-0.012, 0.043, 0.969]];
         let protanopia = [[0.152, 1.053, -0.205], [0.115, 0.786, 0.099], [-0.004, -0.048, 1.052]];
-        for matrix in [deuteranopia, protanopia] {
-            for (one, other) in pairs().filter(|pair| same_shape(*pair)) {
-                let (a, b) = (seen(state(one).colour, matrix), seen(state(other).colour, matrix));
+        let tritanopia = [[1.256, -0.077, -0.179], [-0.078, 0.931, 0.148], [0.005, 0.691, 0.304]];
+        for matrix in [deuteranopia, protanopia, tritanopia] {
+            for (one, other, names) in pairs.clone() {
+                let (a, b) = (seen(one, matrix), seen(other, matrix));
                 let distance = a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum::<f32>().sqrt();
-                assert!(
-                    distance >= 28.0,
-                    "{} and {} are {distance} apart",
-                    one.name(),
-                    other.name()
-                );
+                assert!(distance >= least, "{names} are {distance} apart");
             }
         }
+    }
+
+    #[test]
+    fn states_of_one_shape_differ_for_colour_blind_eyes() {
+        let alike = pairs().filter(|pair| same_shape(*pair));
+        let colours = alike.map(|(one, other)| {
+            let names = format!("{} and {}", one.name(), other.name());
+            (state(one).colour, state(other).colour, names)
+        });
+        check_apart(colours, 28.0);
+    }
+
+    #[test]
+    fn counters_differ_for_colour_blind_eyes_and_in_grey() {
+        let all = Kind::ALL.into_iter().enumerate();
+        let pairs = all.flat_map(|(place, one)| Kind::ALL[..place].iter().map(move |other| (one, *other)));
+        let colours = pairs.map(|(one, other)| (counter(one), counter(other), format!("{one:?} and {other:?}")));
+        for (one, other, names) in colours.clone() {
+            let difference = (lightness(one) - lightness(other)).abs();
+            assert!(difference >= 3.0, "{names} differ by {difference} only");
+        }
+        check_apart(colours, 70.0);
     }
 
     #[test]
@@ -218,6 +249,10 @@ mod tests {
         for each in State::ALL {
             let difference = lightness(state(each).colour) - lightness(ui::BACKGROUND);
             assert!(difference >= 20.0, "{}: {difference}", each.name());
+        }
+        for kind in Kind::ALL {
+            let difference = lightness(counter(kind)) - lightness(ui::BACKGROUND);
+            assert!(difference >= 30.0, "{kind:?}: {difference}");
         }
     }
 

@@ -3,12 +3,15 @@
 use crate::cache::{Cache, Want};
 use crate::draw::lanes::{CALL_HEIGHT, concerns};
 use crate::draw::rows::{self, Row};
+use crate::model::counter::{self, Step};
+use crate::model::occupancy::busy;
 use crate::model::session::{Selected, Selection};
 use crate::model::source::Source;
 use crate::model::time::Scale;
 use crate::model::tree::{Lane, Node};
 use eframe::egui::{Pos2, Rect, pos2};
-use plumb_trace::timeline::{Loss, Occupancy, Slice, StateInterval, Totals, TrackId, Unit};
+use plumb_trace::timeline::{Loss, Occupancy, ProcessId, Slice, StateInterval, Totals, TrackId, Unit};
+use std::collections::HashMap;
 
 /// Something under the pointer.
 pub enum Hit {
@@ -27,8 +30,15 @@ pub enum Hit {
     Call(Slice),
     /// A pause of a JVM.
     Pause(Slice),
-    /// Who had a CPU.
-    Occupancy(Occupancy),
+    /// Who had a CPU, and how those shared it that the pixel holds, where that are several.
+    Occupancy {
+        /// Who had it there.
+        here: Occupancy,
+        /// About which parts of the pixel's time processes had, the largest first.
+        pixel: Vec<(ProcessId, f64)>,
+    },
+    /// A stretch of a counter.
+    Counter(Step),
     /// Records that are missing.
     Loss(Loss),
 }
@@ -39,7 +49,8 @@ impl Hit {
         match self {
             Hit::State { interval, .. } => Some(Selected::State(*interval)),
             Hit::Call(slice) | Hit::Pause(slice) => Some(Selected::Call(*slice)),
-            Hit::Occupancy(_) | Hit::Loss(_) => None,
+            Hit::Counter(step) => Some(Selected::Value(*step)),
+            Hit::Occupancy { .. } | Hit::Loss(_) => None,
         }
     }
 }
@@ -62,7 +73,13 @@ pub fn pick(
     match node.lane {
         Lane::Empty => None,
         Lane::Pauses(jvm) => lost(source.1, jvm, absolute_ns).or_else(|| pause(source, jvm, at_ns, scale, cache)),
-        Lane::Cpu(cpu) => lost(source.1, cpu, absolute_ns).or_else(|| occupant(source.1, cpu, absolute_ns, cache)),
+        Lane::Cpu(cpu) => {
+            lost(source.1, cpu, absolute_ns).or_else(|| occupant(source.1, cpu, absolute_ns, scale, cache))
+        }
+        Lane::Counter(track) => {
+            let lanes = cache.lanes(source, track, Want::Counter, scale);
+            counter::step_at(&lanes.steps, absolute_ns).copied().map(Hit::Counter)
+        }
         Lane::Thread(thread, _) if below >= 0.0 => {
             call(source, thread, (below / CALL_HEIGHT) as u16, at_ns, scale, cache).map(Hit::Call)
         }
@@ -137,13 +154,50 @@ fn near<'a>(source: &Source, slices: impl Iterator<Item = &'a Slice>, at_ns: f64
         .copied()
 }
 
-fn occupant(source: &Source, cpu: TrackId, at_ns: u64, cache: &mut Cache) -> Option<Hit> {
+fn occupant(source: &Source, cpu: TrackId, at_ns: u64, scale: Scale, cache: &mut Cache) -> Option<Hit> {
     let found = source.query.occupancy(cpu, at_ns, at_ns + 1);
     let found = found.map_err(|error| cache.problem(&error)).ok()?;
-    found
+    let here = found
         .into_iter()
-        .find(|each| each.start_ns <= at_ns && at_ns < each.end_ns)
-        .map(Hit::Occupancy)
+        .find(|each| each.start_ns <= at_ns && at_ns < each.end_ns)?;
+    let pixel_ns = scale.ns_per_point() as u64;
+    let pixel = if here.end_ns - here.start_ns < pixel_ns {
+        let from_ns = at_ns.saturating_sub(pixel_ns / 2);
+        sharers(source, cpu, (from_ns, from_ns.saturating_add(pixel_ns)))
+    } else {
+        Vec::new()
+    };
+    Some(Hit::Occupancy { here, pixel })
+}
+
+/// About which parts of a stretch processes had a CPU, the largest first: out of so many buckets, each of which one of them stands for.
+fn sharers(source: &Source, cpu: TrackId, (from_ns, to_ns): (u64, u64)) -> Vec<(ProcessId, f64)> {
+    const BUCKETS: u64 = 64;
+    let bucket_ns = ((to_ns - from_ns) / BUCKETS).max(1);
+    let found = source.query.coarse_occupancy(cpu, from_ns, to_ns, bucket_ns);
+    let mut parts: HashMap<ProcessId, f64> = HashMap::new();
+    let mut whole = 0.0;
+    for each in found.unwrap_or_default() {
+        let length = each.end_ns.saturating_sub(each.start_ns) as f64;
+        whole += length;
+        let process = each
+            .track
+            .and_then(|track| source.track(track))
+            .map(|track| track.process);
+        let idle = |process: &ProcessId| {
+            let found = source.query.processes().get(process.0 as usize);
+            found.is_none_or(|found| found.pid == 0)
+        };
+        if let Some(process) = process.filter(|process| !idle(process)) {
+            *parts.entry(process).or_default() += length * f64::from(busy(&each));
+        }
+    }
+    let mut parts: Vec<_> = parts
+        .into_iter()
+        .map(|(process, part)| (process, part / whole))
+        .collect();
+    parts.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.0.cmp(&b.0.0)));
+    parts
 }
 
 /// Where a selected thing is in its row.
@@ -153,6 +207,10 @@ pub fn place(source: &Source, selection: &Selection, row: Rect, scale: Scale) ->
         Selected::State(interval) => {
             let bar = rows::bar(row);
             (interval.start_ns, interval.end_ns, bar.top(), bar.height())
+        }
+        Selected::Value(step) => {
+            let chart = rows::chart(row);
+            (step.start_ns, step.end_ns, chart.top(), chart.height())
         }
         Selected::Call(slice) => {
             let top = row.top() + rows::ROW_HEIGHT + f32::from(slice.depth) * CALL_HEIGHT;

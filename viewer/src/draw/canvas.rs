@@ -14,6 +14,7 @@ use crate::panel::tooltip;
 use crate::pick;
 use crate::theme::SMALL;
 use eframe::egui::{self, Align2, Color32, CursorIcon, Painter, Pos2, Rect, Sense, Stroke, StrokeKind, pos2, vec2};
+use std::collections::HashMap;
 
 /// What is drawn.
 pub struct Scene<'a> {
@@ -119,15 +120,15 @@ fn draw_rows(
     }
     axis::grid(&painter.with_clip_rect(places.lanes), places.lanes, places.scale);
     let clipped = painter.with_clip_rect(places.lanes);
+    let pointer_ns = pointer.map(|pointer| places.scale.ns(pointer.x));
+    let mut values: HashMap<usize, String> = HashMap::new();
     for (number, source) in scene.sources.iter().enumerate() {
         let shades = &scene.tree.shades[number];
-        let (search, overview) = (&scene.session.search, scene.overview);
         let mut brush = Brush::new(
             (number, source),
             shades,
             places.scale,
-            search,
-            overview,
+            &scene.session.search,
             cache,
             pixels_per_point,
         );
@@ -136,7 +137,8 @@ fn draw_rows(
             .iter()
             .filter(|row| scene.tree.nodes[row.node].key.source() == number)
         {
-            draw_lane(&mut brush, *row, scene, commands);
+            let value = draw_lane(&mut brush, *row, pointer_ns, scene, commands);
+            values.extend(value.map(|value| (row.node, value)));
         }
         brush.paint(&clipped);
     }
@@ -145,7 +147,8 @@ fn draw_rows(
     ui.scope(|ui| {
         ui.set_clip_rect(places.rows);
         for row in &layout.rows {
-            rows::label(ui, *row, &scene.tree.nodes[row.node], scene.session, commands);
+            let value = values.get(&row.node).map(String::as_str);
+            rows::label(ui, *row, &scene.tree.nodes[row.node], value, scene.session, commands);
         }
     });
     scroll_bar(&painter, places.rows, layout);
@@ -161,12 +164,20 @@ fn draw_rows(
     }
 }
 
-fn draw_lane(brush: &mut Brush, row: Row, scene: &Scene, commands: &mut Vec<Command>) {
+/// Draws what is right of a row's label; gives what a counter has to say.
+fn draw_lane(
+    brush: &mut Brush,
+    row: Row,
+    pointer_ns: Option<f64>,
+    scene: &Scene,
+    commands: &mut Vec<Command>,
+) -> Option<String> {
     let node = &scene.tree.nodes[row.node];
     match node.lane {
         Lane::Empty => {}
         Lane::Pauses(jvm) => brush.pauses(row.rect, jvm),
         Lane::Cpu(cpu) => brush.cpu(row.rect, cpu),
+        Lane::Counter(counter) => return Some(brush.counter(row.rect, counter, pointer_ns)),
         Lane::Thread(thread, jvm) => {
             let wanted = brush.thread(row.rect, thread, jvm);
             if wanted != scene.session.call_lanes.get(&node.key).copied().unwrap_or(0) {
@@ -174,6 +185,7 @@ fn draw_lane(brush: &mut Brush, row: Row, scene: &Scene, commands: &mut Vec<Comm
             }
         }
     }
+    None
 }
 
 fn draw_selection(painter: &Painter, scene: &Scene, places: &Places, layout: &Layout) {

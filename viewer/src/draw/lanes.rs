@@ -3,17 +3,19 @@
 use super::bars::Bars;
 use super::text::Fit;
 use super::{overview, rows, text};
-use crate::cache::{Cache, EXACT_OCCUPANCY_NS_MAX, Lanes, Want};
+use crate::cache::{Cache, Lanes, Want};
+use crate::model::chart::{ChartBar, chart_bars};
+use crate::model::counter::{self, Counter, Step};
 use crate::model::lanes::{self, SliceBar, StateBar};
-use crate::model::occupancy::{Columns, Overview, shade_of};
+use crate::model::occupancy::{Columns, busy, shade_of};
 use crate::model::search::Search;
 use crate::model::source::Source;
 use crate::model::time::Scale;
 use crate::palette::{self, ui};
 use crate::theme::SMALL;
-use eframe::egui::{Color32, Painter, Rect, pos2};
+use eframe::egui::{Color32, Painter, Rect, pos2, vec2};
 use plumb_trace::State;
-use plumb_trace::timeline::{Loss, Occupancy, TrackId, TrackKind, Unit};
+use plumb_trace::timeline::{CoarseOccupancy, Loss, TrackId, TrackKind, Unit};
 
 /// Calls that are stacked under a thread, at the most.
 pub const CALL_LANES_MAX: u16 = 8;
@@ -40,8 +42,6 @@ pub struct Brush<'a> {
     pub scale: Scale,
     /// What is searched for.
     pub search: &'a Search,
-    /// CPUs over the whole timeline.
-    pub overview: &'a Overview,
     /// Answers.
     pub cache: &'a mut Cache,
     bars: Bars,
@@ -56,7 +56,6 @@ impl<'a> Brush<'a> {
         shades: &'a [usize],
         scale: Scale,
         search: &'a Search,
-        overview: &'a Overview,
         cache: &'a mut Cache,
         pixels_per_point: f32,
     ) -> Brush<'a> {
@@ -66,7 +65,6 @@ impl<'a> Brush<'a> {
             shades,
             scale,
             search,
-            overview,
             cache,
             bars,
             captions,
@@ -278,37 +276,33 @@ impl<'a> Brush<'a> {
     pub fn cpu(&mut self, row: Rect, cpu: TrackId) {
         let bar = rows::bar(row);
         self.bars.add(bar.with_min_x(self.scale.left), Color32::from_gray(30));
-        if self.scale.window.span_ns() <= EXACT_OCCUPANCY_NS_MAX {
-            let answer = self.answer(cpu, Want::Cpu);
-            self.occupancy(bar, &answer.occupancy);
-        } else if let Some(columns) = self.overview.of(self.source.0, cpu) {
-            self.columns(bar, columns);
-        }
+        let answer = self.answer(cpu, Want::Cpu);
+        self.occupancy(bar, &answer.occupancy);
         self.losses(bar, cpu);
     }
 
     /// Wide stretches as they are; the rest summed up by pixels, so that the height tells the share.
-    fn occupancy(&mut self, bar: Rect, occupancy: &[Occupancy]) {
+    fn occupancy(&mut self, bar: Rect, occupancy: &[CoarseOccupancy]) {
         const WIDE: f32 = 3.0;
         let source = self.source.1;
         let count = (self.scale.width / self.pixel).ceil().max(1.0) as usize;
         let window = self.scale.window;
         let mut slivers = Columns::empty(window.from_ns, window.to_ns, count);
         let mut wide: Vec<(Rect, usize, TrackId)> = Vec::new();
-        for each in occupancy {
+        let first = occupancy.partition_point(|each| source.since_start_ns(each.end_ns) <= window.from_ns);
+        let seen = occupancy.get(first..).unwrap_or_default().iter();
+        for each in seen.take_while(|each| source.since_start_ns(each.start_ns) < window.to_ns) {
             let Some(track) = each.track else { continue };
             let Some(shade) = shade_of(source, self.shades, track) else {
                 continue;
             };
+            let (from_ns, to_ns) = (source.since_start_ns(each.start_ns), source.since_start_ns(each.end_ns));
             let place = self.span(each.start_ns, each.end_ns, bar.top(), bar.bottom());
             if place.width() >= WIDE {
-                wide.push((place, shade, track));
-            } else if place.right() >= self.scale.left {
-                slivers.add(
-                    source.since_start_ns(each.start_ns),
-                    source.since_start_ns(each.end_ns),
-                    shade,
-                );
+                let top = bar.bottom() - bar.height() * busy(each);
+                wide.push((place.with_min_y(top), shade, track));
+            } else {
+                slivers.add(from_ns, to_ns, shade, busy(each));
             }
         }
         self.columns(bar, &slivers);
@@ -332,6 +326,60 @@ impl<'a> Brush<'a> {
                 overview::stack(&mut self.bars, bar, left.max(self.scale.left), right, column);
             }
         }
+    }
+
+    /// Draws a counter's chart. Gives its value under the pointer, else what its values on the screen are.
+    pub fn counter(&mut self, row: Rect, track: TrackId, pointer_ns: Option<f64>) -> String {
+        const NOTHING: &str = "no value here";
+        let source = self.source.1;
+        let answer = self.answer(track, Want::Counter);
+        let window = self.scale.window;
+        let absolute = (source.absolute_ns(window.from_ns), source.absolute_ns(window.to_ns));
+        let (Some(counter), Some(summary)) = (counter::of(source, track), counter::summary(&answer.steps, absolute))
+        else {
+            return NOTHING.to_owned();
+        };
+        self.chart(row, &counter, &summary, &answer.steps);
+        match pointer_ns {
+            Some(at_ns) => {
+                let step = counter::step_at(&answer.steps, source.absolute_ns(at_ns));
+                step.map_or(NOTHING.to_owned(), |step| counter.written_step(step))
+            }
+            None => counter.written_summary(&summary),
+        }
+    }
+
+    fn chart(&mut self, row: Rect, counter: &Counter, summary: &Step, steps: &[Step]) {
+        let source = self.source.1;
+        let limits = counter::limits(counter.shape(), summary.low, summary.high);
+        let area = rows::chart(row).with_min_x(self.scale.left);
+        let colour = palette::counter(counter.kind());
+        self.bars.add(area, Color32::from_gray(24));
+        for bar in chart_bars(steps, |ns| source.since_start_ns(ns), self.scale, self.pixel) {
+            self.chart_bar(area, limits, bar, colour);
+        }
+        let top = Rect::from_min_size(area.min, vec2(160.0, 13.0));
+        self.caption(top, counter.written(limits.1), ui::TEXT, Fit::Whole);
+    }
+
+    /// An area up to the mean with a bright edge, and fainter above it up to the largest value.
+    fn chart_bar(&mut self, area: Rect, (bottom, top): (f64, f64), bar: ChartBar, colour: Color32) {
+        let y = |value: f64| area.bottom() - ((value - bottom) / (top - bottom)).clamp(0.0, 1.0) as f32 * area.height();
+        let part = |from: f32, to: f32| {
+            Rect::from_min_max(
+                pos2(bar.left, from.min(to)),
+                pos2(bar.right, from.max(to).max(from.min(to) + 1.0)),
+            )
+        };
+        if bar.high > bar.low {
+            self.bars
+                .add(part(y(bar.low), y(bar.high)), colour.gamma_multiply(0.35));
+        }
+        if bar.mean != 0.0 {
+            self.bars.add(part(y(0.0), y(bar.mean)), colour.gamma_multiply(0.5));
+        }
+        let edge = y(bar.mean).min(area.bottom() - 1.0);
+        self.bars.add(part(edge, edge + 1.0), colour);
     }
 
     fn losses(&mut self, bar: Rect, track: TrackId) {

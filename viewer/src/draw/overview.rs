@@ -43,7 +43,7 @@ pub fn show(ui: &mut egui::Ui, strip: &Strip, commands: &mut Vec<Command>) {
         width: lane.width(),
     };
     painter.rect_filled(lane, 0.0, ui::BACKGROUND);
-    let label = if overview.cpus.is_empty() {
+    let label = if overview.is_empty() {
         "whole timeline"
     } else {
         "CPUs, whole timeline"
@@ -72,15 +72,12 @@ pub fn show(ui: &mut egui::Ui, strip: &Strip, commands: &mut Vec<Command>) {
 }
 
 fn draw_columns(painter: &egui::Painter, overview: &Overview, lane: Rect, scale: Scale, pixels_per_point: f32) {
-    // Several timelines are laid over each other in the rows; the strip shows the first.
-    let Some((source, _, columns)) = overview.cpus.first() else {
-        return;
-    };
     let mut bars = Bars::new(pixels_per_point);
-    for number in 0..overview.len() {
+    let columns = overview.columns();
+    for (number, column) in columns.columns.iter().enumerate() {
         let from_ns = columns.from_ns + number as f64 * columns.step_ns;
         let (left, right) = (scale.x(from_ns), scale.x(from_ns + columns.step_ns));
-        stack(&mut bars, lane, left, right, &overview.mean(*source, number));
+        stack(&mut bars, lane, left, right, column);
     }
     bars.paint(painter);
 }

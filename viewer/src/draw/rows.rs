@@ -6,10 +6,12 @@ use crate::model::session::{Command, Selected, Selection, Session};
 use crate::model::tree::{Key, Lane, Node, Tree};
 use crate::palette::{self, ui};
 use crate::theme::LABEL;
-use eframe::egui::{self, Align2, Color32, FontId, Painter, Rect, Sense, Shape, Stroke, pos2, vec2};
+use eframe::egui::{self, Align2, Color32, FontId, Painter, Rect, Sense, Shape, Stroke, StrokeKind, pos2, vec2};
 
 /// Height of a row without calls, points.
 pub const ROW_HEIGHT: f32 = 22.0;
+/// Height of a counter's row, points.
+const COUNTER_HEIGHT: f32 = 34.0;
 /// Height of a row's bars, points.
 const BAR_HEIGHT: f32 = 16.0;
 /// Room for what stands right of a label, points.
@@ -30,7 +32,15 @@ pub fn bar(row: Rect) -> Rect {
     Rect::from_min_max(pos2(row.left(), top), pos2(row.right(), top + BAR_HEIGHT))
 }
 
+/// The part of a counter's row where its chart is.
+pub fn chart(row: Rect) -> Rect {
+    Rect::from_min_max(pos2(row.left(), row.top() + 2.0), pos2(row.right(), row.bottom() - 2.0))
+}
+
 fn height(session: &Session, node: &Node) -> f32 {
+    if let Lane::Counter(_) = node.lane {
+        return COUNTER_HEIGHT;
+    }
     let calls = session.call_lanes.get(&node.key).copied().unwrap_or(0);
     let gap = if calls > 0 { 4.0 } else { 0.0 };
     ROW_HEIGHT + f32::from(calls) * CALL_HEIGHT + gap
@@ -108,10 +118,18 @@ pub fn background(painter: &Painter, row: Row, node: &Node, session: &Session, h
     painter.hline(row.rect.x_range(), row.rect.bottom() - 0.5, Stroke::new(1.0, ui::LINE));
 }
 
-/// Draws a row's label and takes clicks on it.
-pub fn label(ui: &mut egui::Ui, row: Row, node: &Node, session: &Session, commands: &mut Vec<Command>) {
+/// Draws a row's label and takes clicks on it. `value` is what a counter has to say.
+pub fn label(
+    ui: &mut egui::Ui,
+    row: Row,
+    node: &Node,
+    value: Option<&str>,
+    session: &Session,
+    commands: &mut Vec<Command>,
+) {
     let place = row.rect.with_max_x(row.rect.left() + session.label_width - 4.0);
-    let place = place.with_max_y(place.top() + ROW_HEIGHT).intersect(ui.clip_rect());
+    let height = if value.is_some() { COUNTER_HEIGHT } else { ROW_HEIGHT };
+    let place = place.with_max_y(place.top() + height).intersect(ui.clip_rect());
     if !place.is_positive() {
         return;
     }
@@ -120,12 +138,12 @@ pub fn label(ui: &mut egui::Ui, row: Row, node: &Node, session: &Session, comman
             .with_max_x(row.rect.left() + session.label_width)
             .intersect(ui.clip_rect()),
     );
-    draw_label(&painter, row, node, session);
+    draw_label(&painter, row, node, value.unwrap_or(&node.note), session);
     let response = ui.interact(place, egui::Id::unique(("row", node.key)), Sense::click());
-    let selected = session.selection.is_some_and(|selection| selection.key == node.key);
-    let name = format!("{}  {}", node.label, node.note);
-    response
-        .widget_info(|| egui::WidgetInfo::selected(egui::accesskit::Role::TreeItem, true, selected, name.trim_end()));
+    describe(ui.ctx(), &response, node, value, session);
+    if response.has_focus() {
+        painter.rect_stroke(place.shrink(1.0), 2.0, Stroke::new(1.0, ui::ACCENT), StrokeKind::Inside);
+    }
     if response.clicked() {
         commands.push(match is_heading(node) {
             true => Command::Toggle(node.key),
@@ -137,9 +155,29 @@ pub fn label(ui: &mut egui::Ui, row: Row, node: &Node, session: &Session, comman
     }
 }
 
-fn draw_label(painter: &Painter, row: Row, node: &Node, session: &Session) {
+/// What a screen reader is told of a row.
+fn describe(ctx: &egui::Context, response: &egui::Response, node: &Node, value: Option<&str>, session: &Session) {
+    let selected = session.selection.is_some_and(|selection| selection.key == node.key);
+    let name = format!("{}  {}", node.label, node.note);
+    response.widget_info(|| {
+        let role = egui::accesskit::Role::TreeItem;
+        let mut info = egui::WidgetInfo::selected(role, true, selected, name.trim_end());
+        info.current_text_value = value.map(str::to_owned);
+        info
+    });
+    if is_heading(node) {
+        let open = session.search.rows().is_some() || session.is_open(node);
+        ctx.accesskit_node_builder(response.id, |builder| builder.set_expanded(open));
+    }
+}
+
+fn draw_label(painter: &Painter, row: Row, node: &Node, note: &str, session: &Session) {
     const INDENT: f32 = 14.0;
-    let middle = row.rect.top() + ROW_HEIGHT / 2.0;
+    let height = match node.lane {
+        Lane::Counter(_) => COUNTER_HEIGHT,
+        _ => ROW_HEIGHT,
+    };
+    let middle = row.rect.top() + height / 2.0;
     let mut left = row.rect.left() + 10.0 + node.depth as f32 * INDENT;
     if is_heading(node) {
         let open = session.search.rows().is_some() || session.is_open(node);
@@ -152,9 +190,14 @@ fn draw_label(painter: &Painter, row: Row, node: &Node, session: &Session) {
         left += 14.0;
     }
     let right = row.rect.left() + session.label_width - 10.0;
-    let note = FontId::proportional(11.0);
     let note_width = painter
-        .text(pos2(right, middle), Align2::RIGHT_CENTER, &node.note, note, ui::WEAK)
+        .text(
+            pos2(right, middle),
+            Align2::RIGHT_CENTER,
+            note,
+            FontId::proportional(11.0),
+            ui::WEAK,
+        )
         .width();
     let room = right - left - note_width.min(NOTE_WIDTH_MAX) - 8.0;
     text::fitted(
@@ -170,7 +213,7 @@ fn draw_label(painter: &Painter, row: Row, node: &Node, session: &Session) {
 fn label_colour(node: &Node) -> Color32 {
     match (node.key, node.lane) {
         (Key::Group(..), _) if node.serves => ui::ACCENT,
-        (Key::Track(..), Lane::Cpu(_)) => ui::WEAK,
+        (Key::Track(..), Lane::Cpu(_) | Lane::Counter(_)) => ui::WEAK,
         _ => ui::TEXT,
     }
 }

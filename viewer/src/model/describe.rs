@@ -1,5 +1,6 @@
 //! What is known of a thing on the screen, as pairs of a word and its value.
 
+use super::counter::{Counter, Shape, Step};
 use super::source::Source;
 use super::syscalls;
 use super::time::{instant, length, percent, wall_clock};
@@ -175,6 +176,35 @@ pub fn unit(source: &Source, unit: &Unit) -> Fact {
         value.push_str(", not seen whole");
     }
     fact("unit", value)
+}
+
+/// All that is known of a stretch of a counter.
+pub fn step(source: &Source, counter: &Counter, step: &Step) -> Vec<Fact> {
+    let mut facts = vec![fact("value", counter.written_step(step))];
+    facts.extend(span(source, step.start_ns, step.end_ns));
+    if counter.shape() == Shape::Share {
+        let part_ns = step.mean * step.end_ns.saturating_sub(step.start_ns) as f64;
+        facts.push(fact("time", length(part_ns as u64)));
+    }
+    facts
+}
+
+/// What is known of a counter.
+pub fn counter(counter: &Counter) -> Vec<Fact> {
+    let mut facts = vec![fact("counter", counter.name), fact("meaning", counter.meaning())];
+    if let Some(cpu) = counter.cpu {
+        facts.push(fact("CPU", cpu.to_string()));
+    }
+    if !counter.cgroup.is_empty() {
+        facts.push(fact("cgroup", counter.cgroup));
+    }
+    let drawn = match counter.shape() {
+        Shape::Share => "sum of times, drawn as a share of the time",
+        Shape::Rate => "sum, drawn as growth a second",
+        Shape::Value => "value of its own",
+    };
+    facts.push(fact("unit", format!("{} ({drawn})", counter.unit)));
+    facts
 }
 
 /// What is known of a thread.

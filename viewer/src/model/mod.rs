@@ -1,5 +1,7 @@
 //! What the window shows, apart from how it is drawn: no type of egui's here.
 
+pub mod chart;
+pub mod counter;
 pub mod describe;
 pub mod lanes;
 pub mod occupancy;

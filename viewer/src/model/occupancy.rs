@@ -3,7 +3,7 @@
 use super::source::Source;
 use super::tree::Tree;
 use crate::palette::SHADES;
-use plumb_trace::timeline::{Occupancy, TimelineError, TrackId};
+use plumb_trace::timeline::{CoarseOccupancy, TimelineError, TrackId};
 
 /// Parts of a column's time by shade, 0 to 1; what lacks to 1 is idle.
 pub type Column = [f32; SHADES];
@@ -30,8 +30,8 @@ impl Columns {
         }
     }
 
-    /// Adds a stretch that a process of this shade had.
-    pub fn add(&mut self, from_ns: f64, to_ns: f64, shade: usize) {
+    /// Adds a stretch of which a process of this shade had a part, 0 to 1.
+    pub fn add(&mut self, from_ns: f64, to_ns: f64, shade: usize, share: f32) {
         let end = self.columns.len() as f64;
         let from = ((from_ns - self.from_ns) / self.step_ns).clamp(0.0, end);
         let to = ((to_ns - self.from_ns) / self.step_ns).clamp(0.0, end);
@@ -40,24 +40,16 @@ impl Columns {
             let number = at as usize;
             let next = ((number + 1) as f64).min(to);
             if let Some(part) = self.columns.get_mut(number).and_then(|column| column.get_mut(shade)) {
-                *part += (next - at) as f32;
+                *part += (next - at) as f32 * share;
             }
             at = next;
         }
     }
+}
 
-    /// Adds what a CPU's track says.
-    pub fn add_all(&mut self, occupancy: &[Occupancy], source: &Source, shades: &[usize]) {
-        for each in occupancy {
-            if let Some(shade) = each.track.and_then(|track| shade_of(source, shades, track)) {
-                self.add(
-                    source.since_start_ns(each.start_ns),
-                    source.since_start_ns(each.end_ns),
-                    shade,
-                );
-            }
-        }
-    }
+/// What part of a stretch was not idle, 0 to 1.
+pub fn busy(stretch: &CoarseOccupancy) -> f32 {
+    f32::from(stretch.busy) / 255.0
 }
 
 /// The shade of a thread's process; `None`: the idle task.
@@ -71,15 +63,19 @@ pub fn shade_of(source: &Source, shades: &[usize], track: TrackId) -> Option<usi
     if idle { None } else { shades.get(process).copied() }
 }
 
-/// The whole timeline's CPUs, summed up piece by piece, so that a long one does not hold up the window.
+/// The whole timeline's CPUs, summed up piece by piece, so that a long one on a large machine does not hold up the window.
 pub struct Overview {
-    /// Every CPU's columns, by its track; all together for the strip at the top.
-    pub cpus: Vec<(usize, TrackId, Columns)>,
+    /// The source that is shown: several are laid over each other in the rows, the overview shows the first that has CPUs.
+    source: usize,
+    cpus: Vec<TrackId>,
+    columns: Columns,
     next_piece: usize,
 }
 
 /// Columns of an overview.
 const OVERVIEW_COLUMNS: usize = 2048;
+/// Buckets asked for a column: in each one thread stands for all.
+const BUCKETS_OF_A_COLUMN: u64 = 16;
 /// Pieces in which it is made.
 const PIECES: usize = 256;
 
@@ -90,16 +86,29 @@ impl Overview {
             super::tree::Lane::Cpu(cpu) => Some((node.key.source(), cpu)),
             _ => None,
         });
-        let empty = |source: usize| Columns::empty(0.0, sources[source].total_ns() as f64, OVERVIEW_COLUMNS);
+        let lanes: Vec<_> = lanes.collect();
+        let source = lanes.first().map_or(0, |(source, _)| *source);
+        let total_ns = sources.get(source).map_or(0, Source::total_ns);
         Overview {
-            cpus: lanes.map(|(source, cpu)| (source, cpu, empty(source))).collect(),
+            source,
+            cpus: lanes
+                .iter()
+                .filter(|lane| lane.0 == source)
+                .map(|lane| lane.1)
+                .collect(),
+            columns: Columns::empty(0.0, total_ns as f64, OVERVIEW_COLUMNS),
             next_piece: 0,
         }
     }
 
+    /// There is no CPU to sum up.
+    pub fn is_empty(&self) -> bool {
+        self.cpus.is_empty()
+    }
+
     /// Nothing is left to sum up.
     pub fn is_complete(&self) -> bool {
-        self.cpus.is_empty() || self.next_piece >= PIECES
+        self.is_empty() || self.next_piece >= PIECES
     }
 
     /// Sums up the next piece of all CPUs.
@@ -109,48 +118,30 @@ impl Overview {
     pub fn advance(&mut self, sources: &[Source], tree: &Tree) -> Result<(), TimelineError> {
         let piece = self.next_piece as u64;
         self.next_piece += 1;
-        for (number, cpu, columns) in &mut self.cpus {
-            let (source, shades) = (&sources[*number], &tree.shades[*number]);
-            let begin_ns = source.query.info().from_ns;
-            let edge =
-                |piece: u64| begin_ns + (u128::from(source.total_ns()) * u128::from(piece) / PIECES as u128) as u64;
-            let (from_ns, to_ns) = (edge(piece), edge(piece + 1));
-            let mut occupancy = source.query.occupancy(*cpu, from_ns, to_ns)?;
-            for each in &mut occupancy {
-                each.start_ns = each.start_ns.max(from_ns);
-                each.end_ns = each.end_ns.min(to_ns).max(each.start_ns);
+        let (source, shades) = (&sources[self.source], &tree.shades[self.source]);
+        let begin_ns = source.query.info().from_ns;
+        let edge = |piece: u64| begin_ns + (u128::from(source.total_ns()) * u128::from(piece) / PIECES as u128) as u64;
+        let (from_ns, to_ns) = (edge(piece), edge(piece + 1));
+        let bucket_ns = (self.columns.step_ns as u64 / BUCKETS_OF_A_COLUMN).max(1);
+        let share = 1.0 / self.cpus.len() as f32;
+        for cpu in &self.cpus {
+            for each in source.query.coarse_occupancy(*cpu, from_ns, to_ns, bucket_ns)? {
+                let Some(shade) = each.track.and_then(|track| shade_of(source, shades, track)) else {
+                    continue;
+                };
+                // The answer's buckets reach beyond the piece.
+                let (start_ns, end_ns) = (each.start_ns.max(from_ns), each.end_ns.min(to_ns));
+                let place = |ns| source.since_start_ns(ns);
+                self.columns
+                    .add(place(start_ns), place(end_ns), shade, busy(&each) * share);
             }
-            columns.add_all(&occupancy, source, shades);
         }
         Ok(())
     }
 
-    /// Columns of one CPU.
-    pub fn of(&self, source: usize, cpu: TrackId) -> Option<&Columns> {
-        self.cpus
-            .iter()
-            .find(|(number, track, _)| (*number, *track) == (source, cpu))
-            .map(|(_, _, columns)| columns)
-    }
-
-    /// A column of all CPUs of a source together.
-    pub fn mean(&self, source: usize, column: usize) -> Column {
-        let mut sum = [0.0; SHADES];
-        let mut count = 0.0;
-        for (number, _, columns) in &self.cpus {
-            if *number == source {
-                count += 1.0;
-                for (total, part) in sum.iter_mut().zip(columns.columns[column]) {
-                    *total += part;
-                }
-            }
-        }
-        sum.map(|part| if count > 0.0 { part / count } else { 0.0 })
-    }
-
-    /// How many columns it has.
-    pub fn len(&self) -> usize {
-        OVERVIEW_COLUMNS
+    /// The columns so far.
+    pub fn columns(&self) -> &Columns {
+        &self.columns
     }
 }
 
@@ -161,18 +152,18 @@ mod tests {
     #[test]
     fn a_stretch_is_shared_out_over_its_columns() {
         let mut columns = Columns::empty(0.0, 100.0, 10);
-        columns.add(5.0, 25.0, 1);
-        columns.add(-50.0, 5.0, 2);
-        columns.add(95.0, 500.0, 0);
+        columns.add(5.0, 25.0, 1, 1.0);
+        columns.add(-50.0, 5.0, 2, 0.5);
+        columns.add(95.0, 500.0, 0, 1.0);
         let part = |column: usize, shade: usize| (columns.columns[column][shade] * 100.0).round() as u32;
         assert_eq!([part(0, 1), part(1, 1), part(2, 1), part(3, 1)], [50, 100, 50, 0]);
-        assert_eq!([part(0, 2), part(1, 2), part(9, 0)], [50, 0, 50]);
+        assert_eq!([part(0, 2), part(1, 2), part(9, 0)], [25, 0, 50]);
     }
 
     #[test]
     fn a_shade_that_does_not_exist_is_nobodys() {
         let mut columns = Columns::empty(0.0, 10.0, 1);
-        columns.add(0.0, 10.0, SHADES);
+        columns.add(0.0, 10.0, SHADES, 1.0);
         assert_eq!(columns.columns, [[0.0; SHADES]]);
     }
 }

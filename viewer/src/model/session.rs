@@ -1,5 +1,6 @@
 //! What the user did to the window: which stretch of time, what is open, selected, searched. It changes through commands only.
 
+use super::counter::{self, Step};
 use super::search::Search;
 use super::source::{self, Source};
 use super::time::Window;
@@ -25,6 +26,8 @@ pub enum Selected {
     State(StateInterval),
     /// A method call, or a pause.
     Call(Slice),
+    /// A stretch of a counter.
+    Value(Step),
 }
 
 /// What the user wants.
@@ -57,6 +60,11 @@ pub enum Command {
     /// Go to what was found next.
     Next {
         /// Or rather before.
+        back: bool,
+    },
+    /// Select the stretch behind the selected one in its row.
+    Step {
+        /// Or the one before.
         back: bool,
     },
     /// Move the rows up, points.
@@ -156,6 +164,7 @@ impl Session {
                 self.notice = None;
             }
             Command::Next { back } => self.next(back, sources, tree),
+            Command::Step { back } => self.step(back, sources, tree),
             Command::Scroll(points) => self.scroll = (self.scroll + points).max(0.0),
             Command::ScrollTo(points) => {
                 self.scroll = points.max(0.0);
@@ -195,6 +204,7 @@ impl Session {
             Selected::Row => return None,
             Selected::State(interval) => (interval.start_ns, interval.end_ns),
             Selected::Call(slice) => (slice.start_ns, slice.end_ns),
+            Selected::Value(step) => (step.start_ns, step.end_ns),
         };
         sources.get(selection.key.source()).map(|source| (source, span))
     }
@@ -211,6 +221,38 @@ impl Session {
             self.reveal = Some(key);
         } else if !self.search.is_empty() {
             self.next_call(sources, tree);
+        }
+    }
+
+    /// To the next stretch of the selected row: the first on the screen where none is selected yet.
+    fn step(&mut self, back: bool, sources: &[Source], tree: &Tree) {
+        let Some(selection) = self.selection else { return };
+        let Some(source) = sources.get(selection.key.source()) else {
+            return;
+        };
+        let at_ns = match (self.selected_span(sources), back) {
+            (Some((_, (start_ns, _))), true) => start_ns.checked_sub(1),
+            (Some((_, (_, end_ns))), false) => Some(end_ns),
+            (None, _) => Some(source.absolute_ns(self.window.from_ns)),
+        };
+        let lane = tree.find(selection.key).map(|number| tree.nodes[number].lane);
+        let found = at_ns
+            .zip(lane)
+            .and_then(|(at_ns, lane)| stretch_at(source, lane, at_ns));
+        let Some(what) = found else { return };
+        self.selection = Some(Selection { what, ..selection });
+        self.reveal = Some(selection.key);
+        self.bring_into_window(sources);
+    }
+
+    /// Moves the window where what is selected is not in it.
+    fn bring_into_window(&mut self, sources: &[Source]) {
+        let Some((source, (start_ns, end_ns))) = self.selected_span(sources) else {
+            return;
+        };
+        let (from_ns, to_ns) = (source.since_start_ns(start_ns), source.since_start_ns(end_ns));
+        if to_ns <= self.window.from_ns || from_ns >= self.window.to_ns {
+            self.show(self.window.centred((from_ns + to_ns) / 2.0));
         }
     }
 
@@ -277,6 +319,29 @@ impl Session {
                 self.apply(Command::Toggle(node.key), &[], tree);
             }
         }
+    }
+}
+
+/// What can be selected of a row at an instant (absolute): a thread's state, a counter's step.
+fn stretch_at(source: &Source, lane: Lane, at_ns: u64) -> Option<Selected> {
+    match lane {
+        Lane::Counter(track) => counter::at(source, track, at_ns).ok()?.map(Selected::Value),
+        Lane::Thread(thread, _) => {
+            let states = source.query.states(thread, at_ns, at_ns.saturating_add(1)).ok()?;
+            let here = states
+                .into_iter()
+                .find(|state| state.start_ns <= at_ns && at_ns < state.end_ns);
+            here.map(Selected::State)
+        }
+        Lane::Empty | Lane::Pauses(_) | Lane::Cpu(_) => None,
+    }
+}
+
+/// The counter of a row, if it is a counter's.
+pub fn counter_of(tree: &Tree, key: Key) -> Option<TrackId> {
+    match tree.nodes[tree.find(key)?].lane {
+        Lane::Counter(counter) => Some(counter),
+        _ => None,
     }
 }
 

@@ -2,8 +2,9 @@
 
 use super::tooltip::{facts, title};
 use crate::draw::bars::Bars;
+use crate::model::counter;
 use crate::model::describe::{self, Fact};
-use crate::model::session::{Command, Selected, Selection, Session, thread_of};
+use crate::model::session::{Command, Selected, Selection, Session, counter_of, thread_of};
 use crate::model::source::Source;
 use crate::model::time::{length, percent};
 use crate::model::tree::Tree;
@@ -27,13 +28,17 @@ pub fn show(
     let (sources, tree, session) = scene;
     let source = &sources[selection.key.source()];
     let thread = thread_of(tree, selection.key);
+    let counter = counter_of(tree, selection.key);
     ui.horizontal_top(|ui| {
-        column(ui, |ui| selected(ui, selection, source, thread));
+        column(ui, |ui| selected(ui, selection, source, (thread, counter)));
         ui.separator();
         if let Some(thread) = thread {
             column(ui, |ui| who(ui, source, thread));
             ui.separator();
             ui.vertical(|ui| totals(ui, source, thread, session));
+        }
+        if let Some(track) = counter {
+            ui.vertical(|ui| about_counter(ui, source, track, session));
         }
     });
     let corner = Rect::from_min_size(ui.max_rect().right_top() - vec2(22.0, 0.0), vec2(22.0, 20.0));
@@ -54,7 +59,12 @@ fn column(ui: &mut egui::Ui, content: impl FnOnce(&mut egui::Ui)) {
     });
 }
 
-fn selected(ui: &mut egui::Ui, selection: &Selection, source: &Source, thread: Option<TrackId>) {
+fn selected(
+    ui: &mut egui::Ui,
+    selection: &Selection,
+    source: &Source,
+    (thread, counter): (Option<TrackId>, Option<TrackId>),
+) {
     match selection.what {
         Selected::Row => {
             ui.label(RichText::new("no interval selected").color(ui::WEAK));
@@ -66,6 +76,15 @@ fn selected(ui: &mut egui::Ui, selection: &Selection, source: &Source, thread: O
             let mut known = thread.map_or_else(Vec::new, |thread| describe::interval(source, thread, &interval));
             known.push(clock(source, interval.start_ns));
             facts(ui, "selected interval", &known);
+        }
+        Selected::Value(step) => {
+            let counter = counter.and_then(|track| counter::of(source, track));
+            if let Some(counter) = counter {
+                title(ui, palette::counter(counter.kind()), &counter.label(), "");
+                let mut known = describe::step(source, &counter, &step);
+                known.push(clock(source, step.start_ns));
+                facts(ui, "selected interval", &known);
+            }
         }
         Selected::Call(slice) => {
             let name = source.query.string(slice.name);
@@ -88,6 +107,32 @@ fn who(ui: &mut egui::Ui, source: &Source, thread: TrackId) {
     let name = source.track(thread).map_or("", |track| &track.name);
     ui.label(RichText::new(name).strong());
     facts(ui, "selected thread", &describe::thread(source, thread));
+}
+
+/// What a counter is, and its values on the screen.
+fn about_counter(ui: &mut egui::Ui, source: &Source, track: TrackId, session: &Session) {
+    let Some(counter) = counter::of(source, track) else {
+        return;
+    };
+    ui.label(RichText::new(counter.label()).strong());
+    let window = session.window;
+    let absolute = (source.absolute_ns(window.from_ns), source.absolute_ns(window.to_ns));
+    let pixel_ns = (window.span_ns() / 1000.0) as u64;
+    let mut known = describe::counter(&counter);
+    match counter::steps(source, track, absolute, pixel_ns) {
+        Ok(steps) => {
+            let said =
+                counter::summary(&steps, absolute).map_or("no value".to_owned(), |sum| counter.written_summary(&sum));
+            known.push(Fact {
+                word: "on the screen",
+                value: said,
+            });
+        }
+        Err(error) => {
+            ui.colored_label(ui::ALARM, error.to_string());
+        }
+    }
+    facts(ui, "selected counter", &known);
 }
 
 fn totals(ui: &mut egui::Ui, source: &Source, thread: TrackId, session: &Session) {

@@ -48,7 +48,7 @@ fn letters(input: &InputState, commands: &mut Vec<Command>) {
     if input.modifiers.command || input.modifiers.alt {
         return;
     }
-    let keys: [(&[Key], Command); 14] = [
+    let keys: [(&[Key], Command); 16] = [
         (
             &[Key::W, Key::Plus, Key::Equals],
             Command::Zoom {
@@ -69,6 +69,8 @@ fn letters(input: &InputState, commands: &mut Vec<Command>) {
         (&[Key::ArrowDown], Command::Scroll(LINE)),
         (&[Key::PageUp], Command::Scroll(-PAGE)),
         (&[Key::PageDown], Command::Scroll(PAGE)),
+        (&[Key::Period], Command::Step { back: false }),
+        (&[Key::Comma], Command::Step { back: true }),
         (&[Key::F], Command::FitSelection),
         (&[Key::Home, Key::Num0], Command::Fit),
         (&[Key::Slash], Command::FocusSearch),

@@ -74,7 +74,7 @@ fn buttons(ui: &mut egui::Ui, commands: &mut Vec<Command>) {
 fn search(ui: &mut egui::Ui, session: &Session, commands: &mut Vec<Command>) {
     let mut text = session.search.text().to_owned();
     let edit = TextEdit::singleline(&mut text)
-        .hint_text("search: thread, process, method   ( / )")
+        .hint_text("search: thread, counter, method   ( / )")
         .desired_width(250.0);
     let response = ui.add(edit);
     if session.focus_search {

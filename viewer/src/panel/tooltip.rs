@@ -1,13 +1,14 @@
 //! Everything known about what the pointer is over.
 
+use crate::model::counter::{self, Step};
 use crate::model::describe::{self, Fact};
 use crate::model::source::Source;
 use crate::model::time::{length, percent};
-use crate::model::tree::Node;
+use crate::model::tree::{Lane, Node};
 use crate::palette::{self, ui};
 use crate::pick::Hit;
 use eframe::egui::{self, Color32, PopupAnchor, RichText, Sense, vec2};
-use plumb_trace::timeline::{Occupancy, TrackId, Unit};
+use plumb_trace::timeline::{Occupancy, ProcessId, TrackId, Unit};
 use plumb_trace::{State, timeline};
 
 /// Shows it beside the pointer.
@@ -39,7 +40,8 @@ fn content(ui: &mut egui::Ui, source: &Source, node: &Node, hit: &Hit) {
             );
             facts(ui, "tip", &describe::call_of(source, slice)[..3]);
         }
-        Hit::Occupancy(each) => occupancy(ui, source, each),
+        Hit::Occupancy { here, pixel } => occupancy(ui, source, here, pixel),
+        Hit::Counter(step) => counter(ui, source, node, step),
         Hit::Loss(loss) => lost(ui, loss),
     }
 }
@@ -77,7 +79,16 @@ fn state(
     facts(ui, "tip", &known);
 }
 
-fn occupancy(ui: &mut egui::Ui, source: &Source, each: &Occupancy) {
+fn counter(ui: &mut egui::Ui, source: &Source, node: &Node, step: &Step) {
+    let Lane::Counter(track) = node.lane else { return };
+    let Some(counter) = counter::of(source, track) else {
+        return;
+    };
+    title(ui, palette::counter(counter.kind()), &node.label, counter.meaning());
+    facts(ui, "tip", &describe::step(source, &counter, step));
+}
+
+fn occupancy(ui: &mut egui::Ui, source: &Source, each: &Occupancy, pixel: &[(ProcessId, f64)]) {
     let name = each
         .track
         .and_then(|track| source.track(track))
@@ -95,6 +106,17 @@ fn occupancy(ui: &mut egui::Ui, source: &Source, each: &Occupancy) {
         word: "length",
         value: length(each.end_ns.saturating_sub(each.start_ns)),
     });
+    if !pixel.is_empty() {
+        const NAMED_MAX: usize = 4;
+        let named = pixel.iter().take(NAMED_MAX);
+        let named: Vec<_> = named
+            .map(|(process, part)| format!("{} {}", source.process_title(*process), percent(*part)))
+            .collect();
+        known.push(Fact {
+            word: "in this pixel",
+            value: format!("about {}", named.join(", ")),
+        });
+    }
     facts(ui, "tip", &known);
 }
 

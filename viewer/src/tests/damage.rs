@@ -51,6 +51,9 @@ impl Query for Damaged {
     fn occupancy(&self, _: TrackId, _: u64, _: u64) -> Result<Vec<Occupancy>, TimelineError> {
         damage()
     }
+    fn counters(&self, _: TrackId, _: u64, _: u64, _: u64) -> Result<Vec<CounterPoint>, TimelineError> {
+        damage()
+    }
     fn units(&self, _: u64, _: u64) -> Result<Vec<Unit>, TimelineError> {
         damage()
     }
@@ -68,7 +71,7 @@ fn drawn(query: impl Query + 'static) -> Viewer {
 
 #[test]
 fn damage_is_said_once() {
-    let viewer = drawn(Damaged(Synthetic::server()));
+    let viewer = drawn(Damaged(Synthetic::with_counters()));
     assert_eq!(viewer.problems().len(), 1, "{:?}", viewer.problems());
     assert!(viewer.problems()[0].contains("4711"));
 }

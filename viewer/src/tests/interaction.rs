@@ -3,7 +3,9 @@
 use super::synthetic;
 use crate::app::Viewer;
 use crate::model::session::{Command, Selected};
+use crate::model::source::Source;
 use crate::model::time::Window;
+use eframe::egui::accesskit::Role;
 use eframe::egui::{
     Event, Key, Modifiers, MouseWheelSource, MouseWheelUnit, PointerButton, Pos2, TouchPhase, pos2, vec2,
 };
@@ -20,7 +22,11 @@ fn bench() -> Bench {
 }
 
 fn bench_of(sources: usize) -> Bench {
-    let mut viewer = Viewer::new((0..sources).map(|_| synthetic::source()).collect());
+    bench_with((0..sources).map(|_| synthetic::source()).collect())
+}
+
+fn bench_with(sources: Vec<Source>) -> Bench {
+    let mut viewer = Viewer::new(sources);
     viewer.finish_overview();
     let mut bench = Harness::builder()
         .with_size([1200.0, 900.0])
@@ -185,7 +191,7 @@ fn a_click_selects_and_escape_lets_go() {
 fn search_narrows_the_rows_and_enter_goes_through_them() {
     let mut bench = bench();
     press(&mut bench, Key::Slash);
-    let field = bench.get_by_role(eframe::egui::accesskit::Role::TextInput);
+    let field = bench.get_by_role(Role::TextInput);
     assert!(field.is_focused());
     field.type_text("exec-1");
     bench.run();
@@ -256,21 +262,98 @@ fn buttons_and_overview_work() {
     assert_eq!(window(&bench), Window::whole(2e9));
 }
 
+fn bench_with_counters() -> Bench {
+    bench_with(vec![synthetic::source_with_counters()])
+}
+
+#[test]
+fn a_counter_tells_its_value_to_screen_readers() {
+    let mut bench = bench_with_counters();
+    let value = |bench: &Bench| {
+        let row = bench.get_by_role_and_label(Role::TreeItem, "CPU pressure, some");
+        let value = row.accesskit_node().value();
+        value.expect("a counter has a value")
+    };
+    let all = value(&bench);
+    assert!(all.contains(" %, up to "), "{all}");
+    let row = bench.get_by_label("CPU pressure, some").rect();
+    bench.hover_at(pos2(800.0, row.center().y));
+    bench.run();
+    let here = value(&bench);
+    assert!(here.ends_with(" %") && !here.contains("up to"), "{here}");
+    bench.get_by_label_contains("part of the time in which some task waited for a CPU");
+}
+
+#[test]
+fn counters_fold() {
+    let mut bench = bench_with_counters();
+    assert!(bench.query_by_label("throttled time").is_none());
+    let heading = bench.get_by_label_contains("cgroup /shop");
+    assert_eq!(heading.accesskit_node().data().is_expanded(), Some(false));
+    heading.click();
+    bench.run();
+    bench.get_by_label("throttled time");
+    bench.get_by_label_contains("counters  web-1").click();
+    bench.run();
+    assert!(bench.query_by_label("CPU pressure, some").is_none());
+}
+
+#[test]
+fn counters_are_found_by_both_their_names() {
+    let mut bench = bench_with_counters();
+    for name in ["psi.io", "I/O pressure"] {
+        apply(&mut bench, Command::Search(name.to_owned()));
+        bench.get_by_label("I/O pressure, some");
+        assert!(bench.query_by_label("CPU pressure, some").is_none());
+    }
+    apply(&mut bench, Command::Search("/shop".to_owned()));
+    bench.get_by_label("throttled time");
+}
+
+#[test]
+fn the_keyboard_reaches_a_counter_and_goes_through_its_values() {
+    let mut bench = bench_with_counters();
+    bench.get_by_label("CPU pressure, some").focus();
+    bench.run();
+    press(&mut bench, Key::Space);
+    let selected = bench.state().session.selection.expect("the row");
+    assert_eq!(selected.what, Selected::Row);
+    bench.get_by_label_contains("sum of times");
+    let starts: Vec<u64> = [Key::Period, Key::Period, Key::Comma]
+        .into_iter()
+        .map(|key| {
+            press(&mut bench, key);
+            match bench.state().session.selection.map(|selection| selection.what) {
+                Some(Selected::Value(step)) => step.start_ns,
+                other => panic!("{other:?}"),
+            }
+        })
+        .collect();
+    assert!(starts[0] < starts[1] && starts[2] == starts[0], "{starts:?}");
+}
+
+#[test]
+fn tab_goes_to_rows() {
+    let mut bench = bench_with_counters();
+    let reached = (0..40).any(|_| {
+        press(&mut bench, Key::Tab);
+        bench.get_by_label("CPU pressure, some").is_focused()
+    });
+    assert!(reached);
+}
+
 #[test]
 fn states_are_in_the_legend() {
     let bench = bench();
     for state in ["running", "monitor", "unknown"] {
-        assert_eq!(
-            bench.get_by_label(state).accesskit_node().role(),
-            eframe::egui::accesskit::Role::Label
-        );
+        assert_eq!(bench.get_by_label(state).accesskit_node().role(), Role::Label);
     }
 }
 
 #[test]
 fn several_timelines_are_one_below_the_other() {
     let mut bench = bench_of(2);
-    let titles: Vec<_> = bench.get_all_by_role(eframe::egui::accesskit::Role::TreeItem).collect();
+    let titles: Vec<_> = bench.get_all_by_role(Role::TreeItem).collect();
     let first = titles[0].rect().center();
     drop(titles);
     drag(&mut bench, first, first, Modifiers::NONE);

@@ -1,6 +1,7 @@
 //! The model on the synthetic timeline: the tree of rows, and what is said of things.
 
 use super::synthetic::{self, FROM_NS};
+use crate::model::counter;
 use crate::model::describe::{self, Fact};
 use crate::model::source::Source;
 use crate::model::tree::{Key, Tree};
@@ -32,6 +33,66 @@ fn rows_go_from_what_matters_to_what_does_not() {
     expected.extend(["    http-nio-8080-Poller", "    Catalina-utility-1", "stress 3011"].map(str::to_owned));
     expected.extend(["  stress", "  stress", "plumb 4800", "kernel threads"].map(str::to_owned));
     assert_eq!(outline(&tree), expected);
+}
+
+#[test]
+fn counters_stand_by_what_they_are_about() {
+    let tree = Tree::build(&[synthetic::source_with_counters()]);
+    let all: Vec<usize> = tree.visible(|_| true, None);
+    let lines: Vec<String> = all
+        .into_iter()
+        .map(|number| format!("{}{}", "  ".repeat(tree.nodes[number].depth), tree.nodes[number].label))
+        .collect();
+    let begin = lines.iter().position(|line| line == "counters").expect("a heading");
+    assert_eq!(
+        lines[begin..begin + 15],
+        [
+            "counters",
+            "  CPU pressure, some",
+            "  I/O pressure, some",
+            "  each CPU",
+            "    CPU 0 stolen",
+            "    CPU 1 online",
+            "    CPU 1 stolen",
+            "  cgroup /shop",
+            "    throttled periods",
+            "    throttled time",
+            "  without change",
+            "    CPU 0 online",
+            "    memory pressure, all",
+            "    memory pressure, some",
+            "java 4711",
+        ]
+    );
+    let shown = outline(&tree);
+    assert!(shown.contains(&"  CPU pressure, some".to_owned()) && !shown.contains(&"    throttled time".to_owned()));
+}
+
+#[test]
+fn a_counter_tells_shares_rates_and_values() {
+    let source = synthetic::source_with_counters();
+    let window = (FROM_NS, FROM_NS + synthetic::TOTAL_NS);
+    let sum_of = |name: &str| {
+        let track = thread(&source, name);
+        let steps = counter::steps(&source, track, window, 1_000_000).expect("it can be read");
+        counter::summary(&steps, window).expect("it has values")
+    };
+    let pressure = sum_of("psi.cpu.some");
+    assert!(
+        (0.2..0.6).contains(&pressure.mean) && pressure.high < 1.1,
+        "{pressure:?}"
+    );
+    // Every third of ten samples a second: the last sample tells no growth.
+    let periods = sum_of("cgroup.throttled /shop");
+    assert!(
+        (2.5..4.0).contains(&periods.mean) && periods.high == 10.0,
+        "{periods:?}"
+    );
+    let one = counter::at(&source, thread(&source, "psi.cpu.some"), FROM_NS + 50_000_000).expect("it can be read");
+    assert_eq!(
+        one.map(|step| (step.start_ns, step.end_ns)),
+        Some((FROM_NS, FROM_NS + 100_000_000))
+    );
 }
 
 #[test]

@@ -135,6 +135,42 @@ fn the_pointer_explains_what_it_is_over() {
 }
 
 #[test]
+fn counters_are_charts() {
+    let mut viewer = Viewer::new(vec![synthetic::source_with_counters()]);
+    viewer.finish_overview();
+    let headings = viewer.headings_of_counters();
+    for key in headings {
+        viewer.apply(Command::Toggle(key));
+    }
+    let pointer = vec![Event::PointerMoved(pos2(700.0, 240.0))];
+    let picture =
+        headless::render((1200, 700), pointer, |ui| viewer.ui(ui)).expect("a picture of this size can be made");
+    check("counters", &picture);
+}
+
+#[test]
+fn a_selected_value_is_explained() {
+    let mut viewer = Viewer::new(vec![synthetic::source_with_counters()]);
+    viewer.finish_overview();
+    viewer.apply(window(500.0, 1500.0));
+    let track = |(place, _): (usize, &plumb_trace::timeline::Track)| plumb_trace::timeline::TrackId(place as u32);
+    let pressure = viewer.sources()[0]
+        .query
+        .tracks()
+        .iter()
+        .enumerate()
+        .find(|(_, track)| track.name == "psi.io.some")
+        .map(track);
+    viewer.apply(Command::Select(Some(Selection {
+        key: Key::Track(0, pressure.expect("it is there")),
+        what: Selected::Row,
+    })));
+    viewer.apply(Command::Step { back: false });
+    viewer.apply(Command::Step { back: false });
+    check("selected-value", &picture(&mut viewer, (1600, 700)));
+}
+
+#[test]
 fn keys_are_explained() {
     let mut viewer = viewer();
     viewer.apply(Command::Help(true));

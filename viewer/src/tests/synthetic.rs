@@ -24,6 +24,7 @@ pub struct Synthetic {
     slices: Vec<Vec<Slice>>,
     occupancy: Vec<Vec<Occupancy>>,
     units: Vec<Unit>,
+    counters: Vec<(TrackId, Vec<CounterPoint>)>,
     random: u64,
 }
 
@@ -35,7 +36,22 @@ pub fn source() -> Source {
     }
 }
 
+/// The server with counters of every kind, as one source.
+pub fn source_with_counters() -> Source {
+    Source {
+        query: Box::new(Synthetic::with_counters()),
+        label: "tomcat.plumb".to_owned(),
+    }
+}
+
 impl Synthetic {
+    /// The server, with counters.
+    pub fn with_counters() -> Synthetic {
+        let mut timeline = Synthetic::server();
+        timeline.add_counters();
+        timeline
+    }
+
     /// The server.
     pub fn server() -> Synthetic {
         let mut timeline = Synthetic {
@@ -133,6 +149,63 @@ impl Synthetic {
         self.simple(recorder, &[(State::Sleep, 5 * MS), (State::Running, 40 * US)]);
         let softirq = self.track(kernel, TrackKind::Thread, Some(15), "ksoftirqd/0", None);
         self.simple(softirq, &[(State::Blocked, 40 * MS), (State::Running, 30 * US)]);
+    }
+
+    /// Ten samples a second: sums that grow at a share of the time that changes, and a CPU that goes and comes.
+    fn add_counters(&mut self) {
+        let idle = ProcessId(0);
+        let sums = [
+            ("psi.cpu.some", None, 34),
+            ("psi.io.some", None, 7),
+            ("psi.memory.some", None, 0),
+            ("psi.memory.full", None, 0),
+            ("cpu.steal", Some(0), 3),
+            ("cpu.steal", Some(1), 12),
+            ("cgroup.throttled_time /shop", None, 60),
+        ];
+        for (name, cpu, percent) in sums {
+            let mut sum = 0;
+            self.counter(idle, name, "ns", cpu, |timeline, step| {
+                let share = if step % 7 == 3 { percent * 2 } else { percent };
+                let before = sum;
+                sum += (timeline.about(MS) * share) as i64;
+                before
+            });
+        }
+        let mut throttled = 0;
+        self.counter(idle, "cgroup.throttled /shop", "count", None, |_, step| {
+            throttled += i64::from(step % 3 == 0);
+            throttled
+        });
+        self.counter(idle, "cpu.online", "state", Some(0), |_, _| 1);
+        self.counter(idle, "cpu.online", "state", Some(1), |_, step| {
+            i64::from(!(8..11).contains(&step))
+        });
+    }
+
+    fn counter(
+        &mut self,
+        process: ProcessId,
+        name: &str,
+        unit: &str,
+        cpu: Option<u32>,
+        mut value: impl FnMut(&mut Synthetic, u64) -> i64,
+    ) {
+        const STEP_NS: u64 = 100 * MS;
+        let unit = self.name(unit);
+        let track = self.track(process, TrackKind::Counter { unit }, cpu, name, None);
+        let mut points = Vec::new();
+        for step in 0..TOTAL_NS / STEP_NS {
+            let value = value(self, step);
+            points.push(CounterPoint {
+                start_ns: FROM_NS + step * STEP_NS,
+                end_ns: FROM_NS + (step + 1) * STEP_NS,
+                min: value,
+                max: value,
+                last: value,
+            });
+        }
+        self.counters.push((track, points));
     }
 
     fn process(&mut self, pid: u32, name: &str, change: impl FnOnce(&mut Process)) -> ProcessId {
@@ -423,6 +496,22 @@ impl Query for Synthetic {
         Ok(overlapping(
             &self.occupancy[cpu_track.0 as usize],
             |each| (each.start_ns, each.end_ns),
+            from_ns,
+            to_ns,
+        ))
+    }
+    fn counters(
+        &self,
+        track: TrackId,
+        from_ns: u64,
+        to_ns: u64,
+        _resolution_ns: u64,
+    ) -> Result<Vec<CounterPoint>, TimelineError> {
+        let points = self.counters.iter().find(|counter| counter.0 == track);
+        let points = points.map_or(&[][..], |counter| &counter.1);
+        Ok(overlapping(
+            points,
+            |point| (point.start_ns, point.end_ns),
             from_ns,
             to_ns,
         ))

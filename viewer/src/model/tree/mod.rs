@@ -1,6 +1,8 @@
-//! The tree of rows: headings for sources, processes and groups; rows for CPUs and threads.
+//! The tree of rows: headings for sources, processes and groups; rows for CPUs, counters and threads.
 //!
 //! It is built once from a timeline's tables and one ledger sum a thread. What is open and what is on the screen is not its business.
+
+mod counters;
 
 use super::describe;
 use super::source::Source;
@@ -18,6 +20,8 @@ pub enum Key {
     Source(usize),
     /// The CPUs of a host.
     Cpus(usize, u32),
+    /// The counters of a host; `Some`: a part of them, told by its first one.
+    Counters(usize, u32, Option<TrackId>),
     /// A process.
     Process(usize, ProcessId),
     /// A group of a process; `None`: its threads without a group.
@@ -26,7 +30,7 @@ pub enum Key {
     Kernel(usize),
     /// Processes that hardly ran.
     Quiet(usize),
-    /// A thread or CPU.
+    /// A thread, CPU or counter.
     Track(usize, TrackId),
 }
 
@@ -35,7 +39,11 @@ impl Key {
     pub fn source(self) -> usize {
         match self {
             Key::Source(source) | Key::Kernel(source) | Key::Quiet(source) => source,
-            Key::Cpus(source, _) | Key::Process(source, _) | Key::Group(source, _, _) | Key::Track(source, _) => source,
+            Key::Cpus(source, _)
+            | Key::Counters(source, ..)
+            | Key::Process(source, _)
+            | Key::Group(source, _, _)
+            | Key::Track(source, _) => source,
         }
     }
 }
@@ -49,6 +57,8 @@ pub enum Lane {
     Pauses(TrackId),
     /// Who had a CPU.
     Cpu(TrackId),
+    /// A counter's chart.
+    Counter(TrackId),
     /// A thread's states and calls, and the JVM whose pauses held it.
     Thread(TrackId, Option<TrackId>),
 }
@@ -174,6 +184,7 @@ impl<'a> Builder<'a> {
             )
         });
         self.cpus();
+        self.counters();
         let (kernel, others): (Vec<_>, Vec<_>) = processes.iter().partition(|weighed| weighed.process.kernel);
         let (quiet, busy): (Vec<&Weighed>, Vec<&Weighed>) = others.into_iter().partition(|each| self.is_quiet(each));
         for weighed in busy {
@@ -243,25 +254,23 @@ impl<'a> Builder<'a> {
         let several = hosts.len() > 1;
         for (host, mut cpus) in hosts {
             cpus.sort_by_key(|cpu| tracks[cpu.0 as usize].tid);
-            let name = self
-                .source
-                .query
-                .info()
-                .hosts
-                .get(host as usize)
-                .map_or("", |host| &host.name);
-            let label = if several {
-                format!("CPUs of {name}")
-            } else {
-                "CPUs".to_owned()
-            };
-            let note = if several { String::new() } else { name.to_owned() };
+            let (label, note) = self.host_title("CPUs", host, several);
             let heading = self.open(Key::Cpus(self.number, host), label, note, Lane::Empty, cpus.len() <= 16);
             for cpu in cpus {
                 let label = format!("CPU {}", tracks[cpu.0 as usize].tid.unwrap_or_default());
                 self.leaf(Key::Track(self.number, cpu), label, String::new(), Lane::Cpu(cpu));
             }
             self.close(heading);
+        }
+    }
+
+    /// Label and note of a heading above things of a host.
+    fn host_title(&self, what: &str, host: u32, several: bool) -> (String, String) {
+        let hosts = &self.source.query.info().hosts;
+        let name = hosts.get(host as usize).map_or("", |host| &host.name);
+        match several {
+            true => (format!("{what} of {name}"), String::new()),
+            false => (what.to_owned(), name.to_owned()),
         }
     }
 
