@@ -53,8 +53,9 @@ impl Witness {
         settings.iter().for_each(|(file, value)| witness.set(file, value));
         witness.set("events/sched/sched_switch/enable", "1");
         for event in INTERRUPTS {
-            witness.set(&format!("events/{event}_entry/enable"), "1");
+            // An exit without its entry is passed over; an entry without its exit would never end.
             witness.set(&format!("events/{event}_exit/enable"), "1");
+            witness.set(&format!("events/{event}_entry/enable"), "1");
         }
         Some(witness)
     }
