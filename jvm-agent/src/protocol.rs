@@ -193,6 +193,25 @@ impl ToRecorder {
     }
 }
 
+/// How long somebody waits.
+pub trait Limit {
+    /// How long to wait now, before asking again: more than nothing.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::TimedOut`] when it is over; [`io::ErrorKind::Interrupted`] when nobody wants to wait any more.
+    fn left(&self) -> io::Result<Duration>;
+}
+
+/// Until then.
+impl Limit for Instant {
+    fn left(&self) -> io::Result<Duration> {
+        match self.saturating_duration_since(Instant::now()) {
+            Duration::ZERO => Err(io::ErrorKind::TimedOut.into()),
+            left => Ok(left.max(Duration::from_millis(1))),
+        }
+    }
+}
+
 /// Writes a whole frame.
 ///
 /// # Errors
@@ -201,49 +220,44 @@ pub fn send(mut stream: &UnixStream, frame: &[u8]) -> io::Result<()> {
     stream.write_all(frame)
 }
 
-/// Reads one frame's content, until `deadline`. `None`: the other side has closed between two frames.
+/// Reads one frame's content, within `limit`. `None`: the other side has closed between two frames.
 ///
 /// # Errors
-/// What the socket says; [`io::ErrorKind::TimedOut`]; [`io::ErrorKind::InvalidData`] for a frame over `bytes_max`.
-pub fn receive(stream: &UnixStream, bytes_max: usize, deadline: Instant) -> io::Result<Option<Vec<u8>>> {
+/// What the socket says; those of [`Limit::left`]; [`io::ErrorKind::InvalidData`] for a frame over `bytes_max`.
+pub fn receive(stream: &UnixStream, bytes_max: usize, limit: impl Limit + Copy) -> io::Result<Option<Vec<u8>>> {
     let mut length = [0; 4];
-    if !read_until(stream, &mut length, deadline)? {
+    if !read_within(stream, &mut length, limit)? {
         return Ok(None);
     }
-    receive_rest(stream, length, bytes_max, deadline).map(Some)
+    receive_rest(stream, length, bytes_max, limit).map(Some)
 }
 
 /// Reads the content of a frame whose length is already read.
 ///
 /// # Errors
 /// As [`receive`].
-pub fn receive_rest(stream: &UnixStream, length: [u8; 4], bytes_max: usize, deadline: Instant) -> io::Result<Vec<u8>> {
+pub fn receive_rest(stream: &UnixStream, length: [u8; 4], bytes_max: usize, limit: impl Limit) -> io::Result<Vec<u8>> {
     let length = u32::from_le_bytes(length) as usize;
     if length == 0 || length > bytes_max.min(FRAME_MAX) {
         return Err(malformed());
     }
     let mut content = vec![0; length];
-    match read_until(stream, &mut content, deadline)? {
+    match read_within(stream, &mut content, limit)? {
         true => Ok(content),
         false => Err(io::ErrorKind::UnexpectedEof.into()),
     }
 }
 
 /// Fills `buffer`; false if the other side had closed before the first byte.
-fn read_until(mut stream: &UnixStream, buffer: &mut [u8], deadline: Instant) -> io::Result<bool> {
+fn read_within(mut stream: &UnixStream, buffer: &mut [u8], limit: impl Limit) -> io::Result<bool> {
     let mut filled = 0;
     while filled < buffer.len() {
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(io::ErrorKind::TimedOut.into());
-        }
-        stream.set_read_timeout(Some(left.max(Duration::from_millis(1))))?;
+        stream.set_read_timeout(Some(limit.left()?))?;
         match stream.read(&mut buffer[filled..]) {
             Ok(0) if filled == 0 => return Ok(false),
             Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
             Ok(count) => filled += count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(io::ErrorKind::TimedOut.into()),
+            Err(error) if matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock) => {}
             Err(error) => return Err(error),
         }
     }

@@ -65,7 +65,8 @@ fn check(timeline: &TimelineFile, row: &Value) -> Vec<String> {
             faults.push(line);
         }
     };
-    let [running, ready, unknown] = [State::Running, State::Ready, State::Unknown].map(|state| totals.states.get(state));
+    let [running, ready, unknown] =
+        [State::Running, State::Ready, State::Unknown].map(|state| totals.states.get(state));
     judge("running", running, running, number(row, "run_ns"), &RUNNING);
     // Where the kernel runs no program on behalf of a protected process 1, a wakeup may be untold: whether the thread slept or waited is unknown then, and says so.
     judge("ready", ready, ready + unknown, number(row, "wait_ns"), &READY);

@@ -8,6 +8,7 @@ mod bad_input;
 mod calls;
 mod damage;
 mod gc;
+mod interrupt;
 mod jvm_counters;
 mod kernel_books;
 mod killed;

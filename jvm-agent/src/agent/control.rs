@@ -148,7 +148,7 @@ pub fn at_vm_init(agent: &'static Agent, jni: Jni) {
     let conversation = lock(&agent.conversation).take();
     let Some(conversation) = conversation else { return };
     if let Some(session) = &conversation.session {
-        match arm(agent, session, jni, false) {
+        match arm(agent, session, jni, false, &|| false) {
             Ok(armed) => drop(conversation.say(&ToRecorder::Armed(armed))),
             Err(reason) => return call_off(agent, &conversation, jni, &reason),
         }
@@ -253,7 +253,9 @@ fn open_and_arm(agent: &'static Agent, conversation: &mut Conversation, jni: Jni
     // Where this fails the recorder is gone, or has been told.
     conversation.open(agent).ok()?;
     let session = conversation.session.clone()?;
-    match arm(agent, &session, jni, true) {
+    // A stop, or the socket's end, need not wait for the last of many classes.
+    let is_over = || wait_for(&conversation.stream, Some(Duration::ZERO));
+    match arm(agent, &session, jni, true, &is_over) {
         Ok(armed) => drop(conversation.say(&ToRecorder::Armed(armed))),
         Err(reason) => {
             conversation.refuse(&reason);
@@ -264,8 +266,14 @@ fn open_and_arm(agent: &'static Agent, conversation: &mut Conversation, jni: Jni
     Some(session)
 }
 
-/// Turns everything on. `pause`: the JVM is at work, leave it some time between batches of classes.
-fn arm(agent: &'static Agent, session: &Arc<Session>, jni: Jni, pause: bool) -> Result<Armed, String> {
+/// Turns everything on. `pause`: the JVM is at work, leave it some time between batches of classes. `is_over`: somebody has asked for the end meanwhile.
+fn arm(
+    agent: &'static Agent,
+    session: &Arc<Session>,
+    jni: Jni,
+    pause: bool,
+    is_over: &dyn Fn() -> bool,
+) -> Result<Armed, String> {
     helper::bind(jni)?;
     wake::event().map_err(|error| format!("no eventfd: {error}"))?;
     agent.find_thread_fields(jni);
@@ -288,7 +296,7 @@ fn arm(agent: &'static Agent, session: &Arc<Session>, jni: Jni, pause: bool) -> 
         session.threads.scan(agent.thread_context(session, jni), session.now());
     }
     if session.wants_any() {
-        transform::probe_loaded(agent, session, jni, pause);
+        transform::probe_loaded(agent, session, jni, pause, is_over);
     }
     Ok(session.armed())
 }

@@ -111,8 +111,9 @@ fn note(session: &Session, class: &str, rewritten: Rewritten) -> Option<Vec<u8>>
     Some(rewritten.bytes)
 }
 
-/// Puts probes into the loaded classes that want them. `pause`: leave the JVM some time between batches.
-pub fn probe_loaded(agent: &Agent, session: &Session, jni: Jni, pause: bool) {
+/// Puts probes into the loaded classes that want them. `pause`: leave the JVM some time between batches. `is_over`: looked at between two batches, nobody wants the
+/// rest any more.
+pub fn probe_loaded(agent: &Agent, session: &Session, jni: Jni, pause: bool, is_over: &dyn Fn() -> bool) {
     let jvmti = agent.jvmti;
     if jvmti.set_event(JVMTI_EVENT_CLASS_FILE_LOAD_HOOK, true).is_err() {
         session.note_left_alone("*", "", "the JVM does not give class files");
@@ -127,7 +128,7 @@ pub fn probe_loaded(agent: &Agent, session: &Session, jni: Jni, pause: bool) {
             learn_loaded(session, jvmti, jni);
         }
         let classes = loaded(jvmti, jni, |class| session.wants(class));
-        for (class, error) in retransform(jvmti, &classes, pause) {
+        for (class, error) in retransform(jvmti, &classes, pause, is_over) {
             session.note_refused(&class, &error);
         }
     });
@@ -146,7 +147,7 @@ pub fn probe_aside(agent: &Agent, session: &Session, jni: Jni) {
     jni.with_frame(|| {
         let classes = loaded(agent.jvmti, jni, |class| wanted.contains(class));
         classes.iter().for_each(|(_, class)| session.families.settle(class));
-        for (class, error) in retransform(agent.jvmti, &classes, true) {
+        for (class, error) in retransform(agent.jvmti, &classes, true, &|| false) {
             session.note_refused(&class, &error);
         }
     });
@@ -171,7 +172,7 @@ pub fn restore(agent: &Agent, session: &Session, jni: Jni) -> Stopped {
         let known = (stopped.restored + stopped.failed) as usize;
         let look = jni.with_frame(|| {
             let classes = loaded(jvmti, jni, |class| session.has_probed(class));
-            (classes.len() > known).then(|| (classes.len(), retransform(jvmti, &classes, true).len()))
+            (classes.len() > known).then(|| (classes.len(), retransform(jvmti, &classes, true, &|| false).len()))
         });
         let Some(Some((classes, failed))) = look else { break };
         stopped = Stopped {
@@ -196,9 +197,17 @@ fn loaded(jvmti: Jvmti, jni: Jni, wanted: impl Fn(&str) -> bool) -> Vec<(jclass,
 }
 
 /// Retransforms, and names the classes that would not be, with the reason.
-fn retransform(jvmti: Jvmti, classes: &[(jclass, String)], pause: bool) -> Vec<(String, String)> {
+fn retransform(
+    jvmti: Jvmti,
+    classes: &[(jclass, String)],
+    pause: bool,
+    is_over: &dyn Fn() -> bool,
+) -> Vec<(String, String)> {
     let mut failed = Vec::new();
     for batch in classes.chunks(BATCH) {
+        if is_over() {
+            break;
+        }
         let begin = Instant::now();
         retransform_batch(jvmti, batch, &mut failed);
         if pause && batch.len() == BATCH {

@@ -4,11 +4,14 @@ use std::fs::{self, File};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::identity::as_user;
-use super::listener::accept_until;
+use super::listener::accept_within;
+use super::patience::Patience;
 use super::place::{Place, open_tmp};
 use super::target::Target;
 use super::{AttachError, JvmSession, SessionConfig, hotspot};
@@ -23,16 +26,19 @@ pub struct AttachOptions {
     pub config: SessionConfig,
     /// How long each step may take.
     pub timeout: Duration,
+    /// Raised when nobody wants to wait any more: attaching ends then, at once.
+    pub stop: Arc<AtomicBool>,
 }
 
 impl AttachOptions {
-    /// With a timeout of ten seconds.
+    /// With a timeout of ten seconds, and nobody who asks to stop.
     #[must_use]
     pub fn new(agent_library: PathBuf, config: SessionConfig) -> AttachOptions {
         AttachOptions {
             agent_library,
             config,
             timeout: Duration::from_secs(10),
+            stop: Arc::default(),
         }
     }
 }
@@ -42,7 +48,7 @@ impl AttachOptions {
 /// # Errors
 /// Why the JVM cannot be recorded, with a remedy. The JVM then runs as before.
 pub fn attach(pid: u32, options: &AttachOptions) -> Result<JvmSession, AttachError> {
-    let approach = Approach::to(pid, options.timeout)?;
+    let approach = Approach::to(pid, options.timeout, &options.stop)?;
     let library = File::open(&options.agent_library).map_err(AttachError::system(format!(
         "cannot read {}",
         options.agent_library.display()
@@ -55,7 +61,7 @@ pub fn attach(pid: u32, options: &AttachOptions) -> Result<JvmSession, AttachErr
         approach.load(&path, &socket)
     })?;
     check_status(pid, status)?;
-    receive_agent(&listener, &approach.target, options)
+    receive_agent(&listener, &approach, &options.config)
 }
 
 /// Takes plumb out of a JVM: ends whatever session its agent has. True if there was one.
@@ -65,7 +71,8 @@ pub fn attach(pid: u32, options: &AttachOptions) -> Result<JvmSession, AttachErr
 pub fn detach(pid: u32) -> Result<bool, AttachError> {
     const TIMEOUT: Duration = Duration::from_secs(10);
     const ASK_EVERY: Duration = Duration::from_millis(100);
-    let approach = Approach::to(pid, TIMEOUT)?;
+    let never = AtomicBool::new(false);
+    let approach = Approach::to(pid, TIMEOUT, &never)?;
     let Some(library) = approach.target.loaded_library.clone() else {
         return Ok(false);
     };
@@ -87,21 +94,32 @@ pub fn detach(pid: u32) -> Result<bool, AttachError> {
 }
 
 /// A JVM that can be asked to load a library.
-struct Approach {
+struct Approach<'a> {
     target: Target,
     tmp: OwnedFd,
     timeout: Duration,
+    stop: &'a AtomicBool,
 }
 
-impl Approach {
-    fn to(pid: u32, timeout: Duration) -> Result<Approach, AttachError> {
+impl<'a> Approach<'a> {
+    fn to(pid: u32, timeout: Duration, stop: &'a AtomicBool) -> Result<Approach<'a>, AttachError> {
         let target = Target::find(pid)?;
         if target.has_option("-XX:+DisableAttachMechanism") {
             return Err(AttachError::AttachDisabled(pid));
         }
         let root = PathBuf::from(format!("/proc/{pid}/root"));
         let tmp = open_tmp(&root).map_err(AttachError::system(format!("/tmp of JVM {pid}")))?;
-        Ok(Approach { target, tmp, timeout })
+        Ok(Approach {
+            target,
+            tmp,
+            timeout,
+            stop,
+        })
+    }
+
+    /// For one step, from now on.
+    fn patience(&self) -> Patience<'a> {
+        Patience::new(self.timeout, Some(self.stop))
     }
 
     /// Where the agent will find us. Called as the JVM's user.
@@ -115,7 +133,7 @@ impl Approach {
     }
 
     fn load(&self, library: &Path, options: &str) -> Result<i32, AttachError> {
-        hotspot::load(&self.target, &self.tmp, library, options, self.timeout)
+        hotspot::load(&self.target, &self.tmp, library, options, self.patience())
     }
 
     /// The library's path for the JVM: the one it has loaded already (a second copy would not be the one that its probes call), ours if it can
@@ -164,19 +182,21 @@ fn check_status(pid: u32, status: i32) -> Result<(), AttachError> {
 }
 
 /// The agent's connection; others' are not listened to.
-fn receive_agent(listener: &UnixListener, target: &Target, options: &AttachOptions) -> Result<JvmSession, AttachError> {
-    let Target { pid, .. } = *target;
-    let deadline = Instant::now() + options.timeout;
-    while let Some(stream) = accept_until(listener, deadline) {
-        match JvmSession::begin(stream, &options.config, deadline) {
-            Ok(session) if session.pid == pid && session.start_ticks == target.start_ticks => return Ok(session),
-            Ok(_) => {}
-            Err(error) => return Err(error),
+fn receive_agent(
+    listener: &UnixListener,
+    approach: &Approach<'_>,
+    config: &SessionConfig,
+) -> Result<JvmSession, AttachError> {
+    let Target { pid, start_ticks, .. } = approach.target;
+    let patience = approach.patience();
+    loop {
+        let left = patience.check(pid, "its agent's connection")?;
+        let Some(stream) = accept_within(listener, left) else {
+            continue;
+        };
+        let session = JvmSession::begin(stream, config, patience)?;
+        if (session.pid, session.start_ticks) == (pid, start_ticks) {
+            return Ok(session);
         }
     }
-    Err(AttachError::Timeout {
-        pid,
-        seconds: options.timeout.as_secs(),
-        waiting_for: "its agent's connection",
-    })
 }

@@ -39,6 +39,9 @@ pub enum AttachError {
         /// For what.
         waiting_for: &'static str,
     },
+    /// Somebody asked us to stop while we waited for the JVM.
+    #[error("interrupted while JVM {0} was waited for")]
+    Interrupted(u32),
     /// The JVM ended meanwhile.
     #[error("JVM {0} has ended")]
     Ended(u32),
@@ -97,6 +100,7 @@ impl AttachError {
             Self::NoSuchProcess(_) | Self::Ended(_) => "list the JVMs that run with `plumb doctor`",
             Self::NoJvm(_) => "give the pid of the java process itself, not of a script that started it",
             Self::OtherUser { .. } => "run plumb as root or as the JVM's user",
+            Self::Interrupted(_) => "the JVM runs as before; try again",
             Self::AttachDisabled(_) => {
                 "start the JVM without that option, or with -agentpath:…/libplumb_agent.so, or under `plumb record -- java …`"
             }

@@ -22,8 +22,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::AttachError;
+use super::patience::Patience;
 use super::place::{check, own};
 use super::target::Target;
+use crate::protocol::Limit;
 
 /// How often we look whether the socket is there.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -39,33 +41,24 @@ pub(super) fn load(
     tmp: &OwnedFd,
     path: &Path,
     options: &str,
-    timeout: Duration,
+    patience: Patience<'_>,
 ) -> Result<i32, AttachError> {
-    let deadline = Instant::now() + timeout;
-    let stream = connect(target, tmp, deadline, timeout)?;
+    let stream = connect(target, tmp, patience)?;
     let path = path
         .to_str()
         .ok_or_else(|| load_failed(target, "the library's path is not UTF-8".to_owned()))?;
     let request = format!("1\0load\0{path}\0true\0{options}\0");
-    let answer = ask(&stream, &request, deadline).map_err(|error| match error.kind() {
-        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-            timed_out(target, timeout, "loading the agent's library")
+    let answer = ask(&stream, &request, patience).map_err(|error| {
+        match patience.explain(target.pid, &error, "loading the agent's library") {
+            Some(explained) => explained,
+            None if !target.is_alive() => AttachError::Ended(target.pid),
+            None => AttachError::System {
+                what: format!("attach socket of JVM {}", target.pid),
+                error,
+            },
         }
-        _ if !target.is_alive() => AttachError::Ended(target.pid),
-        _ => AttachError::System {
-            what: format!("attach socket of JVM {}", target.pid),
-            error,
-        },
     })?;
     read_answer(target, &answer)
-}
-
-fn timed_out(target: &Target, timeout: Duration, waiting_for: &'static str) -> AttachError {
-    AttachError::Timeout {
-        pid: target.pid,
-        seconds: timeout.as_secs(),
-        waiting_for,
-    }
 }
 
 fn load_failed(target: &Target, answer: String) -> AttachError {
@@ -91,41 +84,33 @@ fn read_answer(target: &Target, answer: &str) -> Result<i32, AttachError> {
     }
 }
 
-fn ask(mut stream: &UnixStream, request: &str, deadline: Instant) -> io::Result<String> {
-    stream.set_write_timeout(Some(left_until(deadline)))?;
+fn ask(mut stream: &UnixStream, request: &str, patience: Patience<'_>) -> io::Result<String> {
+    // A few hundred bytes, which any socket takes at once.
+    stream.set_write_timeout(Some(patience.left()?))?;
     stream.write_all(request.as_bytes())?;
     let mut answer = Vec::new();
     let mut piece = [0; 1024];
     while answer.len() < ANSWER_BYTES_MAX {
         // The time is for the whole answer, however slowly it comes.
-        stream.set_read_timeout(Some(left_until(deadline)))?;
+        stream.set_read_timeout(Some(patience.left()?))?;
         match stream.read(&mut piece) {
             Ok(0) => break,
             Ok(read) => answer.extend_from_slice(&piece[..read]),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock) => {}
             Err(error) => return Err(error),
-        }
-        if Instant::now() >= deadline {
-            return Err(io::ErrorKind::TimedOut.into());
         }
     }
     Ok(String::from_utf8_lossy(&answer).into_owned())
 }
 
-fn left_until(deadline: Instant) -> Duration {
-    deadline
-        .saturating_duration_since(Instant::now())
-        .max(Duration::from_millis(1))
-}
-
 /// The JVM's attach socket, opened by the JVM if it is not open yet.
-fn connect(target: &Target, tmp: &OwnedFd, deadline: Instant, timeout: Duration) -> Result<UnixStream, AttachError> {
+fn connect(target: &Target, tmp: &OwnedFd, patience: Patience<'_>) -> Result<UnixStream, AttachError> {
     if let Some(stream) = connect_now(target, tmp) {
         return Ok(stream);
     }
     let request =
         AttachFile::create(target, tmp).map_err(AttachError::system(format!("/tmp of JVM {}", target.pid)))?;
-    wait_until_sigquit_is_caught(target)?;
+    wait_until_sigquit_is_caught(target, patience)?;
     target
         .signal(libc::SIGQUIT)
         .map_err(|_| AttachError::Ended(target.pid))?;
@@ -137,14 +122,12 @@ fn connect(target: &Target, tmp: &OwnedFd, deadline: Instant, timeout: Duration)
         if !target.is_alive() {
             return Err(AttachError::Ended(target.pid));
         }
-        if Instant::now() >= deadline {
-            return Err(timed_out(target, timeout, "its attach socket (.java_pid in /tmp)"));
-        }
+        patience.check(target.pid, "its attach socket (.java_pid in /tmp)")?;
         thread::sleep(LOOK_EVERY);
     }
 }
 
-fn wait_until_sigquit_is_caught(target: &Target) -> Result<(), AttachError> {
+fn wait_until_sigquit_is_caught(target: &Target, patience: Patience<'_>) -> Result<(), AttachError> {
     let deadline = Instant::now() + START_TIMEOUT;
     while !target.catches_sigquit() {
         if !target.is_alive() {
@@ -153,6 +136,7 @@ fn wait_until_sigquit_is_caught(target: &Target) -> Result<(), AttachError> {
         if Instant::now() >= deadline {
             return Err(AttachError::NoSigquit(target.pid));
         }
+        patience.check(target.pid, "its start")?;
         thread::sleep(LOOK_EVERY);
     }
     Ok(())
@@ -213,7 +197,7 @@ mod tests {
                 thread::sleep(Duration::from_millis(1));
             }
         });
-        let asked = ask(&ours, "1\0", Instant::now() + Duration::from_millis(50));
+        let asked = ask(&ours, "1\0", Patience::new(Duration::from_millis(50), None));
         assert_eq!(asked.map_err(|error| error.kind()), Err(io::ErrorKind::TimedOut));
         drop(ours);
         dripping.join().map_err(|_| io::ErrorKind::Other.into())

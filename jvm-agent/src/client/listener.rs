@@ -1,23 +1,40 @@
 //! Where JVMs that are started with the agent find the recorder.
 
 use std::ffi::OsString;
-use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
 use std::time::{Duration, Instant};
 
+use super::patience::Patience;
 use super::place::{Place, open_tmp};
 use super::{AttachError, JvmSession, SessionConfig};
 
 /// How long an agent that has connected may take to say who it is and to give its arena.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Most agents that are greeted at a time; more wait in the socket's queue.
+const HANDSHAKES_MAX: usize = 64;
+/// How often is looked for further connections while agents are being greeted.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+
+type Greeted = Result<JvmSession, AttachError>;
 
 /// Listens for agents. Dropping it removes the socket: JVMs that start later start without plumb.
+///
+/// Each agent is greeted in a thread of its own, so that one that says nothing keeps nobody waiting.
 pub struct Listener {
     place: Place,
     listener: UnixListener,
-    config: SessionConfig,
+    config: Arc<SessionConfig>,
+    greeted: (Sender<Greeted>, Receiver<Greeted>),
+    /// Agents that are being greeted.
+    open: Arc<AtomicUsize>,
+    /// Raised at the end: nobody is waited for any more.
+    stop: Arc<AtomicBool>,
 }
 
 impl Listener {
@@ -37,7 +54,10 @@ impl Listener {
         Ok(Listener {
             place,
             listener,
-            config,
+            config: Arc::new(config),
+            greeted: channel(),
+            open: Arc::default(),
+            stop: Arc::default(),
         })
     }
 
@@ -65,29 +85,64 @@ impl Listener {
         options
     }
 
-    /// The next JVM that connects within `timeout`. Its start waits for us: call this often.
+    /// The next JVM that has connected and was greeted, within `timeout`. Its start waits for us: call this often.
     ///
     /// # Errors
     /// What went wrong with one JVM, which starts without plumb then. The listener stays good.
     pub fn accept(&self, timeout: Duration) -> Result<Option<JvmSession>, AttachError> {
-        if !wait_for(&self.listener, timeout) {
-            return Ok(None);
+        let deadline = Instant::now() + timeout;
+        loop {
+            // Before the look at who has been greeted: what it no longer counts has been sent.
+            let open = self.open.load(Ordering::Acquire);
+            if let Ok(greeted) = self.greeted.1.try_recv() {
+                return greeted.map(Some);
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            let look = if open == 0 { left } else { left.min(LOOK_EVERY) };
+            if open >= HANDSHAKES_MAX {
+                thread::sleep(look);
+            } else if let Some(stream) = accept_within(&self.listener, look) {
+                self.greet(stream)?;
+                continue;
+            }
+            if left.is_zero() {
+                return Ok(None);
+            }
         }
-        match self.listener.accept() {
-            Ok((stream, _)) => JvmSession::begin(stream, &self.config, Instant::now() + HANDSHAKE_TIMEOUT).map(Some),
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => Ok(None),
-            Err(error) => Err(AttachError::System {
-                what: "accepting an agent's connection".into(),
-                error,
-            }),
+    }
+
+    fn greet(&self, stream: UnixStream) -> Result<(), AttachError> {
+        let (config, greeted) = (Arc::clone(&self.config), self.greeted.0.clone());
+        let (open, stop) = (Arc::clone(&self.open), Arc::clone(&self.stop));
+        open.fetch_add(1, Ordering::Release);
+        let greet = move || {
+            let session = JvmSession::begin(stream, &config, Patience::new(HANDSHAKE_TIMEOUT, Some(&stop)));
+            // Where nobody listens any more the session ends here, and the agent goes back to sleep.
+            let _ = greeted.send(session);
+            open.fetch_sub(1, Ordering::Release);
+        };
+        match thread::Builder::new().name("greeting".into()).spawn(greet) {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                self.open.fetch_sub(1, Ordering::Release);
+                Err(AttachError::System {
+                    what: "a thread to greet an agent".into(),
+                    error,
+                })
+            }
         }
     }
 }
 
-/// Accepts one connection until `deadline`.
-pub(super) fn accept_until(listener: &UnixListener, deadline: Instant) -> Option<UnixStream> {
-    let left = deadline.saturating_duration_since(Instant::now());
-    if !wait_for(listener, left) {
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Accepts one connection within `time`.
+pub(super) fn accept_within(listener: &UnixListener, time: Duration) -> Option<UnixStream> {
+    if !wait_for(listener, time) {
         return None;
     }
     listener.accept().ok().map(|(stream, _)| stream)
@@ -103,4 +158,40 @@ fn wait_for(listener: &UnixListener, time: Duration) -> bool {
     let milliseconds = i32::try_from(time.as_millis()).unwrap_or(i32::MAX);
     // SAFETY: one element of ours.
     unsafe { libc::poll(&raw mut watched, 1, milliseconds) > 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use plumb_trace::arena::Clock;
+
+    fn listener() -> Listener {
+        let config = SessionConfig {
+            matcher: Vec::new(),
+            arena_bytes: 1 << 20,
+            clock: Clock::Monotonic,
+        };
+        Listener::bind(config).expect("a socket in /tmp")
+    }
+
+    #[test]
+    fn who_connects_and_says_nothing_keeps_nobody_waiting() {
+        let listener = listener();
+        let _silent = UnixStream::connect(listener.place.socket_path()).expect("connects");
+        while listener.open.load(Ordering::Acquire) == 0 {
+            assert!(listener.accept(Duration::ZERO).is_ok_and(|none| none.is_none()));
+        }
+        // Another that is wrong at once is told while the first is still silent.
+        let wrong = UnixStream::connect(listener.place.socket_path()).expect("connects");
+        drop(wrong);
+        assert!(matches!(
+            listener.accept(Duration::from_secs(5)),
+            Err(AttachError::Ended(_))
+        ));
+        // Ends at once, not after the handshake's timeout.
+        while listener.open.load(Ordering::Acquire) > 1 {
+            thread::yield_now();
+        }
+        assert!(listener.greeted.1.try_recv().is_err(), "the first is still silent");
+    }
 }

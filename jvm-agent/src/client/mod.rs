@@ -13,6 +13,7 @@ mod hotspot;
 mod identity;
 mod library;
 mod listener;
+mod patience;
 mod place;
 mod receive_fd;
 mod session;

@@ -5,8 +5,9 @@
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
-use std::time::Instant;
 use std::{mem, ptr};
+
+use crate::protocol::Limit;
 
 /// Room for a few descriptors' control message, aligned as control messages are.
 #[repr(align(8))]
@@ -15,13 +16,18 @@ struct Control([u8; 64]);
 /// Reads the four bytes of a frame's length, and takes the descriptor that comes with them. More than one are closed.
 ///
 /// # Errors
-/// What the socket says; [`io::ErrorKind::TimedOut`]; [`io::ErrorKind::UnexpectedEof`].
-pub(super) fn receive_length_and_fd(stream: &UnixStream, deadline: Instant) -> io::Result<([u8; 4], Option<OwnedFd>)> {
-    let left = deadline.saturating_duration_since(Instant::now());
-    if left.is_zero() {
-        return Err(io::ErrorKind::TimedOut.into());
+/// What the socket says; those of [`Limit::left`]; [`io::ErrorKind::UnexpectedEof`].
+pub(super) fn receive_length_and_fd(stream: &UnixStream, limit: impl Limit) -> io::Result<([u8; 4], Option<OwnedFd>)> {
+    loop {
+        stream.set_read_timeout(Some(limit.left()?))?;
+        match receive_now(stream) {
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+            result => return result,
+        }
     }
-    stream.set_read_timeout(Some(left))?;
+}
+
+fn receive_now(stream: &UnixStream) -> io::Result<([u8; 4], Option<OwnedFd>)> {
     let (mut length, mut control) = ([0u8; 4], Control([0; 64]));
     let mut part = libc::iovec {
         iov_base: length.as_mut_ptr().cast(),
@@ -41,10 +47,7 @@ pub(super) fn receive_length_and_fd(stream: &UnixStream, deadline: Instant) -> i
         // SAFETY: recvmsg has filled in the message.
         Ok(4) => Ok((length, unsafe { descriptors_of(&message) }.pop())),
         Ok(_) => Err(io::ErrorKind::UnexpectedEof.into()),
-        Err(_) => match io::Error::last_os_error() {
-            error if error.kind() == io::ErrorKind::WouldBlock => Err(io::ErrorKind::TimedOut.into()),
-            error => Err(error),
-        },
+        Err(_) => Err(io::Error::last_os_error()),
     }
 }
 

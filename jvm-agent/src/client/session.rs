@@ -6,10 +6,12 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::time::{Duration, Instant};
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use plumb_trace::arena;
 
+use super::patience::Patience;
 use super::receive_fd::receive_length_and_fd;
 use super::target::ns_pid_and_start;
 use super::{AttachError, SessionConfig};
@@ -40,15 +42,17 @@ impl JvmSession {
     pub(super) fn begin(
         stream: UnixStream,
         config: &SessionConfig,
-        deadline: Instant,
+        patience: Patience<'_>,
     ) -> Result<JvmSession, AttachError> {
         let pid = peer_pid(&stream).map_err(AttachError::system("credentials of the agent's socket"))?;
         let (ns_pid, start_ticks) = ns_pid_and_start(pid)?;
-        stream.set_nonblocking(false).map_err(|error| explain(pid, error))?;
+        stream
+            .set_nonblocking(false)
+            .map_err(|error| explain(pid, patience, error))?;
         stream
             .set_write_timeout(Some(Duration::from_secs(10)))
-            .map_err(|error| explain(pid, error))?;
-        greet(&stream, pid, deadline)?;
+            .map_err(|error| explain(pid, patience, error))?;
+        greet(&stream, pid, patience)?;
         let SessionConfig {
             matcher,
             arena_bytes,
@@ -61,7 +65,7 @@ impl JvmSession {
         };
         // An agent that refuses closes without reading this: what it said is heard next.
         let _ = protocol::send(&stream, &ToAgent::Config(config).to_frame());
-        let arena = receive_arena(&stream, pid, deadline)?;
+        let arena = receive_arena(&stream, pid, patience)?;
         Ok(JvmSession {
             pid,
             ns_pid,
@@ -85,10 +89,18 @@ impl JvmSession {
     /// # Errors
     /// The agent refuses, the JVM ends, or it takes longer than `timeout`.
     pub fn wait_until_armed(&mut self, timeout: Duration) -> Result<Armed, AttachError> {
+        self.wait_until_armed_unless(&AtomicBool::new(false), timeout)
+    }
+
+    /// As [`JvmSession::wait_until_armed`], but only as long as `stop` is not raised.
+    ///
+    /// # Errors
+    /// As [`JvmSession::wait_until_armed`]; [`AttachError::Interrupted`], after which the session can still be stopped.
+    pub fn wait_until_armed_unless(&mut self, stop: &AtomicBool, timeout: Duration) -> Result<Armed, AttachError> {
         if let Some(armed) = self.armed {
             return Ok(armed);
         }
-        match receive(&self.stream, self.pid, Instant::now() + timeout)? {
+        match receive(&self.stream, self.pid, Patience::new(timeout, Some(stop)))? {
             ToRecorder::Armed(armed) => {
                 self.armed = Some(armed);
                 Ok(armed)
@@ -113,9 +125,9 @@ impl JvmSession {
     /// Why the agent has ended the session, if it said so before it went: to be asked when it is no longer alive.
     #[must_use]
     pub fn last_words(self) -> Option<String> {
-        let deadline = Instant::now() + LAST_WORDS_TIMEOUT;
+        let patience = Patience::new(LAST_WORDS_TIMEOUT, None);
         loop {
-            match receive(&self.stream, self.pid, deadline) {
+            match receive(&self.stream, self.pid, patience) {
                 Ok(ToRecorder::Refused { reason }) => return Some(reason),
                 // Nobody has asked for it yet.
                 Ok(ToRecorder::Armed(_)) => {}
@@ -129,10 +141,10 @@ impl JvmSession {
     /// # Errors
     /// The JVM has ended (then nobody writes either), or it takes longer than `timeout`.
     pub fn stop(self, timeout: Duration) -> Result<Stopped, AttachError> {
-        let deadline = Instant::now() + timeout;
-        protocol::send(&self.stream, &ToAgent::Stop.to_frame()).map_err(|error| explain(self.pid, error))?;
+        let patience = Patience::new(timeout, None);
+        protocol::send(&self.stream, &ToAgent::Stop.to_frame()).map_err(|error| explain(self.pid, patience, error))?;
         loop {
-            match receive(&self.stream, self.pid, deadline)? {
+            match receive(&self.stream, self.pid, patience)? {
                 ToRecorder::Stopped(stopped) => return Ok(stopped),
                 // Was on its way when we asked.
                 ToRecorder::Armed(_) => {}
@@ -142,23 +154,25 @@ impl JvmSession {
     }
 }
 
-fn greet(stream: &UnixStream, pid: u32, deadline: Instant) -> Result<(), AttachError> {
-    match receive(stream, pid, deadline)? {
+fn greet(stream: &UnixStream, pid: u32, patience: Patience<'_>) -> Result<(), AttachError> {
+    match receive(stream, pid, patience)? {
         ToRecorder::Hello { protocol: PROTOCOL, .. } => Ok(()),
         ToRecorder::Hello { protocol, version, .. } => Err(AttachError::OtherVersion { pid, version, protocol }),
         other => Err(unexpected(pid, other)),
     }
 }
 
-fn receive(stream: &UnixStream, pid: u32, deadline: Instant) -> Result<ToRecorder, AttachError> {
-    let content = protocol::receive(stream, MESSAGE_MAX, deadline).map_err(|error| explain(pid, error))?;
-    ToRecorder::parse(&content.ok_or(AttachError::Ended(pid))?).map_err(|error| explain(pid, error))
+fn receive(stream: &UnixStream, pid: u32, patience: Patience<'_>) -> Result<ToRecorder, AttachError> {
+    let explain = |error| explain(pid, patience, error);
+    let content = protocol::receive(stream, MESSAGE_MAX, patience).map_err(explain)?;
+    ToRecorder::parse(&content.ok_or(AttachError::Ended(pid))?).map_err(explain)
 }
 
-fn receive_arena(stream: &UnixStream, pid: u32, deadline: Instant) -> Result<OwnedFd, AttachError> {
-    let (length, arena) = receive_length_and_fd(stream, deadline).map_err(|error| explain(pid, error))?;
-    let content = protocol::receive_rest(stream, length, MESSAGE_MAX, deadline).map_err(|error| explain(pid, error))?;
-    match (ToRecorder::parse(&content).map_err(|error| explain(pid, error))?, arena) {
+fn receive_arena(stream: &UnixStream, pid: u32, patience: Patience<'_>) -> Result<OwnedFd, AttachError> {
+    let explain = |error| explain(pid, patience, error);
+    let (length, arena) = receive_length_and_fd(stream, patience).map_err(explain)?;
+    let content = protocol::receive_rest(stream, length, MESSAGE_MAX, patience).map_err(explain)?;
+    match (ToRecorder::parse(&content).map_err(explain)?, arena) {
         (ToRecorder::Arena { .. }, Some(arena)) => {
             check_arena(arena).map_err(|reason| AttachError::Protocol { pid, reason })
         }
@@ -196,18 +210,14 @@ fn unexpected(pid: u32, message: ToRecorder) -> AttachError {
     }
 }
 
-fn explain(pid: u32, error: io::Error) -> AttachError {
-    match error.kind() {
-        io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => AttachError::Timeout {
-            pid,
-            seconds: 10,
-            waiting_for: "a message of the agent's",
-        },
-        io::ErrorKind::InvalidData => AttachError::Protocol {
+fn explain(pid: u32, patience: Patience<'_>, error: io::Error) -> AttachError {
+    match patience.explain(pid, &error, "a message of the agent's") {
+        Some(explained) => explained,
+        None if error.kind() == io::ErrorKind::InvalidData => AttachError::Protocol {
             pid,
             reason: error.to_string(),
         },
-        _ => AttachError::Ended(pid),
+        None => AttachError::Ended(pid),
     }
 }
 

@@ -3,15 +3,25 @@
 use anyhow::{Result, anyhow};
 use plumb_agent::client::{Armed, AttachError, AttachOptions, JvmSession, SessionConfig, agent_library, attach};
 use plumb_collector::{JvmSource, Recorder};
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 /// How long putting probes into a JVM, or taking them out, may take.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How long taking them out is waited for where somebody does not want to wait. A JVM does the rest without us.
+const HASTE: Duration = Duration::from_millis(500);
 
 /// The sessions that are open.
 #[derive(Default)]
 pub struct Agents {
     sessions: Vec<JvmSession>,
+    /// Somebody asked to stop before all was in place.
+    is_in_haste: bool,
 }
 
 /// An error of the client as a line of cause and one of remedy.
@@ -20,19 +30,40 @@ pub fn with_remedy(error: &AttachError) -> anyhow::Error {
 }
 
 impl Agents {
-    /// Attaches to running JVMs and waits until their probes are in.
-    pub fn attach(&mut self, pids: &[u32], matcher: &[u8], recorder: &mut Recorder) -> Result<()> {
+    /// Attaches to running JVMs and waits until their probes are in, or until `stop` is raised.
+    pub fn attach(
+        &mut self,
+        pids: &[u32],
+        matcher: &[u8],
+        recorder: &mut Recorder,
+        stop: &Arc<AtomicBool>,
+    ) -> Result<()> {
+        let attached = self.attach_all(pids, matcher, recorder, stop);
+        self.is_in_haste = stop.load(Ordering::Relaxed);
+        match attached {
+            // What was recorded so far is kept.
+            Err(_) if self.is_in_haste => Ok(()),
+            attached => attached,
+        }
+    }
+
+    fn attach_all(
+        &mut self,
+        pids: &[u32],
+        matcher: &[u8],
+        recorder: &mut Recorder,
+        stop: &Arc<AtomicBool>,
+    ) -> Result<()> {
         let library = agent_library().map_err(|error| with_remedy(&error))?;
-        let options = AttachOptions::new(library, SessionConfig::new(matcher.to_vec()));
+        let mut options = AttachOptions::new(library, SessionConfig::new(matcher.to_vec()));
+        options.stop = Arc::clone(stop);
         for &pid in pids {
             let session = attach(pid, &options).map_err(|error| with_remedy(&error))?;
             self.add(session, recorder)?;
         }
         for session in &mut self.sessions {
-            let armed = session
-                .wait_until_armed(PATIENCE)
-                .map_err(|error| with_remedy(&error))?;
-            tell_armed(session.pid, armed);
+            let armed = session.wait_until_armed_unless(stop, PATIENCE);
+            tell_armed(session.pid, armed.map_err(|error| with_remedy(&error))?);
         }
         Ok(())
     }
@@ -67,11 +98,15 @@ impl Agents {
 
     /// Has every JVM get its own bytecode back, so that its last records are there to be taken.
     pub fn stop(&mut self) {
+        let patience = if self.is_in_haste { HASTE } else { PATIENCE };
         for session in self.sessions.drain(..) {
             let pid = session.pid;
-            match session.stop(PATIENCE) {
+            match session.stop(patience) {
                 // A JVM that ended by itself has nothing left to take back.
                 Ok(_) | Err(AttachError::Ended(_)) => {}
+                Err(AttachError::Timeout { .. }) if self.is_in_haste => {
+                    eprintln!("note: JVM {pid} is not waited for: it takes its own bytecode back by itself");
+                }
                 Err(error) => eprintln!("warning: {error}\nremedy: {} (JVM {pid})", error.remedy()),
             }
         }

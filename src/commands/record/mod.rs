@@ -23,7 +23,10 @@ use plumb_collector::{Recorder, Summary, flight::Keep};
 use progress::Progress;
 use std::{
     path::PathBuf,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 use subject::Subject;
@@ -68,7 +71,7 @@ const HELP: &str = "\
 One of `-- CMD…`, `--pid` and `--all` says what is recorded. The result is the directory DIR and, merged from it, the timeline
 DIR.plumb. Both are readable by their owner only: they hold names and paths of production.
 
-Ctrl-C ends the recording cleanly and keeps everything; so does SIGTERM. A JVM that was attached to gets its original bytecode back.
+Ctrl-C ends the recording cleanly and keeps everything, also while a JVM is being attached to; so does SIGTERM. A JVM that was attached to gets its original bytecode back.
 When plumb itself is killed, what it had drained is kept: `plumb merge DIR` makes the timeline.
 
 Examples:
@@ -90,7 +93,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let stop = interrupt::stop_flag()?;
     let mut recorder =
         Recorder::start(plan.options.clone()).or_remedy("`plumb doctor` tells what this machine allows")?;
-    let (subject, agents) = match begin(arguments, &plan, &mut recorder) {
+    let (subject, agents) = match begin(arguments, &plan, &mut recorder, &stop) {
         Ok(begun) => begun,
         Err(error) => {
             // Nothing was recorded: what lies there is only what we have made ourselves. Stopped, not dropped, so that nobody writes there any more.
@@ -99,7 +102,10 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             return Err(error);
         }
     };
-    eprintln!("{}", announcement(&plan, &subject));
+    match stop.load(Ordering::Relaxed) {
+        false => eprintln!("{}", announcement(&plan, &subject)),
+        true => eprintln!("interrupted at the beginning: what was recorded so far is kept"),
+    }
     let save = plan.options.flight.as_ref().map(|_| SaveSignal::catch()).transpose()?;
     let summary = follow(arguments, recorder, subject, agents, &stop, save.as_ref())?;
     finish(&plan, &summary)
@@ -117,10 +123,15 @@ fn announcement(plan: &Plan, subject: &Subject) -> String {
     }
 }
 
-fn begin(arguments: &Arguments, plan: &Plan, recorder: &mut Recorder) -> Result<(Subject, Agents)> {
+fn begin(
+    arguments: &Arguments,
+    plan: &Plan,
+    recorder: &mut Recorder,
+    stop: &Arc<AtomicBool>,
+) -> Result<(Subject, Agents)> {
     let mut agents = Agents::default();
     if let (Some(matcher), false) = (&plan.matcher, arguments.pid.is_empty()) {
-        agents.attach(&arguments.pid, matcher, recorder)?;
+        agents.attach(&arguments.pid, matcher, recorder, stop)?;
     }
     let subject = Subject::begin(arguments, plan.matcher.as_ref())?;
     if let Some(pid) = subject.started_pid() {
