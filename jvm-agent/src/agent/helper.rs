@@ -1,5 +1,6 @@
 //! `java.lang.PlumbProbe`: the class whose natives the probes call. Defined once, in the boot loader, where every loader sees it.
 
+use std::ffi::{CStr, CString};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -7,14 +8,14 @@ use std::time::Duration;
 use jvmti_bindings::sys::jni::jclass;
 
 use super::jni::Jni;
-use crate::rewrite::{Probes, helper_class};
+use crate::rewrite::{Probes, RELAY, helper_class};
 
 /// The class is ours, from this library.
 static IS_DEFINED: AtomicBool = AtomicBool::new(false);
 /// Its natives have been found: for good, since the boot loader's classes stay.
 static IS_BOUND: AtomicBool = AtomicBool::new(false);
 
-const NAME: &std::ffi::CStr = c"java/lang/PlumbProbe";
+const NAME: &CStr = c"java/lang/PlumbProbe";
 /// How often binding is tried: the JVM looks into our library only after `Agent_OnAttach` has returned.
 const ATTEMPTS: u32 = 500;
 const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(10);
@@ -57,6 +58,15 @@ fn try_bind(jni: Jni, attempts: u32) -> Result<(), String> {
     } else {
         Err("the JVM does not find the probes' natives in the agent's library".to_owned())
     }
+}
+
+/// Has the helper class call `enter` with this id: for what only a native may do that is called by a class of the boot loader.
+pub fn relay(jni: Jni, id: i32) {
+    let (Some(class), Ok(name)) = (jni.find_class(NAME), CString::new(RELAY)) else {
+        return;
+    };
+    jni.call_static_with_int(class, &name, id);
+    jni.delete_local(class);
 }
 
 fn find_or_define(jni: Jni) -> Option<jclass> {

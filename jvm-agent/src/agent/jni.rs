@@ -2,10 +2,12 @@
 
 #![allow(unsafe_code, reason = "calls through the JVM's function table")]
 
-use std::ffi::CStr;
+use std::ffi::{CStr, c_void};
 use std::ptr;
 
-use jvmti_bindings::sys::jni::{JNI_VERSION_21, JNIEnv, jclass, jfieldID, jint, jobject, jthread, jvalue};
+use jvmti_bindings::sys::jni::{
+    JNI_VERSION_21, JNIEnv, JNINativeMethod, jclass, jfieldID, jint, jmethodID, jobject, jthread, jvalue,
+};
 
 /// The calling thread's JNI environment.
 #[derive(Clone, Copy)]
@@ -80,6 +82,26 @@ impl Jni {
         let arguments = [jvalue { l: ptr::null_mut() }];
         call!(self, CallStaticVoidMethodA, class, method, arguments.as_ptr());
         !self.clear_exception()
+    }
+
+    /// A static method; none if there is no such method.
+    pub fn static_method(self, class: jclass, name: &CStr, descriptor: &CStr) -> Option<jmethodID> {
+        let method = call!(self, GetStaticMethodID, class, name.as_ptr(), descriptor.as_ptr());
+        (!self.clear_exception() && !method.is_null()).then_some(method)
+    }
+
+    /// Gives a native method this function; false where the JVM does not take it.
+    ///
+    /// # Safety
+    /// The function takes what such a method is called with, and stays for the process's life.
+    pub unsafe fn register_native(self, class: jclass, name: &CStr, descriptor: &CStr, function: *mut c_void) -> bool {
+        let method = JNINativeMethod {
+            name: name.as_ptr(),
+            signature: descriptor.as_ptr(),
+            fnPtr: function,
+        };
+        let registered = call!(self, RegisterNatives, class, &raw const method, 1) == 0;
+        !self.clear_exception() && registered
     }
 
     /// Loads a class of the boot loader without initialising it. `name` has dots.

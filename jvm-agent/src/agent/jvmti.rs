@@ -9,7 +9,7 @@ use std::fmt;
 use std::ptr;
 
 use jvmti_bindings::mutf8;
-use jvmti_bindings::sys::jni::{JNI_OK, JNIEnv, JavaVM, jboolean, jclass, jint, jobject, jthread};
+use jvmti_bindings::sys::jni::{JNI_OK, JNIEnv, JavaVM, jboolean, jclass, jint, jmethodID, jobject, jthread};
 use jvmti_bindings::sys::jvmti::{
     JVMTI_DISABLE, JVMTI_ENABLE, JVMTI_VERSION_9, jvmtiCapabilities, jvmtiEnv, jvmtiError, jvmtiEvent,
     jvmtiEventCallbacks, jvmtiExtensionEventCallback, jvmtiExtensionEventInfo, jvmtiThreadGroupInfo, jvmtiThreadInfo,
@@ -253,6 +253,12 @@ impl Jvmti {
     ) -> Result<(), JvmtiError> {
         const NORMAL_PRIORITY: jint = 5;
         call!(self, RunAgentThread, thread, Some(run), ptr::null(), NORMAL_PRIORITY)
+    }
+
+    /// Whether the method is a native one.
+    pub fn is_native(self, method: jmethodID) -> bool {
+        let mut native: jboolean = 0;
+        call!(self, IsMethodNative, method, &raw mut native).is_ok() && native != 0
     }
 
     /// A copy of `bytes` in memory that the JVM frees.

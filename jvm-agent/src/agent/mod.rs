@@ -29,6 +29,7 @@ mod send_fd;
 mod session;
 mod shadow;
 mod sites;
+mod sleeps;
 mod threads;
 mod tls;
 mod transform;

@@ -27,13 +27,13 @@ static NEXT_STREAM: AtomicU32 = AtomicU32::new(1);
 
 /// `PlumbProbe.enter(int)`
 #[unsafe(no_mangle)]
-pub extern "system" fn Java_java_lang_PlumbProbe_enter(_env: *mut JNIEnv, _class: jclass, id: jint) {
+pub extern "system" fn Java_java_lang_PlumbProbe_enter(env: *mut JNIEnv, _class: jclass, id: jint) {
     if id > 0 {
         record(JvmRecord::pack(JvmKind::Enter, 0, id as u32));
     } else if id < shadow::TIMED_MAX {
         shadow::begin(id);
     } else {
-        sites::begin(id);
+        sites::begin(env, id);
     }
 }
 

@@ -3,19 +3,23 @@
 //! | method | feature | what its probes tell |
 //! | --- | --- | --- |
 //! | `Thread.setName` | threads | the thread has another name |
-//! | `Thread.sleep` (where it is not native: since JDK 19) | sleeps | sleep, slept |
+//! | `Thread.sleep` (where it is not native: since JDK 19; before, see [`sleeps`]) | sleeps | sleep, slept |
 //! | `LockSupport.park`, `parkNanos`, `parkUntil` | parks | park with the blocker's class, unparked |
 //! | `ThreadPoolExecutor.getTask`, `ForkJoinPool.awaitWork` | parks | idle, busy |
 //!
 //! All of them are loaded and probed at the session's begin, so that none needs the class-file hook.
 
+#![allow(unsafe_code, reason = "hands the JVM's environment on")]
+
 use std::ffi::CStr;
 
+use jvmti_bindings::sys::jni::JNIEnv;
 use plumb_filters::matcher::JvmFeatures;
 use plumb_trace::record::{JvmKind, JvmRecord};
 
+use super::barrier::guard;
 use super::probe::record;
-use super::wake;
+use super::{sleeps, wake};
 use crate::rewrite::{Begin, Choice};
 
 const RENAME: i32 = 0;
@@ -23,6 +27,10 @@ const RENAME: i32 = 0;
 const PARK: i32 = -2;
 const SLEEP: i32 = -3;
 const IDLE: i32 = -4;
+/// Asks for `sleeps::watch`, not of a method.
+pub const WATCH_SLEEPS: i32 = -5;
+/// Asks for `sleeps::leave`.
+pub const LEAVE_SLEEPS: i32 = -6;
 
 struct Site {
     /// With dots, as the JVM's `Class.forName` wants it.
@@ -105,12 +113,14 @@ pub fn idle() -> Choice {
     IDLE.cast_unsigned().into()
 }
 
-/// Such a method begins.
+/// Such a method begins. `env` is what the JVM gave the probe.
 #[cold]
-pub fn begin(id: i32) {
+pub fn begin(env: *mut JNIEnv, id: i32) {
     match id {
         SLEEP => record(JvmRecord::pack(JvmKind::Sleep, 0, 0)),
         IDLE => record(JvmRecord::pack(JvmKind::Idle, 0, 0)),
+        // SAFETY: the JVM gave `env` to the probe that calls us.
+        WATCH_SLEEPS | LEAVE_SLEEPS => guard((), || unsafe { sleeps::register(env, id == WATCH_SLEEPS) }),
         // A rename counts at its end, a park begins in `parks`.
         _ => {}
     }

@@ -108,10 +108,11 @@ fn read_u64(memory: &File, address: u64) -> Option<u64> {
 }
 
 /// A library that is mapped already.
-struct Library(*mut c_void);
+pub struct Library(*mut c_void);
 
 impl Library {
-    fn of(address: *const c_void) -> Option<Library> {
+    /// The library that this address lies in.
+    pub fn of(address: *const c_void) -> Option<Library> {
         let mut info = libc::Dl_info {
             dli_fname: std::ptr::null(),
             dli_fbase: std::ptr::null_mut(),
@@ -128,7 +129,8 @@ impl Library {
         (!handle.is_null()).then_some(Library(handle))
     }
 
-    fn symbol(&self, name: &CStr) -> Option<u64> {
+    /// Where what it exports under this name stands.
+    pub fn symbol(&self, name: &CStr) -> Option<u64> {
         // SAFETY: the handle is valid until dropped.
         let address = unsafe { libc::dlsym(self.0, name.as_ptr()) };
         (!address.is_null()).then_some(address as u64)

@@ -7,6 +7,7 @@ pub mod op {
     #![expect(missing_docs, reason = "the JVM specification documents them")]
     pub const ACONST_NULL: u8 = 1;
     pub const ICONST_0: u8 = 3;
+    pub const ILOAD_0: u8 = 26;
     pub const ALOAD_0: u8 = 42;
     pub const BIPUSH: u8 = 16;
     pub const SIPUSH: u8 = 17;

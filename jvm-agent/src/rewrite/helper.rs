@@ -2,12 +2,13 @@
 
 use super::Probes;
 use crate::classfile::access;
+use crate::classfile::instructions::op;
 use crate::classfile::pool::{Additions, PoolFull};
 
-/// Java 8: every JVM that plumb attaches to takes it, and a class without code needs no newer one.
+/// Java 8: every JVM that plumb attaches to takes it, and code without branches needs no newer one.
 const VERSION: [u8; 4] = [0, 0, 0, 52];
 
-/// Bytes of the class that `probes` names: final, with its `public static native` methods, three `(I)V` and one `(Ljava/lang/Object;)V`, nothing else.
+/// Bytes of the class that `probes` names: final, with its `public static native` methods, three `(I)V` and one `(Ljava/lang/Object;)V`, and with [`RELAY`].
 /// None if a name is longer than a class file can hold (65,535 bytes).
 pub fn helper_class(probes: &Probes<'_>) -> Option<Vec<u8>> {
     build(probes).ok()
@@ -26,14 +27,42 @@ fn build(probes: &Probes<'_>) -> Result<Vec<u8>, PoolFull> {
     }
     let takes_object = pool.utf8("(Ljava/lang/Object;)V")?;
     methods.extend([METHOD_FLAGS, pool.utf8(probes.object)?, takes_object, 0]);
+    let relay = relay(&mut pool, this, (probes.enter, descriptor))?;
     let mut bytes = vec![0xca, 0xfe, 0xba, 0xbe];
     bytes.extend_from_slice(&VERSION);
     bytes.extend_from_slice(&pool.pool_count().to_be_bytes());
     bytes.extend_from_slice(pool.bytes());
-    let (interfaces, fields, method_count, attributes) = (0, 0, 4, 0);
+    let (interfaces, fields, method_count, attributes) = (0, 0, 5, 0);
     let words = [CLASS_FLAGS, this, object, interfaces, fields, method_count]
         .into_iter()
         .chain(methods);
-    bytes.extend(words.chain([attributes]).flat_map(u16::to_be_bytes));
+    bytes.extend(words.flat_map(u16::to_be_bytes));
+    bytes.extend(relay);
+    bytes.extend(u16::to_be_bytes(attributes));
     Ok(bytes)
+}
+
+/// Name of a method `(I)V` of the helper class, in bytecode, that calls `enter` with its argument: to the JVM, that native then is called by a class of the boot loader.
+pub const RELAY: &str = "relay";
+
+fn relay(pool: &mut Additions, this: u16, (enter, descriptor): (&str, u16)) -> Result<Vec<u8>, PoolFull> {
+    const METHOD_FLAGS: u16 = access::PUBLIC | access::STATIC;
+    let name = pool.utf8(enter)?;
+    let [high, low] = pool.method(this, name, descriptor)?.to_be_bytes();
+    let code = [op::ILOAD_0, op::INVOKESTATIC, high, low, op::RETURN];
+    let (max_stack, max_locals, handlers, attributes) = (1u16, 1u16, 0u16, 0u16);
+    let content = [
+        &max_stack.to_be_bytes()[..],
+        &max_locals.to_be_bytes(),
+        &(code.len() as u32).to_be_bytes(),
+        &code,
+        &handlers.to_be_bytes(),
+        &attributes.to_be_bytes(),
+    ]
+    .concat();
+    let head = [METHOD_FLAGS, pool.utf8(RELAY)?, descriptor, 1, pool.utf8("Code")?];
+    let mut method: Vec<u8> = head.into_iter().flat_map(u16::to_be_bytes).collect();
+    method.extend((content.len() as u32).to_be_bytes());
+    method.extend(content);
+    Ok(method)
 }

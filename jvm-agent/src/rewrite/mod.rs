@@ -41,7 +41,7 @@ use std::ops::Range;
 use crate::classfile::pool::Additions;
 use crate::classfile::{Attribute, ClassError, ClassView, Method, access};
 use body::Body;
-pub use helper::helper_class;
+pub use helper::{RELAY, helper_class};
 use plan::Plan;
 pub use reason::Reason;
 use snippets::{PoolRefs, Snippets};

@@ -487,7 +487,7 @@ fn a_full_constant_pool_leaves_alone() {
 }
 
 #[test]
-fn the_helper_class_has_natives_and_nothing_else() {
+fn the_helper_class_has_natives_and_a_method_that_calls_one_of_them() {
     let bytes = helper_class(&Probes::PLUMB).unwrap();
     let view = ClassView::parse(&bytes).unwrap();
     assert_eq!(
@@ -505,7 +505,8 @@ fn the_helper_class_has_natives_and_nothing_else() {
             ("enter".into(), 0x109),
             ("exit".into(), 0x109),
             ("thrown".into(), 0x109),
-            ("parks".into(), 0x109)
+            ("parks".into(), 0x109),
+            ("relay".into(), 0x9)
         ]
     );
     let mut all = |_: &str, _: &MethodInfo<'_>| Some(1);

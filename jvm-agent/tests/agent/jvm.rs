@@ -147,7 +147,9 @@ impl Subject {
                 return rest.trim().to_owned();
             }
             assert!(
-                !line.starts_with("WARNING in native method") && !line.starts_with("FATAL ERROR"),
+                !line.starts_with("WARNING in native method")
+                    && !line.contains("warning")
+                    && !line.starts_with("FATAL ERROR"),
                 "{line}"
             );
         }
