@@ -23,6 +23,11 @@ const READY: Tolerance = Tolerance {
     ns_by_root_slice: 5_000.0,
 };
 
+/// Of a USER_HZ of 100.
+const TICK_NS: u64 = 10_000_000;
+/// What /proc/stat may be behind.
+const STEAL_TICKS: u64 = 2;
+
 #[test]
 fn ledger_agrees_with_schedstat_and_rows_sum_to_lives() {
     if !allows("kernel-events", "kernel_books") {
@@ -30,16 +35,19 @@ fn ledger_agrees_with_schedstat_and_rows_sum_to_lives() {
     }
     let _machine = machine();
     let dir = scratch();
+    let stolen_before_ns = stolen_ns();
     let (printed, timeline) = record(
         dir.path(),
         &["--no-jvm", "-f", "kernel"],
         &Command::new(example("bookkeeper")),
     );
+    let stolen_after_ns = stolen_ns();
     let books = last_json(&printed);
     let rows = books["threads"].as_array().expect("threads");
     assert_eq!(rows.len(), 10);
     assert_eq!(timeline.losses(), [], "nothing was lost");
     rows_sum_to_lives(&timeline);
+    stolen_time_is_the_hypervisors(&timeline, stolen_after_ns - stolen_before_ns);
     let faults: Vec<_> = rows.iter().flat_map(|row| check(&timeline, row)).collect();
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
@@ -77,6 +85,25 @@ fn check(timeline: &TimelineFile, row: &Value) -> Vec<String> {
         ));
     }
     faults
+}
+
+/// What the slices of all threads lost to the hypervisor, against /proc/stat, which counts in ticks and also while a CPU idles.
+fn stolen_time_is_the_hypervisors(timeline: &TimelineFile, at_most_ns: u64) {
+    let stolen = tracks(timeline, TrackKind::Thread).map(|(id, track)| {
+        let totals = timeline.totals(id, track.start_ns, track.end_ns).expect("totals");
+        totals.states.get(State::Stolen)
+    });
+    let stolen: u64 = stolen.sum();
+    let allowed = at_most_ns + at_most_ns / 10 + STEAL_TICKS * TICK_NS;
+    println!("stolen: {stolen} ns, /proc/stat says {at_most_ns}, allowed {allowed}");
+    assert!(stolen <= allowed, "{stolen} ns stolen, /proc/stat says {at_most_ns}");
+}
+
+/// `steal` of /proc/stat, all CPUs.
+fn stolen_ns() -> u64 {
+    let stat = std::fs::read_to_string("/proc/stat").expect("/proc/stat");
+    let ticks = stat.split_whitespace().nth(8).expect("steal");
+    ticks.parse::<u64>().expect("a number") * TICK_NS
 }
 
 fn rows_sum_to_lives(timeline: &TimelineFile) {
