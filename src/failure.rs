@@ -17,7 +17,7 @@ struct Remedied {
 
 impl fmt::Display for Remedied {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:#}\n{REMEDY}{}", self.cause, self.remedy)
+        write!(f, "{}\n{REMEDY}{}", whole(&self.cause), self.remedy)
     }
 }
 
@@ -35,7 +35,7 @@ impl<T, E: Into<Error>> OrRemedy<T> for Result<T, E> {
     fn or_remedy(self, remedy: &str) -> Result<T, Error> {
         let result = self.map_err(Into::into);
         match result {
-            Err(error) if format!("{error:#}").contains('\n') => Err(error),
+            Err(error) if whole(&error).contains('\n') => Err(error),
             result => result.remedy(remedy),
         }
     }
@@ -57,8 +57,23 @@ pub fn tell(error: &Error) -> ExitCode {
         // `plumb ledger … | head`: nobody reads any more, which is nobody's mistake.
         return ExitCode::SUCCESS;
     }
-    eprintln!("error: {}", with_remedy_marked(&format!("{error:#}")));
+    eprintln!("error: {}", with_remedy_marked(&whole(error)));
     ExitCode::FAILURE
+}
+
+/// The error with its causes behind it, in its first line; those that it tells itself are not told again.
+pub fn whole(error: &Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if text.contains(&cause) {
+            continue;
+        }
+        text = match text.split_once('\n') {
+            None => format!("{text}: {cause}"),
+            Some((first, rest)) => format!("{first}: {}\n{rest}", cause.lines().next().unwrap_or_default()),
+        };
+    }
+    text
 }
 
 /// Marks the last of several lines as the remedy, unless one is marked.
@@ -77,6 +92,19 @@ fn is_closed_pipe(error: &Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn causes_are_told_once_and_before_the_remedy() {
+        let inner = || anyhow::Error::from(io::Error::other("not a regular file"));
+        let repeating = inner().context("/dev/null: not a regular file\nname another");
+        assert_eq!(whole(&repeating), "/dev/null: not a regular file\nname another");
+        let adding = inner().context("cannot read x\nname another");
+        assert_eq!(whole(&adding), "cannot read x: not a regular file\nname another");
+        assert_eq!(
+            whole(&inner().context("cannot read x")),
+            "cannot read x: not a regular file"
+        );
+    }
 
     #[test]
     fn every_error_is_told_with_one_remedy() {

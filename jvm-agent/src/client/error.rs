@@ -10,7 +10,7 @@ pub enum AttachError {
     #[error("there is no process {0}")]
     NoSuchProcess(u32),
     /// The process has no libjvm.
-    #[error("process {0} is no JVM: it has no libjvm.so mapped")]
+    #[error("process {0} is no JVM")]
     NoJvm(u32),
     /// The JVM belongs to somebody else.
     #[error("process {pid} belongs to another user (uid {uid})")]
@@ -20,6 +20,9 @@ pub enum AttachError {
         /// Its user.
         uid: u32,
     },
+    /// The system shows nothing of the JVM, although it is ours or we are root.
+    #[error("JVM {0} may not be looked at: the system denies /proc/{0}/maps")]
+    Hidden(u32),
     /// `-XX:+DisableAttachMechanism`
     #[error("JVM {0} was started with -XX:+DisableAttachMechanism")]
     AttachDisabled(u32),
@@ -101,6 +104,9 @@ impl AttachError {
             Self::NoJvm(_) => "give the pid of the java process itself, not of a script that started it",
             Self::OtherUser { .. } => "run plumb as root or as the JVM's user",
             Self::Interrupted(_) => "the JVM runs as before; try again",
+            Self::Hidden(_) => {
+                "run plumb as root with the capability SYS_PTRACE, outside of a container that has it taken away"
+            }
             Self::AttachDisabled(_) => {
                 "start the JVM without that option, or with -agentpath:…/libplumb_agent.so, or under `plumb record -- java …`"
             }

@@ -1,9 +1,10 @@
 //! Where JVMs that are started with the agent find the recorder.
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -11,7 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::patience::Patience;
-use super::place::{Place, open_tmp};
+use super::place::{Place, SharedLibrary, open_tmp};
 use super::{AttachError, JvmSession, SessionConfig};
 
 /// How long an agent that has connected may take to say who it is and to give its arena.
@@ -35,6 +36,7 @@ pub struct Listener {
     open: Arc<AtomicUsize>,
     /// Raised at the end: nobody is waited for any more.
     stop: Arc<AtomicBool>,
+    shared: Option<SharedLibrary>,
 }
 
 impl Listener {
@@ -58,7 +60,19 @@ impl Listener {
             greeted: channel(),
             open: Arc::default(),
             stop: Arc::default(),
+            shared: None,
         })
+    }
+
+    /// Copies the library to where JVMs of every user can read it: one that cannot read its agent does not start. Gives the copy's path. It stays as long as the
+    /// listener, and longer where a process has it in its environment.
+    ///
+    /// # Errors
+    /// Nothing can be made in /tmp, or no library may be loaded from there.
+    pub fn share_library(&mut self, library: &Path) -> Result<PathBuf, AttachError> {
+        let copy = || SharedLibrary::copy(open_tmp(Path::new("/"))?, &File::open(library)?);
+        let shared = copy().map_err(AttachError::system("a copy of the agent in /tmp"))?;
+        Ok(self.shared.insert(shared).path())
     }
 
     /// The JVM's argument that loads the agent: `-agentpath:…=socket=…`.

@@ -17,6 +17,7 @@ mod patience;
 mod place;
 mod receive_fd;
 mod session;
+mod stale;
 mod target;
 
 pub use crate::protocol::{Armed, Stopped};

@@ -1,5 +1,7 @@
 //! A private directory in the target's own /tmp: where the agent finds the recorder's socket, and the library if the target cannot read ours.
 //!
+//! Recorders that were killed leave such directories behind; the next one removes them ([`super::stale`]).
+//!
 //! All of it is made as the target's user, never as root: in its own namespaces a user may have put anything in /tmp's place, and may mount over a name just made.
 
 #![allow(
@@ -8,15 +10,21 @@
 )]
 
 use std::ffi::{CStr, CString};
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io::{self, Read};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
-const SOCKET: &CStr = c"agent.sock";
-const LIBRARY: &CStr = c"libplumb_agent.so";
+use super::stale;
+
+/// What the directory's name begins with; 16 hexadecimal digits follow.
+pub(super) const PREFIX: &str = ".plumb-";
+pub(super) const SOCKET: &CStr = c"agent.sock";
+pub(super) const LIBRARY: &CStr = c"libplumb_agent.so";
 
 /// The directory; removed with what we put into it when dropped.
 pub(super) struct Place {
@@ -24,19 +32,35 @@ pub(super) struct Place {
     tmp: OwnedFd,
     name: CString,
     directory: OwnedFd,
+    /// Not removed at the end.
+    stays: bool,
 }
 
 impl Place {
-    /// Makes a directory with a random name in `tmp`, for the calling thread's user alone.
+    /// Makes a directory with a random name in `tmp`, for the calling thread's user alone, and removes what his killed recorders have left there.
     pub fn create(tmp: OwnedFd) -> io::Result<Place> {
-        let name = CString::new(format!(".plumb-{}", random_hex()?)).map_err(io::Error::other)?;
+        stale::clean(&tmp);
+        let name = CString::new(format!("{PREFIX}{}", random_hex()?)).map_err(io::Error::other)?;
         // SAFETY: our descriptor and a C string.
         check(unsafe { libc::mkdirat(tmp.as_raw_fd(), name.as_ptr(), 0o700) })?;
         let flags = libc::O_DIRECTORY | libc::O_NOFOLLOW | libc::O_CLOEXEC;
         // SAFETY: as above; the descriptor is new and ours.
         let directory = unsafe { own(libc::openat(tmp.as_raw_fd(), name.as_ptr(), flags)) };
         let directory = directory.inspect_err(|_| remove(&tmp, &name, libc::AT_REMOVEDIR))?;
-        Ok(Place { tmp, name, directory })
+        // A filesystem without locks has it look stale a while from now, at the worst.
+        stale::claim(&directory);
+        Ok(Place {
+            tmp,
+            name,
+            directory,
+            stays: false,
+        })
+    }
+
+    /// Its name in /tmp.
+    #[cfg(test)]
+    pub fn name(&self) -> &std::ffi::OsStr {
+        std::ffi::OsStr::from_bytes(self.name.as_bytes())
     }
 
     /// Where the target sees it.
@@ -57,7 +81,11 @@ impl Place {
     /// Listens on a socket that the calling thread's user may connect to.
     pub fn listen(&self) -> io::Result<UnixListener> {
         // Through the descriptor: the path cannot be changed under us, and it is short.
-        UnixListener::bind(format!("/proc/self/fd/{}/agent.sock", self.directory.as_raw_fd()))
+        UnixListener::bind(self.inside("agent.sock"))
+    }
+
+    fn inside(&self, name: &str) -> String {
+        format!("/proc/self/fd/{}/{name}", self.directory.as_raw_fd())
     }
 
     /// Copies the library into the directory. Called as the target's user.
@@ -69,8 +97,55 @@ impl Place {
     }
 }
 
+/// A copy of the library that every user's JVMs can read, for as long as some process may start one with it.
+pub(super) struct SharedLibrary {
+    place: Place,
+    made: Instant,
+}
+
+impl SharedLibrary {
+    /// Copies the library into a directory of its own in `tmp`, which all may enter and only we may write.
+    pub fn copy(tmp: OwnedFd, library: &File) -> io::Result<SharedLibrary> {
+        let place = Place::create(tmp)?;
+        if is_without_programs(&place.directory)? {
+            return Err(io::Error::other("the file system is mounted noexec"));
+        }
+        place.copy_library(library)?;
+        // Whatever our umask is; and the directory only now, when the copy is whole.
+        let open_to_all = |file: File| file.set_permissions(Permissions::from_mode(0o755));
+        open_to_all(File::open(place.inside("libplumb_agent.so"))?)?;
+        open_to_all(File::from(place.directory.try_clone()?))?;
+        let made = Instant::now();
+        Ok(SharedLibrary { place, made })
+    }
+
+    /// Where the copy is.
+    pub fn path(&self) -> PathBuf {
+        self.place.library_path()
+    }
+}
+
+impl Drop for SharedLibrary {
+    fn drop(&mut self) {
+        // What our command has started may start a JVM yet, which would not start without it. Then it stays until a later recorder finds it unused.
+        self.place.stays = stale::is_named_by_somebody(&self.place.name, self.made.elapsed());
+    }
+}
+
+fn is_without_programs(directory: &OwnedFd) -> io::Result<bool> {
+    // SAFETY: all zero is a valid `statvfs`, which the call fills in; the descriptor is ours.
+    unsafe {
+        let mut stat: libc::statvfs = std::mem::zeroed();
+        check(libc::fstatvfs(directory.as_raw_fd(), &raw mut stat))?;
+        Ok(stat.f_flag & libc::ST_NOEXEC != 0)
+    }
+}
+
 impl Drop for Place {
     fn drop(&mut self) {
+        if self.stays {
+            return;
+        }
         remove(&self.directory, SOCKET, 0);
         remove(&self.directory, LIBRARY, 0);
         remove(&self.tmp, &self.name, libc::AT_REMOVEDIR);
@@ -108,7 +183,7 @@ pub(super) fn open_tmp(root: &Path) -> io::Result<OwnedFd> {
 }
 
 /// Removes a file or directory of ours; what is not there (any more) is fine.
-fn remove(directory: &OwnedFd, name: &CStr, flags: i32) {
+pub(super) fn remove(directory: &OwnedFd, name: &CStr, flags: i32) {
     // SAFETY: our descriptor and a C string.
     unsafe { libc::unlinkat(directory.as_raw_fd(), name.as_ptr(), flags) };
 }

@@ -42,6 +42,13 @@ impl Target {
         let ns_pid = ids("NSpid:").last().copied().unwrap_or(pid);
         let maps = match fs::read(format!("/proc/{pid}/maps")) {
             Ok(maps) => String::from_utf8_lossy(&maps).into_owned(),
+            // What anybody may see of it are the names of its threads.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied && !has_jvms_threads(pid) => {
+                return Err(AttachError::NoJvm(pid));
+            }
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied && is_ours(uid) => {
+                return Err(AttachError::Hidden(pid));
+            }
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 return Err(AttachError::OtherUser { pid, uid });
             }
@@ -123,6 +130,23 @@ pub(super) fn ns_pid_and_start(pid: u32) -> Result<(u32, u64), AttachError> {
     Ok((ns_pid, start_ticks(pid)?))
 }
 
+/// Whether it has the thread that every HotSpot JVM has.
+fn has_jvms_threads(pid: u32) -> bool {
+    let threads = fs::read_dir(format!("/proc/{pid}/task"))
+        .into_iter()
+        .flatten()
+        .flatten();
+    let mut names = threads.filter_map(|thread| fs::read(thread.path().join("comm")).ok());
+    names.any(|name| name == b"VM Thread\n")
+}
+
+/// Whether we are this user, or root.
+fn is_ours(uid: u32) -> bool {
+    // SAFETY: reads our own credentials.
+    let own = unsafe { libc::geteuid() };
+    own == 0 || own == uid
+}
+
 fn open_pidfd(pid: u32) -> Result<OwnedFd, AttachError> {
     // SAFETY: a system call without pointers.
     let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid as libc::pid_t, 0) };
@@ -146,7 +170,7 @@ fn status_numbers(status: &str, key: &str) -> Vec<u32> {
 }
 
 /// Field 22 of /proc/PID/stat. The name in field 2 may hold anything, blanks and parentheses too.
-fn start_ticks(pid: u32) -> Result<u64, AttachError> {
+pub(super) fn start_ticks(pid: u32) -> Result<u64, AttachError> {
     let stat = read(pid, "stat")?;
     let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
     let ticks = after_name

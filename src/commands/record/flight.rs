@@ -5,7 +5,7 @@ use super::{
     merge::{default_output, merge},
 };
 use crate::{
-    failure::OrRemedy,
+    failure::{OrRemedy, whole},
     time::{parse_length, shown},
 };
 use anyhow::{Context, Result, anyhow};
@@ -89,7 +89,7 @@ pub fn merge_all(plan: &Plan) -> Result<()> {
         let merged = merge(std::slice::from_ref(window), &default_output(window));
         merged
             .err()
-            .map(|error| eprintln!("warning: {}: {error:#}", window.display()))
+            .map(|error| eprintln!("warning: {}: {}", window.display(), whole(&error)))
     });
     match failed.count() {
         0 => Ok(()),

@@ -4,13 +4,13 @@ use super::{
     Arguments,
     agents::{Agents, with_remedy},
 };
-use crate::failure::OrRemedy;
+use crate::failure::{OrRemedy, whole};
 use anyhow::{Context, Result, anyhow};
 use plumb_agent::client::{Listener, SessionConfig, agent_library};
 use plumb_collector::{Recorder, proc};
 use std::{
     os::unix::fs::MetadataExt,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command},
     time::Duration,
 };
@@ -96,7 +96,7 @@ impl Subject {
             Err(error) => Err(with_remedy(&error)),
         };
         if let Err(error) = joined {
-            eprintln!("warning: a JVM is not recorded: {error:#}");
+            eprintln!("warning: a JVM is not recorded: {}", whole(&error));
         }
     }
 
@@ -117,15 +117,15 @@ fn start(program: &str, rest: &[String], matcher: Option<&Vec<u8>>) -> Result<Su
     let listener = matcher
         .map(|matcher| Listener::bind(SessionConfig::new(matcher.clone())))
         .transpose();
-    let listener = listener.map_err(|error| with_remedy(&error))?;
+    let mut listener = listener.map_err(|error| with_remedy(&error))?;
     let mut command = Command::new(program);
-    if let Some(listener) = &listener {
+    if let Some(listener) = &mut listener {
         let library = agent_library().map_err(|error| with_remedy(&error))?;
         // Other programs (scripts, build tools) hand the variable down to the JVMs that they start.
         if Path::new(program).file_name().is_some_and(|name| name == "java") {
             command.arg(listener.jvm_argument(&library));
         } else {
-            warn_of_other_users(&library);
+            let library = readable_library(library, listener);
             command.env("JAVA_TOOL_OPTIONS", listener.java_tool_options(&library));
         }
     }
@@ -141,16 +141,20 @@ fn start(program: &str, rest: &[String], matcher: Option<&Vec<u8>>) -> Result<Su
     })
 }
 
-/// A JVM that cannot read an agent's library does not start. Of root's commands some start JVMs as another user.
-fn warn_of_other_users(library: &Path) {
+/// A JVM that cannot read an agent's library does not start. Of root's commands some start JVMs as another user: for these a copy is made, if need be.
+fn readable_library(library: PathBuf, listener: &mut Listener) -> PathBuf {
     let is_root = std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
-    if is_root && !is_for_everybody(library) {
+    if !is_root || is_for_everybody(&library) {
+        return library;
+    }
+    listener.share_library(&library).unwrap_or_else(|error| {
         eprintln!(
-            "warning: only root can read {}: a JVM that the command starts as another user will not start\n\
+            "warning: only root can read {}: a JVM that the command starts as another user will not start ({error})\n\
              remedy: install plumb where everybody can read it, or start the JVM first and record it with --pid",
             library.display()
         );
-    }
+        library
+    })
 }
 
 fn is_for_everybody(file: &Path) -> bool {
