@@ -106,6 +106,18 @@ fn a_process_that_is_no_jvm_is_left_alone() {
 }
 
 #[test]
+fn what_may_not_be_looked_at_and_is_no_jvm_is_called_so() {
+    let dir = scratch();
+    let sleeper = Running::start(Command::new("sleep").arg("1000"));
+    let pid = sleeper.pid().to_string();
+    check(
+        as_nobody(dir.path()).args(["detach", "--pid", &pid]),
+        1,
+        &["is no JVM", &pid],
+    );
+}
+
+#[test]
 fn a_jvm_of_another_user_is_refused_to_who_has_no_right() {
     let _machine = machine();
     let Some((_, home)) = jdks().into_iter().next() else {
@@ -118,7 +130,7 @@ fn a_jvm_of_another_user_is_refused_to_who_has_no_right() {
     check(
         as_nobody(dir.path()).args(["record", "--no-kernel", "--pid", &pid, "-o", "out"]),
         1,
-        &[&pid],
+        &[&pid, "another user"],
     );
     assert!(calls.is_alive());
 }
@@ -207,6 +219,21 @@ fn can_mount(test: &str) -> bool {
         ));
     }
     can
+}
+
+#[test]
+fn a_cause_is_told_once() {
+    for command in ["view", "report", "ledger"] {
+        let output = plumb().args([command, "/dev/null"]).output().expect("plumb runs");
+        let said = told(&output);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert_eq!(said.matches("not a regular file").count(), 1, "{said}");
+        let lines: Vec<&str> = said.lines().collect();
+        assert!(
+            lines.len() == 2 && lines[0].contains("not a regular file") && lines[1].starts_with("remedy: "),
+            "{said}"
+        );
+    }
 }
 
 #[test]
