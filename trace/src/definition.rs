@@ -133,6 +133,21 @@ definitions! {
         /// Its name.
         name: String,
     }
+    /// A place in the code where something is counted: gives a meaning to a place number. Written by the agent.
+    Place = 9 {
+        /// Place number.
+        id: u32,
+        /// What is counted: `exceptions` or `allocations`.
+        what: String,
+        /// Class of the objects, with dots; empty: several.
+        class: String,
+        /// Class and method, and after `<` the one that called it where the first is the JDK's; empty: several.
+        method: String,
+        /// `count` or `bytes`.
+        unit: String,
+        /// How many of the unit one in a record stands for.
+        scale: u64,
+    }
     /// A process, at the start or when first seen. Written by the recorder.
     Process = 20 {
         /// Process id in the initial namespace.

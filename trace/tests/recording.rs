@@ -5,7 +5,8 @@ use plumb_trace::definition::{Dated, Definition};
 use plumb_trace::record::{JvmKind, JvmRecord, KERNEL_RECORD_BYTES, KernelKind, KernelRecord};
 use plumb_trace::recording::segment::{HEADER_BYTES, LOST_UNKNOWN, decode, encode, renumber};
 use plumb_trace::recording::{
-    ClockPair, Content, CounterSample, FileKind, Host, Manifest, Payload, Recording, RecordingError, SegmentHeader,
+    ClockPair, Content, CounterSample, FileKind, Host, MANIFEST_VERSION, Manifest, Payload, Recording, RecordingError,
+    SegmentHeader,
 };
 use plumb_trace::recording::{SegmentWriter, StreamFile, create_directory};
 use proptest::prelude::*;
@@ -274,7 +275,7 @@ fn manifest() -> Manifest {
         clocksource: "tsc".into(),
     };
     Manifest {
-        version: 1,
+        version: MANIFEST_VERSION,
         plumb_version: "0".into(),
         host,
         started_ns: 5,
@@ -364,7 +365,7 @@ fn what_is_no_recording_is_told_with_a_remedy() {
         Recording::open(dir.path()),
         Err(RecordingError::Version { found: 99, .. })
     ));
-    for text in ["", "{", "[]", "{\"version\": 1}"] {
+    for text in ["", "{", "[]", "{\"version\": 2}"] {
         write(text);
         let error = Recording::open(dir.path()).expect_err("no manifest");
         assert!(matches!(error, RecordingError::BadManifest { .. }), "{text}");

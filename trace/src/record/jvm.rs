@@ -30,6 +30,7 @@
 //! | vthread_end    | id, high 24 bits | id, low 32 bits: it ends |
 //! | past           | ticks, high 24 bits | ticks, low 32 bits: a call that was long enough to be told began so long ago; `called` comes next |
 //! | called         | depth * 2, plus 1 where an exception left it | probe id: that call ends here. Depth is that among calls of such rules |
+//! | counted        | how many, in units of the place's scale | number of a place, see [`crate::definition::Definition::Place`]: so many more of what is counted there |
 //!
 //! `ticks` are the TSC's, or CLOCK_MONOTONIC ns where the TSC cannot be used: the stream's segments say which.
 
@@ -63,6 +64,7 @@ pub enum JvmKind {
     VthreadEnd = 20,
     Past = 21,
     Called = 22,
+    Counted = 23,
 }
 
 impl JvmKind {
@@ -92,6 +94,7 @@ impl JvmKind {
             20 => JvmKind::VthreadEnd,
             21 => JvmKind::Past,
             22 => JvmKind::Called,
+            23 => JvmKind::Counted,
             _ => return None,
         })
     }

@@ -14,7 +14,7 @@
 //! OTHER_CHARGED  switch: difference to the thread's last value in this segment
 //! LITERAL        what was not as predicted
 //! LAG            difference to the last record of its kind
-//! REST           other kinds, where not all zero: bytes 32 to 60 of the record
+//! REST           other kinds, where not as in the last record of its kind: bytes 32 to 60 of the record
 //! ```
 
 use crate::columns::{Coder, Decoder, Encoder};
@@ -115,6 +115,8 @@ struct Model {
     queued: usize,
     /// The last lag, by the kind's lowest bits.
     lags: [u32; KINDS],
+    /// The last record with a rest of its own, by the kind's lowest bits.
+    rests: [KernelRecord; KINDS],
 }
 
 impl Model {
@@ -127,6 +129,7 @@ impl Model {
             waking: 0,
             queued: 0,
             lags: [0; KINDS],
+            rests: [KernelRecord::default(); KINDS],
         }
     }
 
@@ -149,6 +152,7 @@ impl Model {
         }
     }
 
+    #[inline]
     fn learn(&mut self, record: &KernelRecord, who: usize, other: usize) {
         self.time_ns = record.time_ns;
         self.cpu = record.cpu;
@@ -166,6 +170,7 @@ impl Model {
         }
     }
 
+    #[inline]
     fn learn_switch(&mut self, record: &KernelRecord, who: usize, other: usize) {
         let leaver = &mut self.threads[who];
         leaver.stands_still = leaver.charged_ns == record.charged_ns;
@@ -210,18 +215,23 @@ struct Threads<C> {
 }
 
 impl Coder for Threads<Encoder> {
+    #[inline]
     fn byte(&mut self, column: usize, actual: u8) -> Option<u8> {
         self.coder.byte(column, actual)
     }
+    #[inline]
     fn number(&mut self, column: usize, actual: u64) -> Option<u64> {
         self.coder.number(column, actual)
     }
+    #[inline]
     fn delta(&mut self, column: usize, actual: u64, predicted: u64) -> Option<u64> {
         self.coder.delta(column, actual, predicted)
     }
+    #[inline]
     fn flagged_row(&mut self, column: usize) -> Option<()> {
         self.coder.flagged_row(column)
     }
+    #[inline]
     fn expect(&mut self, bit: u8, literals: usize, actual: u64, predicted: u64) -> Option<u64> {
         self.coder.expect(bit, literals, actual, predicted)
     }
@@ -272,6 +282,7 @@ impl ThreadCoder for Decoder<'_> {
     }
 }
 
+#[inline]
 fn row(coder: &mut impl ThreadCoder, model: &mut Model, actual: &KernelRecord) -> Option<KernelRecord> {
     coder.flagged_row(column::SURPRISE)?;
     let time_ns = coder.delta(column::TIME, actual.time_ns, model.time_ns)?;
@@ -308,7 +319,7 @@ fn row(coder: &mut impl ThreadCoder, model: &mut Model, actual: &KernelRecord) -
     let record = if kind == KernelKind::Switch as u8 {
         switch_fields(coder, &model.threads[who], &model.threads[other], actual, head)?
     } else {
-        other_fields(coder, actual, head)?
+        other_fields(coder, &mut model.rests[of_kind(kind)], actual, head)?
     };
     model.learn(&record, who, other);
     Some(record)
@@ -350,16 +361,49 @@ fn switch_fields(
     unpack_call(call, record)
 }
 
-fn other_fields(coder: &mut impl ThreadCoder, actual: &KernelRecord, head: KernelRecord) -> Option<KernelRecord> {
-    let bytes = actual.to_bytes();
-    let present = bytes[REST].iter().any(|&byte| byte != 0);
+fn other_fields(
+    coder: &mut impl ThreadCoder,
+    last: &mut KernelRecord,
+    actual: &KernelRecord,
+    head: KernelRecord,
+) -> Option<KernelRecord> {
     // Any value but 0 flags the row; what it is does not matter, so that the shortest is taken.
-    if coder.expect(bit::REST, column::LITERAL, u64::from(present), 0)? == 0 {
-        return Some(head);
+    let is_other = coder.expect(bit::REST, column::LITERAL, u64::from(!has_same_rest(actual, last)), 0)? != 0;
+    if is_other {
+        let mut whole = actual.to_bytes();
+        let rest = coder.rest(&whole[REST])?;
+        whole[REST].copy_from_slice(&rest);
+        *last = KernelRecord::from_bytes(&whole);
     }
-    let mut whole = head.to_bytes();
-    whole[REST].copy_from_slice(&coder.rest(&bytes[REST])?);
-    Some(KernelRecord::from_bytes(&whole))
+    Some(KernelRecord {
+        time_ns: head.time_ns,
+        kind: head.kind,
+        flags: head.flags,
+        cpu: head.cpu,
+        tid: head.tid,
+        pid: head.pid,
+        other_tid: head.other_tid,
+        other_pid: head.other_pid,
+        value: head.value,
+        lag: head.lag,
+        ..*last
+    })
+}
+
+/// Whether bytes [`REST`] are the same.
+fn has_same_rest(one: &KernelRecord, other: &KernelRecord) -> bool {
+    let rest = |record: &KernelRecord| {
+        (
+            (
+                record.charged_ns,
+                record.other_charged_ns,
+                record.syscall,
+                record.fd_kind,
+            ),
+            (record.prio, record.fd, record.nvcsw, record.nivcsw),
+        )
+    };
+    rest(one) == rest(other)
 }
 
 /// File kind in the lowest byte, then system call and descriptor, both so that -1 stays small.
