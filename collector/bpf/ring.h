@@ -10,7 +10,7 @@
  * therefore 0 in that word whenever it is free, and a record that a nested writer has overtaken is waited for, not read half.
  *
  * sched_switch runs with interrupts off, but fork, exec, exit, rename and a thread that wakes itself do not: an interrupt may write in their midst.
- * Hence the compare-and-swap. A full ring drops and counts: head + lost is what was produced, exactly.
+ * Hence the compare-and-swap, but for sched_switch. A full ring drops and counts: head + lost is what was produced, exactly.
  */
 #ifndef PLUMB_RING_H
 #define PLUMB_RING_H
@@ -116,6 +116,26 @@ static __always_inline struct record *reserve(u32 cpu)
 	}
 	__sync_fetch_and_add(&ring->lost, 1);
 	return 0;
+}
+
+/* As `reserve`, for a writer that nothing can interrupt: saves the atomic instruction. */
+static __always_inline struct record *reserve_undisturbed(u32 cpu)
+{
+	struct ring_head *ring = bpf_map_lookup_elem(&heads, &cpu);
+	u64 size = 1ull << ring_bits;
+	u32 index;
+	u64 head;
+
+	if (!ring)
+		return 0;
+	head = *(volatile u64 *)&ring->head;
+	if (head - *(volatile u64 *)&ring->tail >= size) {
+		__sync_fetch_and_add(&ring->lost, 1);
+		return 0;
+	}
+	*(volatile u64 *)&ring->head = head + 1;
+	index = (cpu << ring_bits) + (head & (size - 1));
+	return bpf_map_lookup_elem(&records, &index);
 }
 
 /* The last store of a record. x86 keeps stores in order; a weakly ordered machine would need a release store here. */

@@ -57,7 +57,7 @@ int on_switch(u64 *ctx)
 	struct task_struct *next = (void *)ctx[2];
 	u32 state = (switch_has_state ? (u32)ctx[3] : state_of(prev)) & STATE_MASK;
 	u32 cpu = bpf_get_smp_processor_id();
-	struct record *record = reserve(cpu);
+	struct record *record = reserve_undisturbed(cpu);
 	u64 now;
 	u8 flags;
 
