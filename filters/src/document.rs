@@ -33,6 +33,8 @@ pub(crate) struct JvmSettings {
     pub parks: Option<bool>,
     pub sleeps: Option<bool>,
     pub virtual_threads: Option<bool>,
+    pub exceptions: Option<bool>,
+    pub allocations: Option<bool>,
 }
 
 /// Reads a file's text; with every mistake in it, ordered by place.
@@ -205,6 +207,8 @@ impl<'t> Reader<'t> {
             "parks",
             "sleeps",
             "virtual_threads",
+            "exceptions",
+            "allocations",
         ];
         self.check_keys("[jvm]", table, &known, &[]);
         let mut flag = |key: &str| table.get(key).and_then(|value| self.boolean(key, value));
@@ -216,6 +220,8 @@ impl<'t> Reader<'t> {
             parks: flag("parks"),
             sleeps: flag("sleeps"),
             virtual_threads: flag("virtual_threads"),
+            exceptions: flag("exceptions"),
+            allocations: flag("allocations"),
         }
     }
 

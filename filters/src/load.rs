@@ -233,6 +233,8 @@ impl JvmSettings {
             parks,
             sleeps,
             virtual_threads,
+            exceptions,
+            allocations,
         } = self;
         *threads = threads.or(farther.threads);
         *monitors = monitors.or(farther.monitors);
@@ -241,6 +243,8 @@ impl JvmSettings {
         *parks = parks.or(farther.parks);
         *sleeps = sleeps.or(farther.sleeps);
         *virtual_threads = virtual_threads.or(farther.virtual_threads);
+        *exceptions = exceptions.or(farther.exceptions);
+        *allocations = allocations.or(farther.allocations);
     }
 
     fn settled(self) -> JvmFeatures {
@@ -252,6 +256,8 @@ impl JvmSettings {
             parks,
             sleeps,
             virtual_threads,
+            exceptions,
+            allocations,
         } = self;
         let is_on = |setting: Option<bool>| setting.unwrap_or(false);
         JvmFeatures {
@@ -262,6 +268,8 @@ impl JvmSettings {
             parks: is_on(parks),
             sleeps: is_on(sleeps),
             virtual_threads: is_on(virtual_threads),
+            exceptions: is_on(exceptions),
+            allocations: is_on(allocations),
         }
     }
 }

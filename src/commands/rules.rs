@@ -56,7 +56,7 @@ A rule file is TOML:
   match = \"com.shop.Worker.nextJob\"
   idle = true                             # a thread in it has nothing to do (the JDK's own pools are known)
 
-  [jvm]                                   # what the JVM itself tells: the preset `jvm` turns all but virtual_threads on
+  [jvm]                                   # what the JVM itself tells: the preset `jvm` turns on what stands as true here
   threads = true
   monitors = true
   waits = true
@@ -64,6 +64,8 @@ A rule file is TOML:
   parks = true                            # LockSupport.park, and idle workers of the JDK's pools
   sleeps = true
   virtual_threads = false
+  exceptions = false                      # counted by class and place; an exception costs some microseconds more
+  allocations = false                     # one object of each 512 KiB or so, counted by class and place
 
   [kernel]                                # who ran, who waited for a CPU: the preset `kernel` is this
   scope = \"system\"                        # or \"tree\": the traced process and its children
@@ -112,6 +114,8 @@ fn shown(rules: &Rules) -> String {
         ("parks", jvm.parks),
         ("sleeps", jvm.sleeps),
         ("virtual_threads", jvm.virtual_threads),
+        ("exceptions", jvm.exceptions),
+        ("allocations", jvm.allocations),
     ];
     let events: Vec<&str> = wanted.into_iter().filter(|(_, on)| *on).map(|(name, _)| name).collect();
     format!(

@@ -31,6 +31,7 @@ struct JvmBase {
     jvm: Option<Dated>,
     methods: BTreeMap<u32, Dated>,
     classes: BTreeMap<u32, Dated>,
+    places: BTreeMap<u32, Dated>,
     threads: HashMap<u32, Dated>,
     left_alone: Vec<Dated>,
     virtual_threads: BTreeMap<u64, Dated>,
@@ -104,6 +105,7 @@ impl Base {
             Definition::Jvm { .. } => base.jvm = Some(dated),
             Definition::Method { id, .. } => drop(base.methods.insert(*id, dated)),
             Definition::Class { id, .. } => drop(base.classes.insert(*id, dated)),
+            Definition::Place { id, .. } => drop(base.places.insert(*id, dated)),
             Definition::JavaThread { tid, started, .. } => {
                 // Not within the window.
                 *started = false;
@@ -159,7 +161,9 @@ impl Base {
             .jvm
             .iter()
             .chain(base.methods.values())
-            .chain(base.classes.values());
+            .chain(base.classes.values())
+            .chain(base.places.values())
+            .chain(base.virtual_threads.values());
         all.chain(base.threads.values())
             .chain(&base.left_alone)
             .cloned()

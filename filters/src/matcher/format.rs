@@ -8,7 +8,7 @@
 //! rule     unit u16 (index, 0xffff none) · flags u16 · min_ns u64 · code_bytes_min u32 · pattern
 //! pattern  relation u8 (0 is, 1 extends, 2 annotated) · class string · method string · descriptor string (empty: any)
 //! string   length u16 · UTF-8
-//! features bit 0 threads, 1 monitors, 2 waits, 3 gc, 4 parks, 5 sleeps, 6 virtual_threads; the others are 0
+//! features bit 0 threads, 1 monitors, 2 waits, 3 gc, 4 parks, 5 sleeps, 6 virtual_threads, 7 exceptions, 8 allocations; the others are 0
 //! flags    bit 0 idle; the others are 0
 //! ```
 //! The checksum is FNV-1a (64 bits) of all bytes before it: it finds accidents. Against malice every field is checked, and
@@ -122,8 +122,20 @@ fn feature_bits(features: JvmFeatures) -> u16 {
         parks,
         sleeps,
         virtual_threads,
+        exceptions,
+        allocations,
     } = features;
-    let flags = [threads, monitors, waits, gc, parks, sleeps, virtual_threads];
+    let flags = [
+        threads,
+        monitors,
+        waits,
+        gc,
+        parks,
+        sleeps,
+        virtual_threads,
+        exceptions,
+        allocations,
+    ];
     flags.iter().rev().fold(0, |bits, flag| bits << 1 | u16::from(*flag))
 }
 
@@ -241,7 +253,7 @@ impl<'a> Input<'a> {
 
     fn features(&mut self) -> Result<JvmFeatures, MatcherError> {
         let bits = self.u16()?;
-        if bits & !0x7f != 0 {
+        if bits & !0x1ff != 0 {
             return Err(self.error("an unknown feature"));
         }
         let is_set = |bit: u16| bits & (1 << bit) != 0;
@@ -253,6 +265,8 @@ impl<'a> Input<'a> {
             parks: is_set(4),
             sleeps: is_set(5),
             virtual_threads: is_set(6),
+            exceptions: is_set(7),
+            allocations: is_set(8),
         })
     }
 
@@ -330,6 +344,8 @@ mod tests {
                 parks: true,
                 sleeps: false,
                 virtual_threads: true,
+                exceptions: false,
+                allocations: true,
             },
             units: vec!["request".into(), "job".into()],
             rules: vec![

@@ -36,6 +36,10 @@ pub struct JvmFeatures {
     pub sleeps: bool,
     /// Virtual threads: their lives, and which carrier runs them when.
     pub virtual_threads: bool,
+    /// Exceptions that are made, counted by class and place.
+    pub exceptions: bool,
+    /// Samples of what is allocated, counted by class and place.
+    pub allocations: bool,
 }
 
 /// What to do with a method that a rule matches.

@@ -30,7 +30,7 @@ use super::barrier::{self, guard};
 use super::jni::Jni;
 use super::names::lock;
 use super::session::Session;
-use super::{Agent, events, helper, quiet, send_fd, sleeps, transform, wake};
+use super::{Agent, allocations, events, helper, quiet, send_fd, sleeps, transform, wake};
 use crate::protocol::{self, Armed, Config, FRAME_MAX, PROTOCOL, Stopped, ToAgent, ToRecorder};
 
 /// How long the recorder may take to answer.
@@ -295,6 +295,9 @@ fn arm(
     if session.features.sleeps {
         sleeps::watch(agent, jni);
     }
+    if session.features.allocations {
+        allocations::watch(jvmti, session);
+    }
     if session.features.threads {
         session.threads.scan(agent.thread_context(session, jni), session.now());
     }
@@ -309,6 +312,9 @@ fn disarm(agent: &'static Agent, session: &Arc<Session>, jni: Jni) -> Stopped {
     session.close_gate();
     events::set_events(agent.jvmti, session.features, false);
     sleeps::leave(jni);
+    if session.features.allocations {
+        allocations::leave(agent.jvmti);
+    }
     let _ = agent.jvmti.set_event(JVMTI_EVENT_VM_DEATH, false);
     // Before the others are restored: no class gets probes from now on.
     let _ = agent.jvmti.set_event(JVMTI_EVENT_CLASS_FILE_LOAD_HOOK, false);

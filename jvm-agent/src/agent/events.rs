@@ -22,7 +22,7 @@ use super::barrier::guard;
 use super::jni::Jni;
 use super::jvmti::Jvmti;
 use super::probe::record;
-use super::{Agent, control, monitors, transform, virtual_threads};
+use super::{Agent, allocations, control, monitors, transform, virtual_threads};
 
 /// All callbacks; which of them are called is [`set_events`]'s business.
 pub fn callbacks() -> jvmtiEventCallbacks {
@@ -36,6 +36,7 @@ pub fn callbacks() -> jvmtiEventCallbacks {
     monitors::add_callbacks(&mut callbacks);
     callbacks.GarbageCollectionStart = Some(garbage_collection_start);
     callbacks.GarbageCollectionFinish = Some(garbage_collection_finish);
+    allocations::add_callbacks(&mut callbacks);
     virtual_threads::add_callbacks(&mut callbacks);
     callbacks
 }

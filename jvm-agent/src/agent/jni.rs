@@ -140,6 +140,11 @@ impl Jni {
         self.unless_thrown(superclass)
     }
 
+    /// Whether the first class is the second one or extends it.
+    pub fn is_subclass(self, class: jclass, of: jclass) -> bool {
+        call!(self, IsAssignableFrom, class, of) != 0
+    }
+
     /// An object's class.
     pub fn class_of(self, object: jobject) -> jclass {
         call!(self, GetObjectClass, object)

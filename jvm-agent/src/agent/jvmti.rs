@@ -12,7 +12,8 @@ use jvmti_bindings::mutf8;
 use jvmti_bindings::sys::jni::{JNI_OK, JNIEnv, JavaVM, jboolean, jclass, jint, jmethodID, jobject, jthread};
 use jvmti_bindings::sys::jvmti::{
     JVMTI_DISABLE, JVMTI_ENABLE, JVMTI_VERSION_9, jvmtiCapabilities, jvmtiEnv, jvmtiError, jvmtiEvent,
-    jvmtiEventCallbacks, jvmtiExtensionEventCallback, jvmtiExtensionEventInfo, jvmtiThreadGroupInfo, jvmtiThreadInfo,
+    jvmtiEventCallbacks, jvmtiExtensionEventCallback, jvmtiExtensionEventInfo, jvmtiFrameInfo, jvmtiThreadGroupInfo,
+    jvmtiThreadInfo,
 };
 
 /// A JVMTI environment. Valid for the JVM's life: plumb never disposes it.
@@ -67,6 +68,15 @@ pub struct ThreadInfo {
     pub daemon: bool,
     /// Java priority.
     pub priority: u32,
+}
+
+/// A method that is being called. Its id is not to be used after the callback that gave it.
+#[derive(Clone, Copy, Debug)]
+pub struct Frame {
+    /// The method.
+    pub method: jmethodID,
+    /// Where it is in its code; -1 in a native method.
+    pub location: i64,
 }
 
 impl Jvmti {
@@ -253,6 +263,40 @@ impl Jvmti {
     ) -> Result<(), JvmtiError> {
         const NORMAL_PRIORITY: jint = 5;
         call!(self, RunAgentThread, thread, Some(run), ptr::null(), NORMAL_PRIORITY)
+    }
+
+    /// The calling thread's stack, at most so many frames from the top.
+    pub fn own_stack(self, frames_max: usize) -> Result<Vec<Frame>, JvmtiError> {
+        let mut frames = vec![jvmtiFrameInfo::default(); frames_max];
+        let mut count: jint = 0;
+        let (max, first) = (frames_max as jint, frames.as_mut_ptr());
+        call!(self, GetStackTrace, ptr::null_mut(), 0, max, first, &raw mut count)?;
+        frames.truncate(usize::try_from(count).unwrap_or(0));
+        let frame = |info: jvmtiFrameInfo| Frame {
+            method: info.method,
+            location: info.location,
+        };
+        Ok(frames.into_iter().map(frame).collect())
+    }
+
+    /// The class that declares a method, a local reference. The method id is one that was given in the current callback.
+    pub fn declaring_class(self, method: jmethodID) -> Result<jclass, JvmtiError> {
+        let mut class = ptr::null_mut();
+        call!(self, GetMethodDeclaringClass, method, &raw mut class).map(|()| class)
+    }
+
+    /// A method's name. The method id is one that was given in the current callback.
+    pub fn method_name(self, method: jmethodID) -> Result<String, JvmtiError> {
+        let mut name = ptr::null_mut();
+        let none = ptr::null_mut();
+        call!(self, GetMethodName, method, &raw mut name, none, none)?;
+        Ok(self.take_string(name))
+    }
+
+    /// How many bytes are allocated between two samples of it, in the mean.
+    pub fn set_sampling_interval(self, bytes: u64) -> Result<(), JvmtiError> {
+        let bytes = jint::try_from(bytes).unwrap_or(jint::MAX);
+        call!(self, SetHeapSamplingInterval, bytes)
     }
 
     /// Whether the method is a native one.

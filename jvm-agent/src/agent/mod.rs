@@ -8,6 +8,7 @@
 
 #![allow(unsafe_code, reason = "the JVM calls in here")]
 
+mod allocations;
 mod arena;
 mod barrier;
 mod class_numbers;
@@ -15,6 +16,7 @@ mod clock;
 mod control;
 mod definitions;
 mod events;
+mod exceptions;
 mod headroom;
 mod helper;
 mod jni;
@@ -23,6 +25,7 @@ mod kin;
 mod monitors;
 mod names;
 mod parks;
+mod places;
 mod probe;
 mod quiet;
 mod send_fd;

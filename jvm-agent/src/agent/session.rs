@@ -16,6 +16,7 @@ use super::definitions::Definitions;
 use super::headroom;
 use super::kin::Families;
 use super::names::{Names, dotted, internal_of, lock, readable};
+use super::places::Places;
 use super::threads::Threads;
 use super::{shadow, sites};
 use crate::protocol::{Armed, Config};
@@ -41,6 +42,8 @@ pub struct Session {
     pub minimums: Vec<u64>,
     /// Who extends and implements whom, where the rules ask for it.
     pub families: Families,
+    /// Where exceptions and allocations are counted.
+    pub places: Places,
     /// The threads defined so far.
     pub threads: Threads,
     changes: Mutex<Changes>,
@@ -85,6 +88,7 @@ impl Session {
             families: Families::default(),
             minimums: matcher.minimums(),
             matcher,
+            places: Places::default(),
             threads: Threads::default(),
             changes: Mutex::default(),
         };

@@ -5,6 +5,7 @@
 //! | `Thread.setName` | threads | the thread has another name |
 //! | `Thread.sleep` (where it is not native: since JDK 19; before, see [`sleeps`]) | sleeps | sleep, slept |
 //! | `LockSupport.park`, `parkNanos`, `parkUntil` | parks | park with the blocker's class, unparked |
+//! | `Throwable.fillInStackTrace` | exceptions | an exception is made, see [`exceptions`] |
 //! | `ThreadPoolExecutor.getTask`, `ForkJoinPool.awaitWork` | parks | idle, busy |
 //!
 //! All of them are loaded and probed at the session's begin, so that none needs the class-file hook.
@@ -19,7 +20,7 @@ use plumb_trace::record::{JvmKind, JvmRecord};
 
 use super::barrier::guard;
 use super::probe::record;
-use super::{sleeps, wake};
+use super::{exceptions, sleeps, wake};
 use crate::rewrite::{Begin, Choice};
 
 const RENAME: i32 = 0;
@@ -31,6 +32,7 @@ const IDLE: i32 = -4;
 pub const WATCH_SLEEPS: i32 = -5;
 /// Asks for `sleeps::leave`.
 pub const LEAVE_SLEEPS: i32 = -6;
+const EXCEPTION: i32 = -7;
 
 struct Site {
     /// With dots, as the JVM's `Class.forName` wants it.
@@ -40,7 +42,7 @@ struct Site {
     id: i32,
 }
 
-const SITES: [Site; 5] = [
+const SITES: [Site; 6] = [
     Site {
         class: c"java.lang.Thread",
         is_wanted: |features| features.threads,
@@ -70,6 +72,12 @@ const SITES: [Site; 5] = [
         is_wanted: |features| features.parks,
         methods: &["awaitWork"],
         id: IDLE,
+    },
+    Site {
+        class: c"java.lang.Throwable",
+        is_wanted: |features| features.exceptions,
+        methods: &["fillInStackTrace"],
+        id: EXCEPTION,
     },
 ];
 
@@ -119,6 +127,8 @@ pub fn begin(env: *mut JNIEnv, id: i32) {
     match id {
         SLEEP => record(JvmRecord::pack(JvmKind::Sleep, 0, 0)),
         IDLE => record(JvmRecord::pack(JvmKind::Idle, 0, 0)),
+        // SAFETY: the JVM gave `env` to the probe that calls us.
+        EXCEPTION => guard((), || unsafe { exceptions::made(env) }),
         // SAFETY: the JVM gave `env` to the probe that calls us.
         WATCH_SLEEPS | LEAVE_SLEEPS => guard((), || unsafe { sleeps::register(env, id == WATCH_SLEEPS) }),
         // A rename counts at its end, a park begins in `parks`.

@@ -2,6 +2,7 @@
 
 #![allow(unsafe_code, reason = "maps arenas")]
 
+mod counted;
 mod events;
 mod jvm;
 mod kin;

@@ -190,6 +190,27 @@ impl Recorder {
         kinds.into_iter().map(of_nobody).sum()
     }
 
+    /// What was counted at each place, by what, class and method.
+    pub fn counted(&self) -> BTreeMap<(&str, &str, &str), u64> {
+        let mut sums = BTreeMap::new();
+        for record in self.of_kind(JvmKind::Counted) {
+            let place = self.definitions.iter().find_map(|dated| match &dated.definition {
+                Definition::Place {
+                    id,
+                    what,
+                    class,
+                    method,
+                    scale,
+                    ..
+                } if *id == record.value() => Some(((what.as_str(), class.as_str(), method.as_str()), *scale)),
+                _ => None,
+            });
+            let (place, scale) = place.expect("a place that is defined");
+            *sums.entry(place).or_default() += u64::from(record.detail()) * scale;
+        }
+        sums
+    }
+
     /// The defined name of a class number.
     pub fn class_name(&self, number: u32) -> Option<&str> {
         self.definitions.iter().find_map(|dated| match &dated.definition {

@@ -16,11 +16,36 @@ pub(crate) struct Method {
     pub(crate) unit: String,
 }
 
+/// A place where something is counted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) what: String,
+    pub(crate) class: String,
+    pub(crate) method: String,
+    pub(crate) unit: String,
+    pub(crate) scale: u64,
+}
+
+impl Place {
+    /// `exceptions:java.io.IOException@com.shop.Cart.add`
+    pub(crate) fn name(&self) -> String {
+        let or_others = |name: &'_ str| {
+            if name.is_empty() {
+                "(others)".to_owned()
+            } else {
+                name.to_owned()
+            }
+        };
+        format!("{}:{}@{}", self.what, or_others(&self.class), or_others(&self.method))
+    }
+}
+
 /// What the numbers in one JVM's records mean.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Classes {
     pub(crate) methods: FxHashMap<u32, Method>,
     pub(crate) classes: FxHashMap<u32, String>,
+    pub(crate) places: FxHashMap<u32, Place>,
     /// Classes and methods that the agent left alone.
     pub(crate) left_alone: u64,
 }
@@ -41,6 +66,23 @@ impl Classes {
             }
             Definition::Class { id, name } => {
                 self.classes.insert(id, name);
+            }
+            Definition::Place {
+                id,
+                what,
+                class,
+                method,
+                unit,
+                scale,
+            } => {
+                let place = Place {
+                    what,
+                    class,
+                    method,
+                    unit,
+                    scale,
+                };
+                self.places.insert(id, place);
             }
             Definition::LeftAlone { .. } => self.left_alone += 1,
             _ => {}

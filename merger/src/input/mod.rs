@@ -7,7 +7,7 @@ mod lanes;
 mod load;
 mod order;
 
-pub(crate) use definitions::Classes;
+pub(crate) use definitions::{Classes, Place};
 pub(crate) use lane::{Consumer, Gap, Lane, LaneKind};
 pub(crate) use load::{HostInput, Input, JvmInput, load};
 pub(crate) use order::run;

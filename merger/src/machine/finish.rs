@@ -51,6 +51,7 @@ impl Machine {
             self.close_thread(thread, to_ns)?;
         }
         self.close_cpus(to_ns)?;
+        self.close_counted(to_ns)?;
         self.close_counters(to_ns);
         self.name_everything();
         self.mark_processes();

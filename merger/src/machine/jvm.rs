@@ -1,6 +1,7 @@
 //! A JVM's records: what its threads call, what they want, and when it pauses.
 
 use super::calls::{Calls, Probe};
+use super::counted::Counted;
 use super::thread::{Activity, Doing, Thread};
 use super::{Cpu, Machine, Occupant};
 use crate::input::{Classes, JvmInput};
@@ -21,6 +22,7 @@ pub(super) struct Jvm {
     tids: FxHashMap<u32, u32>,
     probes: FxHashMap<u32, Probe>,
     classes: FxHashMap<u32, StringId>,
+    pub(super) counted: Counted,
     /// For probe ids without a definition.
     nameless: Probe,
     pause_name: StringId,
@@ -51,7 +53,13 @@ impl Jvm {
             pid,
             ns_pid,
             start_ticks,
-            classes: Classes { methods, classes, .. },
+            classes:
+                Classes {
+                    methods,
+                    classes,
+                    places,
+                    ..
+                },
             tids,
         } = input;
         let probes = methods.into_iter().map(|(id, method)| {
@@ -76,6 +84,7 @@ impl Jvm {
                 .into_iter()
                 .map(|(id, name)| (id, writer.string(&name)))
                 .collect(),
+            counted: Counted::new(places),
             nameless: Probe {
                 name: writer.string("(method without a name)"),
                 unit: None,
@@ -138,6 +147,7 @@ impl Machine {
             }
             JvmKind::GcStart => self.pause_starts(jvm, thread, at),
             JvmKind::GcFinish => self.pause_ends(jvm, at, false),
+            JvmKind::Counted => self.count_at_place(jvm, at, record),
             JvmKind::Armed => Ok(()),
             JvmKind::Mount | JvmKind::Unmount | JvmKind::VthreadStart | JvmKind::VthreadEnd => {
                 self.virtual_record((jvm, record.java_id()), (thread, stream), at, kind)

@@ -11,6 +11,7 @@ mod accounting;
 mod calls;
 mod cause;
 mod charge;
+mod counted;
 mod counters;
 mod cpu;
 mod definitions;

@@ -354,6 +354,7 @@ fn jvm_kind(verb: &str) -> Option<JvmKind> {
         "slept" => JvmKind::Slept,
         "idle" => JvmKind::Idle,
         "busy" => JvmKind::Busy,
+        "counted" => JvmKind::Counted,
         _ => return None,
     })
 }
@@ -410,6 +411,14 @@ fn definition(line: &Line) -> Definition {
         "class" => Definition::Class {
             id: line.number(0),
             name: line.word(1).into(),
+        },
+        "place" => Definition::Place {
+            id: line.number(0),
+            what: line.word(1).into(),
+            class: text("class"),
+            method: text("method"),
+            unit: text("unit"),
+            scale: u64::from(number("scale").max(1)),
         },
         "vthread_name" => Definition::VirtualThread {
             java_id: u64::from(line.number(0)),

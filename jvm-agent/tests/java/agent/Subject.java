@@ -38,6 +38,8 @@ public class Subject {
             case "timed": return timed(count);
             case "timedvirtual": return timedVirtual(count);
             case "spin": return spin(count);
+            case "throw": return Counted.exceptions(count);
+            case "allocate": return Counted.allocate(count);
             default: throw new IllegalArgumentException(command);
         }
     }
@@ -280,5 +282,42 @@ class Timed {
             if (i == 1) throw new IllegalStateException();
         }
         return i;
+    }
+}
+
+/** Makes what is counted by place. */
+class Counted {
+    /** Each of three kinds of exception so often: one of its own, one by the JDK, one without a stack trace. */
+    static String exceptions(int count) {
+        int caught = 0;
+        for (int i = 0; i < count; i++) {
+            try { fail(); } catch (Failure expected) { caught++; }
+            try { parse(); } catch (NumberFormatException expected) { caught++; }
+            try { throw new Traceless(); } catch (Traceless expected) { caught++; }
+        }
+        return "exceptions=" + caught;
+    }
+
+    static void fail() { throw new Failure(new Built().failure); }
+
+    static int parse() { return Integer.parseInt("none"); }
+
+    /** So many MiB in arrays of a KiB. */
+    static String allocate(int count) {
+        for (int i = 0; i < count * 1024; i++) Subject.garbage = new byte[1024 - 16];
+        return "allocated=" + count;
+    }
+
+    /** An object that is no exception and makes one when it is made. */
+    static class Built {
+        final Exception failure = new Exception("not thrown");
+    }
+
+    static class Failure extends IllegalStateException {
+        Failure(Exception cause) { super(cause); }
+    }
+
+    static class Traceless extends RuntimeException {
+        Traceless() { super("no trace", null, false, false); }
     }
 }
