@@ -5,9 +5,11 @@
 
 mod bench;
 mod demo;
+mod fuzz;
 mod jdk;
 mod packages;
 mod process;
+mod soak;
 mod test;
 mod workspace;
 
@@ -53,6 +55,16 @@ fn run(arguments: &[&str]) -> Result<Done> {
         ["test"] => test::run()?,
         ["bench", "kernel"] => bench::kernel::run()?,
         ["bench", "agent"] => bench::agent::run()?,
+        ["fuzz", "--help" | "-h"] => println!("{}", fuzz::HELP),
+        ["fuzz", options @ ..] => match fuzz::Options::parse(options) {
+            Some(options) => fuzz::run(&options)?,
+            None => return Ok(Done::WrongUsage),
+        },
+        ["soak", "--help" | "-h"] => println!("{}", soak::HELP),
+        ["soak", options @ ..] => match soak::Options::parse(options) {
+            Some(options) => soak::run(&options)?,
+            None => return Ok(Done::WrongUsage),
+        },
         [] | ["help" | "--help" | "-h"] => println!("{USAGE}"),
         _ => return Ok(Done::WrongUsage),
     }

@@ -15,6 +15,10 @@ pub fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
+fn run_quietly(command: &mut Command) -> Result<()> {
+    output(command).map(|_| ())
+}
+
 /// Runs a command to its end; what it wrote to its standard output.
 pub fn output(command: &mut Command) -> Result<String> {
     let output = command
@@ -53,6 +57,16 @@ impl Background {
     /// Its process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Asks it to end (SIGINT) and waits until it has.
+    pub fn interrupt(&mut self) -> Result<()> {
+        self.still_runs()?;
+        run_quietly(Command::new("kill").args(["-INT", &self.pid().to_string()]))?;
+        self.child
+            .wait()
+            .with_context(|| format!("cannot wait for {}", self.name))?;
+        Ok(())
     }
 
     /// An error if it has ended by itself.

@@ -3,7 +3,7 @@
 mod check;
 mod illness;
 mod load;
-mod shop;
+pub mod shop;
 
 use crate::{jdk, packages, process, workspace};
 use anyhow::Result;
