@@ -1,5 +1,6 @@
-//! A program whose threads the kernel keeps books of: they compute, sleep, contend for a lock and play ping-pong. Each waits at a
-//! gate before and after its work, and there, off its CPU, its /proc/self/task/TID/schedstat is read (of a running thread it lags).
+//! A program whose threads the kernel keeps books of: they compute (two of them within a quota, where a cpu cgroup of version 1 can be made), sleep, contend for a
+//! lock and play ping-pong. Each waits at a gate before and after its work, and there, off its CPU, its schedstat and status in /proc/self/task/TID
+//! are read (of a running thread schedstat lags).
 //! Prints one line of JSON: by thread what the kernel charged between the two readings, and when they were made (CLOCK_MONOTONIC ns).
 
 use anyhow::{Context, Result, bail};
@@ -10,6 +11,7 @@ use rustix::{
 use std::{
     hint::black_box,
     io::{PipeReader, PipeWriter, Read, Write, pipe},
+    path::{Path, PathBuf},
     sync::{
         Arc, Mutex,
         mpsc::{Receiver, Sender, channel},
@@ -32,6 +34,8 @@ struct Books {
     run_ns: u64,
     wait_ns: u64,
     slices: u64,
+    voluntary: u64,
+    involuntary: u64,
 }
 
 struct Worker {
@@ -43,7 +47,10 @@ struct Worker {
 }
 
 fn main() -> Result<()> {
-    let workers = cast()?
+    let quota = Quota::new()
+        .inspect_err(|error| eprintln!("no thread works within a quota: {error}"))
+        .ok();
+    let workers = cast(quota.as_ref())?
         .into_iter()
         .map(|(name, work)| start(name, work))
         .collect::<Result<Vec<_>>>()?;
@@ -72,7 +79,7 @@ fn main() -> Result<()> {
 }
 
 /// Who takes part.
-fn cast() -> Result<Vec<(&'static str, Work)>> {
+fn cast(quota: Option<&Quota>) -> Result<Vec<(&'static str, Work)>> {
     let lock = Arc::new(Mutex::new(0_u64));
     let (ping_reader, ping_writer) = pipe()?;
     let (pong_reader, pong_writer) = pipe()?;
@@ -80,7 +87,7 @@ fn cast() -> Result<Vec<(&'static str, Work)>> {
         let lock = Arc::clone(lock);
         Box::new(move |until| contend(&lock, until))
     };
-    Ok(vec![
+    let mut cast: Vec<(&str, Work)> = vec![
         ("compute-1", Box::new(compute)),
         ("compute-2", Box::new(compute)),
         ("compute-3", Box::new(compute)),
@@ -94,7 +101,14 @@ fn cast() -> Result<Vec<(&'static str, Work)>> {
             Box::new(move |until| play(ping_writer, pong_reader, Some(until))),
         ),
         ("pong", Box::new(move |_| play(pong_writer, ping_reader, None))),
-    ])
+    ];
+    for name in ["quota-1", "quota-2"] {
+        if let Some(Quota(path)) = quota {
+            let tasks = path.join("tasks");
+            cast.push((name, Box::new(move |until| compute_within(&tasks, until))));
+        }
+    }
+    Ok(cast)
 }
 
 fn start(name: &'static str, work: Work) -> Result<Worker> {
@@ -124,6 +138,7 @@ fn row(worker: &Worker, (from_ns, before): (u64, Books), (to_ns, after): (u64, B
     serde_json::json!({
         "tid": worker.tid, "name": worker.name, "from_ns": from_ns, "to_ns": to_ns,
         "run_ns": after.run_ns - before.run_ns, "wait_ns": after.wait_ns - before.wait_ns, "slices": after.slices - before.slices,
+        "voluntary": after.voluntary - before.voluntary, "involuntary": after.involuntary - before.involuntary,
     })
 }
 
@@ -157,11 +172,49 @@ fn read_books(tid: i32) -> Result<Books> {
     let [run_ns, wait_ns, slices] = numbers[..] else {
         bail!("schedstat has not three numbers: {line}")
     };
+    let status = std::fs::read_to_string(format!("/proc/self/task/{tid}/status"))?;
+    let counter = |name: &str| -> Result<u64> {
+        let value = status
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        Ok(value.with_context(|| format!("no {name}"))?.trim().parse()?)
+    };
     Ok(Books {
         run_ns,
         wait_ns,
         slices,
+        voluntary: counter("voluntary_ctxt_switches")?,
+        involuntary: counter("nonvoluntary_ctxt_switches")?,
     })
+}
+
+/// A cpu cgroup that may use 10 ms of each 50; removed at the end.
+struct Quota(PathBuf);
+
+impl Quota {
+    fn new() -> std::io::Result<Quota> {
+        let quota = Quota(format!("/sys/fs/cgroup/cpu/plumb-books-{}", std::process::id()).into());
+        std::fs::create_dir(&quota.0)?;
+        std::fs::write(quota.0.join("cpu.cfs_period_us"), "50000")?;
+        std::fs::write(quota.0.join("cpu.cfs_quota_us"), "10000")?;
+        Ok(quota)
+    }
+}
+
+impl Drop for Quota {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir(&self.0);
+    }
+}
+
+/// Computes within the group whose list of threads that is.
+fn compute_within(tasks: &Path, until: Instant) {
+    if let Err(error) = std::fs::write(tasks, "0") {
+        eprintln!("{}: {error}", tasks.display());
+    }
+    compute(until);
+    let everybody = tasks.parent().and_then(Path::parent).map(|root| root.join("tasks"));
+    let _ = everybody.map(|tasks| std::fs::write(tasks, "0"));
 }
 
 fn compute(until: Instant) {
