@@ -6,6 +6,8 @@
 //!                                      ←     config   matcher, arena's bytes, clock
 //!   arena    bytes (+ the memfd)       →                 the recorder begins to drain
 //!   armed    classes, methods, …       →                 probes are in
+//!                                      ←     rules    matcher: go by these from now on
+//!   armed, or unchanged (a reason)     →
 //!                                      ←     stop
 //!   stopped  classes, failed           →
 //! ```
@@ -20,7 +22,7 @@ use std::time::{Duration, Instant};
 use plumb_trace::{arena::Clock, varint};
 
 /// Version of this conversation. Both sides must have the same.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 /// Largest frame, bytes: compiled rules are the largest content.
 pub const FRAME_MAX: usize = 16 << 20;
 /// Longest string, bytes.
@@ -31,6 +33,8 @@ const STRING_MAX: usize = 4096;
 pub enum ToAgent {
     /// How to record.
     Config(Config),
+    /// Go by these compiled rules from now on.
+    Rules(Vec<u8>),
     /// Give the JVM its own bytecode back.
     Stop,
 }
@@ -67,6 +71,11 @@ pub enum ToRecorder {
     Armed(Armed),
     /// The JVM has its own bytecode again, no event is on, the arena is not written any more.
     Stopped(Stopped),
+    /// The session goes on by the rules that it had, and why.
+    Unchanged {
+        /// One line.
+        reason: String,
+    },
     /// The agent does not record, and why.
     Refused {
         /// One line.
@@ -109,6 +118,7 @@ impl ToAgent {
                 varint::put(out, u64::from(*clock as u32));
             }),
             ToAgent::Stop => frame(2, |_| ()),
+            ToAgent::Rules(matcher) => frame(3, |out| put_bytes(out, matcher)),
         }
     }
 
@@ -129,6 +139,7 @@ impl ToAgent {
                 },
             }),
             2 => ToAgent::Stop,
+            3 => ToAgent::Rules(fields.bytes(FRAME_MAX)?.to_vec()),
             _ => return Err(malformed()),
         };
         fields.end().map(|()| message)
@@ -154,6 +165,7 @@ impl ToRecorder {
             }) => frame(12, |out| numbers(out, &[*classes, *methods, *left_alone])),
             ToRecorder::Stopped(Stopped { restored, failed }) => frame(13, |out| numbers(out, &[*restored, *failed])),
             ToRecorder::Refused { reason } => frame(14, |out| put_bytes(out, cut(reason).as_bytes())),
+            ToRecorder::Unchanged { reason } => frame(15, |out| put_bytes(out, cut(reason).as_bytes())),
         }
     }
 
@@ -185,6 +197,9 @@ impl ToRecorder {
                 failed: fields.number_u32()?,
             }),
             14 => ToRecorder::Refused {
+                reason: fields.string()?,
+            },
+            15 => ToRecorder::Unchanged {
                 reason: fields.string()?,
             },
             _ => return Err(malformed()),

@@ -1,7 +1,7 @@
 //! The conversation with the recorder, and what it makes the agent do.
 //!
 //! ```text
-//! asleep → (connect, hello, config, arena) → armed → (stop, or the socket's end) → asleep
+//! asleep → (connect, hello, config, arena) → armed → (other rules → armed)… → (stop, or the socket's end) → asleep
 //! ```
 //! After an attach all of it happens in one thread of ours, `plumb-agent`, which lives as long as the session. When the agent is given a socket at the JVM's start,
 //! the first half happens in the JVM's own start-up, so that no class escapes.
@@ -30,7 +30,7 @@ use super::barrier::{self, guard};
 use super::jni::Jni;
 use super::names::lock;
 use super::session::Session;
-use super::{Agent, allocations, events, helper, quiet, send_fd, sleeps, transform, wake};
+use super::{Agent, change, helper, quiet, send_fd, transform, wake};
 use crate::protocol::{self, Armed, Config, FRAME_MAX, PROTOCOL, Stopped, ToAgent, ToRecorder};
 
 /// How long the recorder may take to answer.
@@ -98,8 +98,14 @@ impl Conversation {
         let content = protocol::receive(&self.stream, FRAME_MAX, Instant::now() + ANSWER_TIMEOUT)?;
         match ToAgent::parse(&content.ok_or(io::ErrorKind::UnexpectedEof)?)? {
             ToAgent::Config(config) => Ok(config),
-            ToAgent::Stop => Err(io::ErrorKind::ConnectionAborted.into()),
+            ToAgent::Stop | ToAgent::Rules(_) => Err(io::ErrorKind::ConnectionAborted.into()),
         }
+    }
+
+    /// What the recorder wants now; none: it is gone, or not to be understood.
+    fn order(&self) -> Option<ToAgent> {
+        let content = protocol::receive(&self.stream, FRAME_MAX, Instant::now() + ANSWER_TIMEOUT);
+        ToAgent::parse(&content.ok()??).ok()
     }
 
     /// Takes the configuration and gives the arena; nothing is recorded yet.
@@ -137,7 +143,7 @@ pub fn at_vm_start(agent: &'static Agent, jni: Jni) {
         .as_ref()
         .and_then(|conversation| conversation.session.clone());
     let Some(session) = session else { return };
-    if helper::bind_now(jni).is_ok() && !session.matcher.is_empty_of_methods() {
+    if helper::bind_now(jni).is_ok() && !session.rules().matcher.is_empty_of_methods() {
         agent.begin(&session);
         let _ = agent.jvmti.set_event(JVMTI_EVENT_CLASS_FILE_LOAD_HOOK, true);
     }
@@ -291,16 +297,7 @@ fn arm(
         },
     );
     let _ = jvmti.set_event(JVMTI_EVENT_VM_DEATH, true);
-    events::set_events(jvmti, session.features, true);
-    if session.features.sleeps {
-        sleeps::watch(agent, jni);
-    }
-    if session.features.allocations {
-        allocations::watch(jvmti, session);
-    }
-    if session.features.threads {
-        session.threads.scan(agent.thread_context(session, jni), session.now());
-    }
+    change::turn_on(agent, session, jni, session.rules().features);
     if session.wants_any() {
         transform::probe_loaded(agent, session, jni, pause, is_over);
     }
@@ -310,11 +307,7 @@ fn arm(
 /// Turns everything off.
 fn disarm(agent: &'static Agent, session: &Arc<Session>, jni: Jni) -> Stopped {
     session.close_gate();
-    events::set_events(agent.jvmti, session.features, false);
-    sleeps::leave(jni);
-    if session.features.allocations {
-        allocations::leave(agent.jvmti);
-    }
+    change::turn_off(agent, jni, session.rules().features);
     let _ = agent.jvmti.set_event(JVMTI_EVENT_VM_DEATH, false);
     // Before the others are restored: no class gets probes from now on.
     let _ = agent.jvmti.set_event(JVMTI_EVENT_CLASS_FILE_LOAD_HOOK, false);
@@ -324,7 +317,7 @@ fn disarm(agent: &'static Agent, session: &Arc<Session>, jni: Jni) -> Stopped {
 }
 
 /// Until the recorder asks for the end, or is gone.
-fn serve(agent: &Agent, conversation: &Conversation, session: &Arc<Session>, jni: Jni) -> End {
+fn serve(agent: &'static Agent, conversation: &Conversation, session: &Arc<Session>, jni: Jni) -> End {
     let mut renames_after = Instant::now();
     loop {
         let wait = if !session.definitions.flush() {
@@ -337,10 +330,20 @@ fn serve(agent: &Agent, conversation: &Conversation, session: &Arc<Session>, jni
             None
         };
         if wait_for(&conversation.stream, wait) {
-            return match protocol::receive(&conversation.stream, FRAME_MAX, Instant::now() + ANSWER_TIMEOUT) {
-                Ok(Some(content)) if matches!(ToAgent::parse(&content), Ok(ToAgent::Stop)) => End::Asked,
-                _ => End::Gone,
-            };
+            match conversation.order() {
+                Some(ToAgent::Rules(compiled)) if !agent.is_dying.load(Ordering::Acquire) => {
+                    let is_over = || wait_for(&conversation.stream, Some(Duration::ZERO));
+                    let answer = match change::change(agent, session, jni, &compiled, &is_over) {
+                        Ok(armed) => ToRecorder::Armed(armed),
+                        Err(reason) => ToRecorder::Unchanged { reason },
+                    };
+                    if conversation.say(&answer).is_err() {
+                        return End::Gone;
+                    }
+                }
+                Some(ToAgent::Stop) => return End::Asked,
+                _ => return End::Gone,
+            }
         }
         if agent.is_detaching.swap(false, Ordering::AcqRel) {
             return End::Detached;

@@ -11,6 +11,7 @@
 mod allocations;
 mod arena;
 mod barrier;
+mod change;
 mod class_numbers;
 mod clock;
 mod control;
@@ -28,6 +29,7 @@ mod parks;
 mod places;
 mod probe;
 mod quiet;
+mod rules;
 mod send_fd;
 mod session;
 mod shadow;

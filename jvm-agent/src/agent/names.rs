@@ -29,9 +29,9 @@ impl Default for Names {
 }
 
 impl Names {
-    /// The probe id of a method, from 1 (what is below is [`super::sites`]'s); none where there are too many. `class` is an internal name.
-    pub fn method(&self, class: &str, name: &str, descriptor: &str) -> Option<u32> {
-        lock(&self.methods).number(format!("{class}.{name}{descriptor}"))
+    /// The probe id of a method whose calls are units of this name (or empty), from 1 (what is below is [`super::sites`]'s); none where there are too many. `class` is an internal name.
+    pub fn method(&self, class: &str, name: &str, descriptor: &str, unit: &str) -> Option<u32> {
+        lock(&self.methods).number(format!("{class}.{name}{descriptor}{unit}"))
     }
 
     /// The number of a class of this signature, from 1; none where there are too many.
@@ -111,10 +111,11 @@ mod tests {
     #[test]
     fn numbers_stay() {
         let names = Names::default();
-        let first = names.method("a/B", "c", "()V");
+        let first = names.method("a/B", "c", "()V", "");
         assert_eq!(first, Some(1));
-        assert_eq!(names.method("a/B", "c", "(I)V"), Some(2));
-        assert_eq!(names.method("a/B", "c", "()V"), first);
+        assert_eq!(names.method("a/B", "c", "(I)V", ""), Some(2));
+        assert_eq!(names.method("a/B", "c", "()V", ""), first);
+        assert_eq!(names.method("a/B", "c", "()V", "request"), Some(3));
         assert_eq!(names.class("La/B;"), Some(1));
     }
 

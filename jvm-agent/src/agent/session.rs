@@ -3,10 +3,9 @@
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::Mutex;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use plumb_filters::matcher::{JvmFeatures, Matcher};
 use plumb_trace::arena::Clock;
 use plumb_trace::definition::Definition;
 
@@ -17,6 +16,7 @@ use super::headroom;
 use super::kin::Families;
 use super::names::{Names, dotted, internal_of, lock, readable};
 use super::places::Places;
+use super::rules::RuleSet;
 use super::threads::Threads;
 use super::{shadow, sites};
 use crate::protocol::{Armed, Config};
@@ -32,14 +32,9 @@ pub struct Session {
     epoch: u64,
     arena: Arena,
     is_tsc: bool,
-    /// Which classes and methods get probes.
-    pub matcher: Matcher,
-    /// Which of the JVM's events are recorded.
-    pub features: JvmFeatures,
+    rules: RwLock<Arc<RuleSet>>,
     /// Names for numbers.
     pub definitions: Definitions,
-    /// Lengths below which calls leave no record, ns; a rule's is known by its place.
-    pub minimums: Vec<u64>,
     /// Who extends and implements whom, where the rules ask for it.
     pub families: Families,
     /// Where exceptions and allocations are counted.
@@ -69,7 +64,7 @@ impl Session {
     /// # Errors
     /// Rules that this agent cannot read, or no memory: one line of reason.
     pub fn create(epoch: u64, config: &Config) -> Result<(Session, OwnedFd), String> {
-        let matcher = Matcher::parse(&config.matcher).map_err(|error| error.to_string())?;
+        let rules = RuleSet::first(&config.matcher)?;
         let clock = if cfg!(target_arch = "x86_64") {
             config.clock
         } else {
@@ -83,11 +78,9 @@ impl Session {
             epoch,
             arena,
             is_tsc: clock == Clock::Tsc,
-            features: features_of(&matcher),
+            rules: RwLock::new(Arc::new(rules)),
             definitions: Definitions::new(arena),
             families: Families::default(),
-            minimums: matcher.minimums(),
-            matcher,
             places: Places::default(),
             threads: Threads::default(),
             changes: Mutex::default(),
@@ -102,14 +95,30 @@ impl Session {
 
     /// Probes and events that are called write records from now on.
     pub fn open_gate(&self) {
-        if !self.minimums.is_empty() {
-            let per_ns = clock::ticks_per_ns(self.is_tsc);
-            shadow::set_minimums(self.minimums.iter().map(|min_ns| (*min_ns as f64 * per_ns) as u64));
-        }
         GATE.tsc.store(self.is_tsc, Ordering::Relaxed);
-        GATE.virtual_threads
-            .store(self.features.virtual_threads, Ordering::Relaxed);
+        self.tell_probes(&self.rules());
         GATE.epoch.store(self.epoch, Ordering::Release);
+    }
+
+    /// What probes and events look at themselves.
+    fn tell_probes(&self, rules: &RuleSet) {
+        let RuleSet { features, minimums, .. } = rules;
+        if !minimums.is_empty() {
+            let per_ns = clock::ticks_per_ns(self.is_tsc);
+            shadow::set_minimums(minimums.iter().map(|min_ns| (*min_ns as f64 * per_ns) as u64));
+        }
+        GATE.virtual_threads.store(features.virtual_threads, Ordering::Relaxed);
+    }
+
+    /// The rules of now.
+    pub fn rules(&self) -> Arc<RuleSet> {
+        self.rules.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Goes by other rules from now on; classes that are loaded keep their probes until they are looked at again.
+    pub fn set_rules(&self, rules: RuleSet) {
+        self.tell_probes(&rules);
+        *self.rules.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(rules);
     }
 
     /// Probes that are still called do nothing from now on.
@@ -140,21 +149,23 @@ impl Session {
     ///
     /// Where the rules ask for kin, what is known of it so far counts.
     pub fn wants(&self, class: &str) -> bool {
-        if self.matcher.needs_kin() {
-            return self.wants_with(class, &self.families.supertypes(class));
+        let rules = self.rules();
+        if rules.matcher.needs_kin() {
+            return self.wants_with(&rules, class, &self.families.supertypes(class));
         }
-        self.wants_with(class, &[])
+        self.wants_with(&rules, class, &[])
     }
 
-    /// As [`Session::wants`], of a class with these supertypes.
-    pub fn wants_with(&self, class: &str, supertypes: &[String]) -> bool {
-        sites::is_site_class(self.features, class)
-            || (self.matcher.class_may_match_with(class, supertypes) && !lock(&self.changes).refused.contains(class))
+    /// As [`Session::wants`], of a class with these supertypes, by these rules.
+    pub fn wants_with(&self, rules: &RuleSet, class: &str, supertypes: &[String]) -> bool {
+        sites::is_site_class(rules.features, class)
+            || (rules.matcher.class_may_match_with(class, supertypes) && !lock(&self.changes).refused.contains(class))
     }
 
     /// Whether any class may get probes.
     pub fn wants_any(&self) -> bool {
-        sites::classes(self.features).next().is_some() || !self.matcher.is_empty_of_methods()
+        let rules = self.rules();
+        sites::classes(rules.features).next().is_some() || !rules.matcher.is_empty_of_methods()
     }
 
     /// The class got this many probed methods.
@@ -162,11 +173,19 @@ impl Session {
         lock(&self.changes).probed.insert(class.to_owned(), methods as u32);
     }
 
+    /// The class has its own bytecode again, though rules chose it before. It is looked at once more at the end: another class of that name may have probes.
+    pub fn note_unprobed(&self, class: &str) {
+        if let Some(methods) = lock(&self.changes).probed.get_mut(class) {
+            *methods = 0;
+        }
+    }
+
     /// The JVM would not take the class with its probes.
     pub fn note_refused(&self, class: &str, reason: &str) {
         {
             let mut changes = lock(&self.changes);
-            changes.probed.remove(class);
+            // It may have those of earlier rules still.
+            changes.probed.insert(class.to_owned(), 0);
             changes.refused.insert(class.to_owned());
         }
         self.note_left_alone(class, "", reason);
@@ -237,28 +256,22 @@ impl Session {
 
     /// What was armed so far.
     pub fn armed(&self) -> Armed {
+        let rules = self.rules();
         let changes = lock(&self.changes);
         let of_rules = |class: &&String| {
-            self.matcher
+            rules
+                .matcher
                 .class_may_match_with(class, &self.families.supertypes(class))
         };
-        let classes = changes.probed.keys().filter(of_rules).count() as u32;
-        let methods = changes.probed.iter().filter(|(class, _)| of_rules(class));
+        let probed = || changes.probed.iter().filter(|(_, methods)| **methods > 0);
+        let classes = probed().filter(|(class, _)| of_rules(class)).count() as u32;
+        let methods = probed().filter(|(class, _)| of_rules(class));
         let methods = methods.map(|(_, methods)| methods).sum();
         Armed {
             classes,
             methods,
             left_alone: changes.left_alone.len() as u32,
         }
-    }
-}
-
-/// A call with a minimum duration may go on on another carrier than it began on: who is mounted where must be known then.
-fn features_of(matcher: &Matcher) -> JvmFeatures {
-    let features = matcher.features();
-    JvmFeatures {
-        virtual_threads: features.virtual_threads || !matcher.minimums().is_empty(),
-        ..features
     }
 }
 

@@ -2,6 +2,7 @@
 
 #![allow(unsafe_code, reason = "reads class files that the JVM points to")]
 
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -13,6 +14,7 @@ use super::jni::Jni;
 use super::jvmti::Jvmti;
 use super::kin::Facts;
 use super::names::internal_of;
+use super::rules::RuleSet;
 use super::session::Session;
 use super::{shadow, sites};
 use crate::protocol::Stopped;
@@ -27,7 +29,8 @@ const RESTORE_LOOKS: u32 = 4;
 
 /// The class file with probes, or none: leave it as it is. `class` is an internal name.
 pub fn with_probes(agent: &Agent, session: &Session, class: &str, bytes: &[u8]) -> Option<Vec<u8>> {
-    let facts = if session.matcher.needs_kin() {
+    let rules = session.rules();
+    let facts = if rules.matcher.needs_kin() {
         Facts::new(&session.families, bytes, class)
     } else {
         None
@@ -36,14 +39,24 @@ pub fn with_probes(agent: &Agent, session: &Session, class: &str, bytes: &[u8]) 
         session.note_left_alone(class, "", "more classes than kin is kept of");
     }
     let supertypes = facts.as_ref().map_or(&[][..], Facts::supertypes);
-    if !session.wants_with(class, supertypes) {
+    if !session.wants_with(&rules, class, supertypes) {
+        session.note_unprobed(class);
         return None;
     }
-    let mut chooser = Chooser { agent, session, facts };
+    let mut chooser = Chooser {
+        agent,
+        session,
+        rules,
+        facts,
+    };
     match rewrite(bytes, &Probes::PLUMB, &mut chooser) {
         Ok(Some(rewritten)) => note(session, class, rewritten),
-        Ok(None) => None,
+        Ok(None) => {
+            session.note_unprobed(class);
+            None
+        }
         Err(error) => {
+            session.note_unprobed(class);
             session.note_left_alone(class, "", &error.to_string());
             None
         }
@@ -54,13 +67,19 @@ pub fn with_probes(agent: &Agent, session: &Session, class: &str, bytes: &[u8]) 
 struct Chooser<'a> {
     agent: &'a Agent,
     session: &'a Session,
+    rules: Arc<RuleSet>,
     /// Where the rules ask for them.
     facts: Option<Facts<'a>>,
 }
 
 impl Selector for Chooser<'_> {
     fn select(&mut self, class: &str, method: &MethodInfo<'_>) -> Option<Choice> {
-        let Chooser { agent, session, facts } = self;
+        let Chooser {
+            agent,
+            session,
+            rules,
+            facts,
+        } = self;
         let MethodInfo {
             name,
             descriptor,
@@ -70,10 +89,10 @@ impl Selector for Chooser<'_> {
         if code_len == 0 {
             return None;
         }
-        if let Some(choice) = sites::choice(session.features, class, name, descriptor) {
+        if let Some(choice) = sites::choice(rules.features, class, name, descriptor) {
             return Some(choice);
         }
-        let matcher = &session.matcher;
+        let matcher = &rules.matcher;
         let action = match facts {
             None => matcher.method(class, name, descriptor, code_len as usize),
             Some(facts) => {
@@ -84,7 +103,8 @@ impl Selector for Chooser<'_> {
         if action.idle {
             return Some(sites::idle());
         }
-        let Some(id) = agent.names.method(class, name, descriptor) else {
+        let unit = action.unit.unwrap_or("");
+        let Some(id) = agent.names.method(class, name, descriptor, unit) else {
             session.note_left_alone(
                 class,
                 &format!("{name}{descriptor}"),
@@ -92,8 +112,8 @@ impl Selector for Chooser<'_> {
             );
             return None;
         };
-        session.define_method(id, class, name, descriptor, action.unit.unwrap_or(""));
-        let minimum = session.minimums.iter().position(|min| *min == action.min_ns);
+        session.define_method(id, class, name, descriptor, unit);
+        let minimum = rules.minimums.iter().position(|min| *min == action.min_ns);
         let timed = minimum.and_then(|minimum| shadow::timed_id(id, minimum));
         Some(timed.unwrap_or(id).into())
     }
@@ -105,6 +125,7 @@ fn note(session: &Session, class: &str, rewritten: Rewritten) -> Option<Vec<u8>>
         session.note_left_alone(class, &method, &left_alone.reason.to_string());
     }
     if rewritten.probed.is_empty() {
+        session.note_unprobed(class);
         return None;
     }
     session.note_probed(class, rewritten.probed.len());
@@ -114,25 +135,43 @@ fn note(session: &Session, class: &str, rewritten: Rewritten) -> Option<Vec<u8>>
 /// Puts probes into the loaded classes that want them. `pause`: leave the JVM some time between batches. `is_over`: looked at between two batches, nobody wants the
 /// rest any more.
 pub fn probe_loaded(agent: &Agent, session: &Session, jni: Jni, pause: bool, is_over: &dyn Fn() -> bool) {
-    let jvmti = agent.jvmti;
+    probe(agent, session, jni, pause, is_over, |class| session.wants(class));
+}
+
+/// After a change of the rules: puts probes into the loaded classes that want them, and takes them out of those that do not any more.
+pub fn probe_again(agent: &Agent, session: &Session, jni: Jni, is_over: &dyn Fn() -> bool) {
+    probe(agent, session, jni, true, is_over, |class| {
+        session.has_probed(class) || session.wants(class)
+    });
+}
+
+fn probe(
+    agent: &Agent,
+    session: &Session,
+    jni: Jni,
+    pause: bool,
+    is_over: &dyn Fn() -> bool,
+    is_concerned: impl Fn(&str) -> bool,
+) {
+    let (jvmti, rules) = (agent.jvmti, session.rules());
     if jvmti.set_event(JVMTI_EVENT_CLASS_FILE_LOAD_HOOK, true).is_err() {
         session.note_left_alone("*", "", "the JVM does not give class files");
         return;
     }
     jni.with_frame(|| {
         // Classes of the JDK that no hook will show to us later, since it is off then.
-        for class in sites::classes(session.features) {
+        for class in sites::classes(rules.features) {
             jni.load_boot_class(class);
         }
-        if session.matcher.needs_kin() {
+        if rules.matcher.needs_kin() {
             learn_loaded(session, jvmti, jni);
         }
-        let classes = loaded(jvmti, jni, |class| session.wants(class));
+        let classes = loaded(jvmti, jni, is_concerned);
         for (class, error) in retransform(jvmti, &classes, pause, is_over) {
             session.note_refused(&class, &error);
         }
     });
-    if session.matcher.is_empty_of_methods() {
+    if rules.matcher.is_empty_of_methods() {
         // Only classes of the JDK were wanted, and that is done: spare the JVM the hook.
         let _ = jvmti.set_event(JVMTI_EVENT_CLASS_FILE_LOAD_HOOK, false);
     }
@@ -140,7 +179,7 @@ pub fn probe_loaded(agent: &Agent, session: &Session, jni: Jni, pause: bool, is_
 
 /// Puts probes into classes that were put aside when they were loaded, and that the rules want.
 pub fn probe_aside(agent: &Agent, session: &Session, jni: Jni) {
-    let wanted = session.families.wanted(&session.matcher);
+    let wanted = session.families.wanted(&session.rules().matcher);
     if wanted.is_empty() {
         return;
     }

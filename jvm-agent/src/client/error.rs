@@ -64,6 +64,14 @@ pub enum AttachError {
         /// What the agent said.
         reason: String,
     },
+    /// The agent does not take other rules, and goes on by those that it has.
+    #[error("JVM {pid} goes on by the rules that it has: {reason}")]
+    Unchanged {
+        /// The process.
+        pid: u32,
+        /// What the agent said.
+        reason: String,
+    },
     /// An agent of another version.
     #[error("JVM {pid} has an agent of plumb {version} loaded, which speaks protocol {protocol}")]
     OtherVersion {
@@ -123,6 +131,7 @@ impl AttachError {
                 "the library must fit the JVM: Linux with glibc, the same processor, readable for the JVM's user"
             }
             Self::Refused { .. } => "if another recording is left over, end it with `plumb detach --pid PID`",
+            Self::Unchanged { .. } => "correct the rules, or begin a new recording with them",
             Self::OtherVersion { .. } => {
                 "record with that version of plumb, or restart the JVM: a loaded library cannot be replaced"
             }

@@ -109,6 +109,25 @@ impl JvmSession {
         }
     }
 
+    /// Has the agent go by other compiled rules from now on, and waits until it does.
+    ///
+    /// # Errors
+    /// [`AttachError::Unchanged`], after which the session goes on as before; the JVM ends, or it takes longer than `timeout`.
+    pub fn change_rules(&mut self, matcher: Vec<u8>, timeout: Duration) -> Result<Armed, AttachError> {
+        self.wait_until_armed(timeout)?;
+        let patience = Patience::new(timeout, None);
+        protocol::send(&self.stream, &ToAgent::Rules(matcher).to_frame())
+            .map_err(|error| explain(self.pid, patience, error))?;
+        match receive(&self.stream, self.pid, patience)? {
+            ToRecorder::Armed(armed) => {
+                self.armed = Some(armed);
+                Ok(armed)
+            }
+            ToRecorder::Unchanged { reason } => Err(AttachError::Unchanged { pid: self.pid, reason }),
+            other => Err(unexpected(self.pid, other)),
+        }
+    }
+
     /// Whether the agent is still there: false when the JVM has ended, or somebody else took the agent out.
     #[must_use]
     pub fn is_alive(&self) -> bool {

@@ -2,6 +2,7 @@
 
 #![allow(unsafe_code, reason = "maps arenas")]
 
+mod change;
 mod counted;
 mod events;
 mod jvm;

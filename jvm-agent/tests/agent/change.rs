@@ -1,0 +1,84 @@
+//! Other rules for a session that goes on.
+
+use plumb_agent::client::AttachError;
+use plumb_trace::record::JvmKind;
+
+use super::jvm::{Subject, jdks};
+use super::recorder::Recorder;
+use super::{RULES, TIMEOUT, attached, config};
+
+fn compiled(rules: &str) -> Vec<u8> {
+    config(rules).matcher
+}
+
+const STEP_ONLY: &str = "[jvm]\nexceptions = true\n[[method]]\nmatch = \"Probed.step\"\nunit = \"other\"\n";
+
+fn calls(recorder: &mut Recorder) -> (usize, usize) {
+    recorder.drain(true);
+    (
+        recorder.count(JvmKind::Enter, "Probed.outer"),
+        recorder.count(JvmKind::Enter, "Probed.step"),
+    )
+}
+
+#[test]
+fn methods_and_settings_come_and_go() {
+    for jdk in jdks() {
+        let mut subject = Subject::start(&jdk, &[]);
+        let (mut session, mut recorder) = attached(&subject);
+        subject.order("work 10");
+        assert_eq!(calls(&mut recorder), (40, 40));
+
+        let armed = session.change_rules(compiled(STEP_ONLY), TIMEOUT).expect("changes");
+        assert_eq!((armed.classes, armed.methods), (1, 1));
+        subject.order("work 10");
+        assert_eq!(calls(&mut recorder), (40, 80));
+        assert!(!recorder.counted().is_empty(), "exceptions are counted by now");
+
+        let refused = session.change_rules(b"no rules".to_vec(), TIMEOUT);
+        assert!(matches!(refused, Err(AttachError::Unchanged { .. })), "{refused:?}");
+        subject.order("work 10");
+        assert_eq!(calls(&mut recorder), (40, 120));
+
+        session.change_rules(compiled(RULES), TIMEOUT).expect("changes back");
+        let counted = recorder.of_kind(JvmKind::Counted).len();
+        subject.order("work 10");
+        subject.order("load 5");
+        assert_eq!(calls(&mut recorder), (80, 160));
+        assert_eq!(recorder.count(JvmKind::Enter, "Late.once"), 5);
+        assert_eq!(recorder.of_kind(JvmKind::Counted).len(), counted);
+
+        let stopped = session.stop(TIMEOUT).expect("stops");
+        assert_eq!(stopped.failed, 0);
+        subject.order("work 10");
+        assert_eq!((calls(&mut recorder), recorder.lost()), ((80, 160), 0));
+        subject.quit();
+    }
+}
+
+#[test]
+fn calls_that_are_under_way_end_as_they_began() {
+    for jdk in jdks() {
+        let mut subject = Subject::start(&jdk, &[]);
+        let (mut session, mut recorder) = attached(&subject);
+        std::thread::scope(|scope| {
+            let work = scope.spawn(|| subject.order("work 100000"));
+            for rules in [STEP_ONLY, "[jvm]\nthreads = true\n", RULES].iter().cycle() {
+                if work.is_finished() {
+                    break;
+                }
+                session.change_rules(compiled(rules), TIMEOUT).expect("changes");
+                recorder.drain(true);
+            }
+        });
+        session.stop(TIMEOUT).expect("stops");
+        recorder.drain(true);
+        for method in ["Probed.outer", "Probed.step"] {
+            let count = |kind| recorder.count(kind, method);
+            let (enters, ends) = (count(JvmKind::Enter), count(JvmKind::Exit) + count(JvmKind::Thrown));
+            assert_eq!(enters, ends, "{method} on JDK {}", jdk.name);
+        }
+        assert_eq!((recorder.lost(), recorder.calls_of_nobody()), (0, 0));
+        subject.quit();
+    }
+}
