@@ -354,11 +354,13 @@ fn manifest(options: &Options) -> Manifest {
 
 fn host() -> Host {
     let read = |path: &str| proc::read_trimmed(path).unwrap_or_default();
+    let cpus = aya::util::nr_cpus().map_or(1, |cpus| u32::try_from(cpus).unwrap_or(u32::MAX));
     Host {
         name: read("/proc/sys/kernel/hostname"),
         boot_id: proc::boot_id(),
         kernel: read("/proc/sys/kernel/osrelease"),
-        cpus: aya::util::nr_cpus().map_or(1, |cpus| u32::try_from(cpus).unwrap_or(u32::MAX)),
+        cpus,
+        online: crate::watch::online_cpus(cpus),
         clocksource: read("/sys/devices/system/clocksource/clocksource0/current_clocksource"),
     }
 }

@@ -13,8 +13,14 @@ const UNWRITTEN_NS: u64 = 2_000_000_000;
 
 /// Tells the machine what the lanes do not have at their ends. `ends` is each host's last instant.
 pub(crate) fn lose(lanes: &[Lane], hosts: &[HostInput], ends: &[u64], machine: &mut Machine) -> Result<(), MergeError> {
+    let mut has_loss = vec![false; hosts.len()];
     for lane in lanes {
         let host = machine.host_of(lane.kind);
+        if lane.is_absent {
+            // A gap from its begin to its end, told already.
+            has_loss[host] = true;
+            continue;
+        }
         // What was not written of these is no event.
         let is_definitions = matches!(
             lane.kind,
@@ -29,7 +35,12 @@ pub(crate) fn lose(lanes: &[Lane], hosts: &[HostInput], ends: &[u64], machine: &
         } else {
             continue;
         };
-        machine.lose_tail(lane.kind, from_ns, ends[host].max(from_ns))?;
+        has_loss[host] |= machine.lose_tail(lane.kind, from_ns, ends[host].max(from_ns))?;
+    }
+    for host in (0..hosts.len()).filter(|&host| hosts[host].to_ns.is_none() && !has_loss[host]) {
+        // Not even a stream was there yet: what the recorder was about to write is missing all the same.
+        let from_ns = ends[host].saturating_sub(UNWRITTEN_NS);
+        machine.lose_tail(LaneKind::Host { host }, from_ns, ends[host])?;
     }
     Ok(())
 }

@@ -22,7 +22,8 @@ pub fn window(timeline: &TimelineFile, from: Option<Time>, to: Option<Time>) -> 
         from.map(|time| time.to_ns(start_ns)),
         to.map(|time| time.to_ns(start_ns)),
     );
-    if window.length_ns() == 0 {
+    // A recorder that was killed at its begin leaves a timeline without a length: what there is to say of it is the loss.
+    if window.length_ns() == 0 && (from.is_some() || to.is_some()) {
         let length_ns = timeline.info().to_ns.saturating_sub(start_ns);
         let cause = Err(anyhow!(
             "the timeline, {length_ns} ns long, has nothing between --from and --to"

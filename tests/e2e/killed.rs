@@ -1,7 +1,7 @@
 //! SIGKILL at any time: what was drained is merged, and the traced JVM goes on.
 
 use crate::support::{Running, allows, checkout, java, jdks, machine, open, plumb, scratch, succeed, wait_for};
-use plumb_trace::timeline::Query;
+use plumb_trace::timeline::{Query, TimelineFile};
 use std::{io::Write, path::Path};
 
 #[test]
@@ -25,7 +25,8 @@ fn a_killed_recorder_leaves_a_recording_that_merges_and_a_jvm_that_works() {
         recorder.line_with("recording");
         let before = size(&recording);
         wait_for("the recording to grow", || {
-            (size(&recording) > before + 4096).then_some(())
+            let has_names = recording.join("host.seg").metadata().is_ok_and(|file| file.len() > 0);
+            (has_names && size(&recording) > before + 4096).then_some(())
         });
         recorder.signal("KILL");
         let _killed = recorder.end();
@@ -42,11 +43,7 @@ fn a_killed_recorder_leaves_a_recording_that_merges_and_a_jvm_that_works() {
             notes.iter().any(|note| note.contains("killed")),
             "it is said that something is missing: {notes:?}"
         );
-        let losses = timeline.losses();
-        assert!(
-            losses.iter().all(|loss| loss.events.is_none()),
-            "nobody knows how much was not drained: {losses:?}"
-        );
+        check_tail(&timeline, &dir.path().join("r.plumb"));
 
         // The life line is cut: a second recorder finds the JVM as the first one did.
         succeed(
@@ -69,6 +66,40 @@ fn a_killed_recorder_leaves_a_recording_that_merges_and_a_jvm_that_works() {
         let (status, said) = calls.end();
         assert!(status.success(), "JDK {version}: the traced program failed: {said}");
     }
+}
+
+#[test]
+fn a_recorder_killed_at_its_very_begin_leaves_a_loss() {
+    if !allows("kernel-events", "killed") {
+        return;
+    }
+    let _machine = machine();
+    let dir = scratch();
+    let recording = dir.path().join("r");
+    let recorder = Running::start(plumb().args(["record", "--all", "-f", "kernel", "-o"]).arg(&recording));
+    wait_for("the manifest", || {
+        recording.join("manifest.json").exists().then_some(())
+    });
+    recorder.signal("KILL");
+    let _killed = recorder.end();
+    succeed(plumb().arg("merge").arg(&recording));
+    let merged = dir.path().join("r.plumb");
+    check_tail(&open(&merged), &merged);
+}
+
+/// What was not drained is a loss, of an unknown number of events, and everybody who asks is told.
+fn check_tail(timeline: &TimelineFile, path: &Path) {
+    let losses = timeline.losses();
+    assert!(!losses.is_empty(), "what was not drained is a loss");
+    assert!(
+        losses.iter().all(|loss| loss.events.is_none()),
+        "nobody knows how much was not drained: {losses:?}"
+    );
+    let told = succeed(plumb().args(["ledger", "--json"]).arg(path));
+    let ledger: serde_json::Value = serde_json::from_str(&told).expect("JSON");
+    let told = ledger["losses"].as_array().expect("losses");
+    assert_eq!(told.len(), losses.len(), "{told:?}");
+    assert!(told.iter().all(|loss| loss["events"].is_null()), "{told:?}");
 }
 
 /// Bytes of all files below a directory.

@@ -272,6 +272,7 @@ fn manifest() -> Manifest {
         boot_id: "b".into(),
         kernel: "6.18".into(),
         cpus: 2,
+        online: vec![0, 1],
         clocksource: "tsc".into(),
     };
     Manifest {

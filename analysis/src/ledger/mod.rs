@@ -134,7 +134,9 @@ pub fn ledger(query: &dyn Query, by: By, window: Window, group: Option<&str>) ->
 
 /// What is missing in a window.
 pub(crate) fn losses_within(query: &dyn Query, window: Window) -> Vec<Loss> {
-    let overlaps = |loss: &&Loss| loss.from_ns < window.to_ns && loss.to_ns >= window.from_ns;
+    // One without a length, at the very end, is what a killed recorder did not come to write.
+    let is_at_end = |loss: &Loss| loss.from_ns == window.to_ns && loss.to_ns == window.to_ns;
+    let overlaps = |loss: &&Loss| is_at_end(loss) || (loss.from_ns < window.to_ns && loss.to_ns >= window.from_ns);
     query.losses().iter().filter(overlaps).cloned().collect()
 }
 

@@ -132,6 +132,7 @@ fn write_all(dir: &Path, request: &Request) -> Result<(), RecordingError> {
     for kept in &request.segments {
         files.append(kept.file, kept.bytes.to_vec())?;
     }
+    files.complete_cpus(&manifest, request.to_ns)?;
     manifest.ended_ns = Some(request.to_ns);
     manifest.write(dir)
 }
@@ -151,6 +152,23 @@ impl Files<'_> {
             let payload = Payload::Definitions(part.to_vec());
             if let Ok(bytes) = segment::encode(&SegmentHeader::new(clock, 0), &payload) {
                 self.append(file, bytes)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A CPU that had nothing to tell within the window gets an empty segment, as in any recording.
+    fn complete_cpus(&mut self, manifest: &Manifest, now: u64) -> Result<(), RecordingError> {
+        for &cpu in manifest.host.online.iter().filter(|_| manifest.kernel) {
+            let header = SegmentHeader {
+                first_time: now,
+                last_time: now,
+                ..SegmentHeader::new(Clock::Monotonic, cpu)
+            };
+            if !self.files.contains_key(&FileKind::Cpu(cpu))
+                && let Ok(bytes) = segment::encode(&header, &Payload::Kernel(Vec::new()))
+            {
+                self.append(FileKind::Cpu(cpu), bytes)?;
             }
         }
         Ok(())

@@ -131,6 +131,15 @@ impl Counters {
     }
 }
 
+/// The kernel's list of them.
+const ONLINE: &str = "/sys/devices/system/cpu/online";
+
+/// The CPUs that are online, of those below `cpus_max`.
+pub(crate) fn online_cpus(cpus_max: u32) -> Vec<u32> {
+    let text = Text::open(ONLINE, SMALL_BYTES_MAX).and_then(|mut file| file.read().map(str::to_owned));
+    text.map_or_else(Vec::new, |text| cpu_list(&text, cpus_max).into_iter().collect())
+}
+
 /// A file of pressures and the numbers of its two counters.
 struct Pressure {
     text: Text,
@@ -194,7 +203,7 @@ impl State {
             pressures: of_host.into_iter().flatten().collect(),
             stat: Text::open("/proc/stat", STAT_BYTES_MAX),
             steal: HashMap::new(),
-            online: Text::open("/sys/devices/system/cpu/online", SMALL_BYTES_MAX),
+            online: Text::open(ONLINE, SMALL_BYTES_MAX),
             is_online: BTreeSet::new(),
             online_counters: HashMap::new(),
         }

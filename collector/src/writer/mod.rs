@@ -122,7 +122,7 @@ impl Writer {
             )
         };
         let header = SegmentHeader::new(Clock::Monotonic, 0);
-        Writer {
+        let mut writer = Writer {
             cpus: (0..cpus).map(cpu).collect(),
             chains: (0..cpus).map(|_| Chain::default()).collect(),
             missing: Missing::default(),
@@ -145,6 +145,21 @@ impl Writer {
             newcomers: Newcomers::default(),
             pending: 0,
             swept: Instant::now(),
+        };
+        writer.begin();
+        writer
+    }
+
+    /// Gives each CPU that is online its file, so that one that is missing later is noticed, also of a CPU that had nothing to tell.
+    fn begin(&mut self) {
+        if self.flying.is_some() {
+            return;
+        }
+        for cpu in crate::watch::online_cpus(self.cpus.len() as u32) {
+            if let Some((file, stream)) = self.cpus.get_mut(cpu as usize) {
+                let begun = stream.begin(file, clock::monotonic_ns());
+                count(&self.live, begun, &self.live.kernel_stored, &self.live.kernel_unwritten);
+            }
         }
     }
 

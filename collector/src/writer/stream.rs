@@ -106,14 +106,17 @@ impl Stream {
         self.payload.len() * super::weight_of(&self.payload)
     }
 
+    /// Writes an empty segment: whoever finds none in the file later knows that something was taken away.
+    pub fn begin(&mut self, file: &mut StreamFile, now: u64) -> Flushed {
+        self.write(file, now)
+    }
+
     /// Writes what there is as one segment. Where that fails its records become a loss of this stream.
     ///
     /// `now` is the time on the stream's clock, for a loss without records.
     pub fn flush(&mut self, file: &mut StreamFile, now: u64) -> Flushed {
         self.since = None;
-        let count = self.payload.len() as u64;
-        let payload = take(&mut self.payload);
-        if count == 0 && self.header.lost_before == 0 {
+        if self.payload.is_empty() && self.header.lost_before == 0 {
             return Flushed {
                 stored: 0,
                 unwritten: 0,
@@ -121,6 +124,12 @@ impl Stream {
                 error: None,
             };
         }
+        self.write(file, now)
+    }
+
+    fn write(&mut self, file: &mut StreamFile, now: u64) -> Flushed {
+        let count = self.payload.len() as u64;
+        let payload = take(&mut self.payload);
         let header = SegmentHeader {
             first_time: now,
             last_time: now,

@@ -101,7 +101,8 @@ enum Records {
 #[derive(Debug)]
 pub(crate) struct Lane {
     pub(crate) kind: LaneKind,
-    file: StreamFile,
+    /// `None`: it is gone.
+    file: Option<StreamFile>,
     clock: LaneClock,
     hint: usize,
     entries: std::vec::IntoIter<Entry>,
@@ -124,6 +125,8 @@ pub(crate) struct Lane {
     pub(crate) damage: Vec<Damage>,
     /// The file's end is damaged: records of this lane may be missing there.
     pub(crate) is_torn: bool,
+    /// There is nothing at all of it.
+    pub(crate) is_absent: bool,
     /// Segments in TSC ticks that no clock pair converts.
     pub(crate) unconverted: u64,
 }
@@ -150,7 +153,7 @@ impl Lane {
             .collect();
         Lane {
             kind,
-            file,
+            file: Some(file),
             clock,
             hint: 0,
             entries: entries.into_iter(),
@@ -166,6 +169,32 @@ impl Lane {
             skip_until_ns: 0,
             damage: Vec::new(),
             is_torn: false,
+            is_absent: false,
+            unconverted: 0,
+        }
+    }
+
+    /// A lane of which nothing is left, not even a file: all of it is a loss.
+    pub(crate) fn absent(kind: LaneKind, clock: LaneClock, from_ns: u64, to_ns: u64) -> Lane {
+        Lane {
+            kind,
+            file: None,
+            clock,
+            hint: 0,
+            entries: Vec::new().into_iter(),
+            times: Vec::new(),
+            records: Records::None,
+            order: None,
+            at: 0,
+            last_ns: from_ns,
+            sequence: 0,
+            damaged: None,
+            gap_told: false,
+            blind_until_ns: Some(to_ns),
+            skip_until_ns: 0,
+            damage: Vec::new(),
+            is_torn: false,
+            is_absent: true,
             unconverted: 0,
         }
     }
@@ -181,7 +210,9 @@ impl Lane {
 
     /// What to call it in messages.
     pub(crate) fn name(&self) -> String {
-        self.file.path.display().to_string()
+        self.file
+            .as_ref()
+            .map_or_else(String::new, |file| file.path.display().to_string())
     }
 
     /// Time of the last record that was given, ns.
@@ -317,11 +348,12 @@ impl Lane {
         if entry.count == 0 {
             return;
         }
-        match self.file.read_at(entry.offset) {
-            Ok(segment) => {
+        match self.file.as_ref().map(|file| file.read_at(entry.offset)) {
+            None => {}
+            Some(Ok(segment)) => {
                 self.append_payload(entry.clock, segment.payload);
             }
-            Err(damage) => {
+            Some(Err(damage)) => {
                 self.damage.push(damage);
                 self.damaged = Some(u64::from(entry.count));
             }

@@ -1,8 +1,8 @@
 //! From the files of a recording to lanes: one for each stream.
 
-use super::definitions;
 use super::lane::{Gap, Lane, LaneClock, LaneKind};
 use super::load::{Input, JvmInput, Opened, OpenedFile};
+use super::{absent, definitions};
 use plumb_trace::recording::{Content, FileKind, SegmentEntry};
 use rustc_hash::FxHashMap;
 
@@ -16,6 +16,7 @@ pub(super) fn add(input: &mut Input, host: usize, opened: &Opened, clock: &LaneC
             .sum::<u64>();
         match of.file.kind {
             FileKind::Clock => {}
+            FileKind::Cpu(_) | FileKind::Jvm { .. } if absent::is_empty(of) => {}
             FileKind::Host | FileKind::Counters => {
                 let from_ns = input.hosts[host].from_ns;
                 let kind = match of.file.kind {

@@ -3,7 +3,7 @@
 use super::clock::ClockMap;
 use super::definitions::Classes;
 use super::lane::{Gap, Lane, LaneClock, LaneKind, TIME_MAX_NS};
-use super::lanes;
+use super::{absent, lanes};
 use crate::MergeError;
 use plumb_trace::recording::{
     ClockPair, FileKind, Manifest, Payload, Recording, RecordingError, SegmentEntry, StreamFile,
@@ -164,6 +164,7 @@ fn add_host(input: &mut Input, recordings: &[&Opened]) {
     let mut kernel_until = 0;
     for opened in recordings {
         lanes::add(input, host, opened, &clock, kernel_until);
+        absent::add(input, host, opened, &clock, kernel_until);
         let manifest = &opened.recording.manifest;
         if manifest.kernel {
             kernel_until = kernel_until.max(

@@ -1,5 +1,6 @@
 //! What the merge reads: recordings, put on one clock and in one order.
 
+mod absent;
 mod clock;
 mod definitions;
 mod lane;

@@ -37,6 +37,14 @@ impl Cpu {
         }
     }
 
+    /// The host's first switch was at `from`: nothing of this CPU is missing since then, unless a loss has said so.
+    pub(crate) fn cover(&mut self, from: u64) {
+        if self.known_from.is_none() {
+            self.known_from = Some(from);
+            self.since = self.since.max(from);
+        }
+    }
+
     /// The CPU goes from `from` to `to` at `at`. What the record says of `from` counts, also where somebody else was thought to be there.
     pub(crate) fn switch(
         &mut self,

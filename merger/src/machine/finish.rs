@@ -18,12 +18,12 @@ pub(crate) struct Counts {
 }
 
 impl Machine {
-    /// A lane whose recorder was killed: what it had not written yet is lost.
-    pub(crate) fn lose_tail(&mut self, lane: LaneKind, from_ns: u64, to_ns: u64) -> Result {
+    /// A lane whose recorder was killed: what it had not written yet is lost. False: there was nobody any more who could have had records.
+    pub(crate) fn lose_tail(&mut self, lane: LaneKind, from_ns: u64, to_ns: u64) -> Result<bool> {
         if let LaneKind::Jvm { jvm, stream, .. } = lane {
             let thread = self.streams.get(&(jvm, stream)).and_then(|stream| stream.thread);
             if thread.is_none_or(|thread| self.registry.threads[thread].ended) {
-                return Ok(());
+                return Ok(false);
             }
         }
         self.lose(
@@ -33,7 +33,8 @@ impl Machine {
                 to_ns,
                 events: None,
             },
-        )
+        )?;
+        Ok(true)
     }
 
     /// Ends every track at `to_ns` and writes the file.

@@ -55,7 +55,7 @@ impl Machine {
     fn switch(&mut self, host: usize, cpu: u16, at: u64, record: &KernelRecord) -> Result {
         let covered = *self.hosts[host].covered_from.get_or_insert(at);
         let state = self.cpu(host, cpu);
-        state.known_from.get_or_insert(covered);
+        state.cover(covered);
         self.ensure_cpu_track(host, cpu);
         let at = self.hosts[host].accounting.instant(at, record.lag);
         let from = self.thread_of(host, record.tid, record.pid, at)?;

@@ -26,6 +26,7 @@ pub fn manifest() -> Manifest {
             boot_id: "boot".into(),
             kernel: "6.18".into(),
             cpus: 2,
+            online: Vec::new(),
             clocksource: "tsc".into(),
         },
         started_ns: 1000,

@@ -110,6 +110,7 @@ impl Script {
                 threads: words[2..].to_vec(),
             }),
             "no-kernel" => self.manifest.kernel = false,
+            "online" => self.manifest.host.online = words[1..].iter().map(|cpu| cpu.parse().unwrap()).collect(),
             "jvm" => self.manifest.jvms.push(Jvm {
                 pid: number() as u32,
                 ns_pid: words[2].parse().unwrap(),

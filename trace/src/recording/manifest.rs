@@ -53,6 +53,9 @@ pub struct Host {
     pub kernel: String,
     /// Number of possible CPUs.
     pub cpus: u32,
+    /// CPUs that were online at the start. Where the kernel's records are taken, each of them has a file with a segment in it, be it empty.
+    #[serde(default)]
+    pub online: Vec<u32>,
     /// The kernel's clocksource: `tsc` where probes read the TSC.
     pub clocksource: String,
 }
