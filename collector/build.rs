@@ -5,9 +5,10 @@ use std::process::Command;
 use std::{env, fs};
 
 /// Name of the object, its source, extra flags.
-const OBJECTS: [(&str, &str, &[&str]); 4] = [
+const OBJECTS: [(&str, &str, &[&str]); 5] = [
     ("sched_rich", "sched.bpf.c", &["-DRICH"]),
     ("sched_cgroups", "sched.bpf.c", &["-DRICH", "-DCGROUPS"]),
+    ("options", "options.bpf.c", &["-DRICH", "-DCGROUPS"]),
     ("sched_plain", "sched.bpf.c", &[]),
     ("probe", "probe.bpf.c", &[]),
 ];

@@ -47,7 +47,7 @@ pub fn checks() -> Vec<Check> {
         Check::new(
             "root",
             root(),
-            "run plumb as root, or give it CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE and CAP_SYS_NICE",
+            "run plumb as root, or give it what is missing: CAP_BPF and CAP_PERFMON record the kernel, CAP_SYS_NICE drains at real-time priority; to attach to JVMs of other users CAP_SYS_PTRACE, CAP_KILL, CAP_SETUID and CAP_SETGID. All are given up when the recording runs",
         ),
         Check::new(
             "btf",
@@ -98,7 +98,10 @@ pub fn check(name: &str) -> Option<Check> {
     }
 }
 
-const CAPABILITIES: [(u32, &str); 4] = [
+const CAPABILITIES: [(u32, &str); 7] = [
+    (5, "CAP_KILL"),
+    (6, "CAP_SETGID"),
+    (7, "CAP_SETUID"),
     (19, "CAP_SYS_PTRACE"),
     (23, "CAP_SYS_NICE"),
     (38, "CAP_PERFMON"),
@@ -118,7 +121,7 @@ fn root() -> Result<String, String> {
         .map(|&(_, name)| name)
         .collect();
     if missing.is_empty() {
-        Ok("all capabilities are there".into())
+        Ok("all capabilities are there; a recording that runs keeps none of them".into())
     } else {
         Err(format!("missing: {}", missing.join(", ")))
     }

@@ -7,6 +7,7 @@ use crate::clock;
 use crate::kernel::Rings;
 use crate::live::Live;
 use crate::parcel::Parcel;
+use crate::privilege::{self, Capabilities};
 use crate::writer::Message;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -98,6 +99,8 @@ impl Drain {
                 "the recorder has no real-time priority ({error}): on a busy machine it may lose events; they are counted"
             ));
         }
+        // What is drained is mapped already.
+        privilege::give_up_or_tell(Capabilities::NONE, &self.live);
         let mut interval = BUSY;
         loop {
             match self.commands.recv_timeout(interval) {

@@ -12,6 +12,7 @@
 mod arena;
 mod cgroup;
 pub mod clock;
+mod devices;
 pub mod doctor;
 mod drain;
 mod error;
@@ -20,6 +21,7 @@ mod glob;
 mod kernel;
 mod live;
 mod parcel;
+mod privilege;
 pub mod proc;
 mod recorder;
 mod shared_memory;
@@ -30,6 +32,9 @@ mod writer;
 
 pub use arena::{ArenaTotals, JvmSource};
 pub use error::CollectorError;
-pub use kernel::{Interface, KernelOptions, ProgramCost, RingTotals, Scope, Selectors, enable_statistics, probe_cost};
+pub use kernel::{
+    Extras, Interface, KernelOptions, ProgramCost, RingTotals, Scope, Selectors, enable_statistics, probe_cost,
+};
 pub use live::Counts;
+pub use privilege::Capabilities;
 pub use recorder::{Options, Recorder, Summary};

@@ -1,11 +1,13 @@
 //! The recorder: one recording from its start to its end.
 
 use crate::arena::{Arena, JvmSource};
+use crate::devices::devices;
 use crate::drain::{Command, Drain};
 use crate::flight::{Flight, Saved};
 use crate::kernel::{Attached, Kernel, KernelOptions, ProgramCost, Scope};
 use crate::live::{Counts, Live};
 use crate::parcel::{PARCEL_COUNT, Parcel};
+use crate::privilege::{self, Capabilities};
 use crate::watch::{JvmInstance, Watch};
 use crate::writer::{Flying, Message, Place, Reserve, Writer};
 use crate::{CollectorError, clock, proc, snapshot};
@@ -66,6 +68,8 @@ pub struct Recorder {
     commands: Sender<Command>,
     messages: SyncSender<Message>,
     watch: Watch,
+    /// Capabilities that the recording cannot do without.
+    kept: Capabilities,
     is_flight: bool,
     threads: Vec<JoinHandle<()>>,
 }
@@ -102,6 +106,8 @@ impl Recorder {
                 Place::Disk(dir, reserve)
             }
         };
+        let maps_change = options.kernel.as_ref().is_some_and(|kernel| kernel.selectors.change());
+        let kept = privilege::needed(dir, maps_change);
         let (free_parcels, parcels) = mpsc::channel();
         (0..PARCEL_COUNT).for_each(|_| drop(free_parcels.send(Parcel::new())));
         let (messages, inbox) = mpsc::sync_channel(QUEUE);
@@ -119,12 +125,13 @@ impl Recorder {
         let writer = Writer::new(place, cpus, named, Arc::clone(&live), free_parcels);
         let drain = Drain::new(rings, Arc::clone(&live), orders, parcels, messages.clone());
         let threads = vec![
-            spawn("plumb-writer", move || writer.run(&inbox))?,
+            spawn("plumb-writer", move || writer.run(&inbox, kept))?,
             spawn("plumb-drain", move || drain.run())?,
         ];
         let watch = Watch::start(manifest.host.cpus, cgroups, messages.clone(), Arc::clone(&live))?;
         let mut recorder = Recorder {
             watch,
+            kept,
             is_flight: options.flight.is_some(),
             manifest,
             dir: dir.clone(),
@@ -134,6 +141,9 @@ impl Recorder {
             messages,
             threads,
         };
+        if options.kernel.as_ref().is_some_and(|kernel| kernel.extras.disk) {
+            recorder.name_devices();
+        }
         match recorder.begin(&options.targets) {
             Ok(()) => Ok(recorder),
             Err(error) => {
@@ -152,6 +162,13 @@ impl Recorder {
         self.trace(targets)?;
         snapshot::everybody(|dated| drop(self.messages.send(Message::Define(dated))));
         Ok(())
+    }
+
+    fn name_devices(&self) {
+        let at = clock::monotonic_ns();
+        for definition in devices() {
+            let _ = self.messages.send(Message::Define(Dated { at, definition }));
+        }
     }
 
     /// Makes processes and their descendants part of the traced tree.
@@ -184,6 +201,19 @@ impl Recorder {
         Ok(())
     }
 
+    /// Gives up the capabilities of the calling thread and of the recorder's own, for good: to be called when all is attached and started. Returns
+    /// what the recording cannot do without and the calling thread keeps. `later_jvms`: [`Recorder::add_jvm`] is still to come.
+    ///
+    /// # Errors
+    /// [`CollectorError::System`] where the kernel refuses.
+    pub fn drop_privileges(&self, later_jvms: bool) -> Result<Capabilities, CollectorError> {
+        self.watch.give_up(self.kept.with_later_jvms(later_jvms));
+        privilege::give_up(self.kept).map_err(|cause| CollectorError::System {
+            what: "giving up capabilities",
+            cause,
+        })
+    }
+
     /// Adds a process that the recording is about, with its descendants.
     ///
     /// # Errors
@@ -199,6 +229,38 @@ impl Recorder {
         if !self.manifest.targets.contains(&pid) {
             self.manifest.targets.push(pid);
         }
+        self.write_manifest()
+    }
+
+    /// Has the manifest name rules that count from now on, beside those that counted before.
+    ///
+    /// # Errors
+    /// [`CollectorError`] where the manifest cannot be written.
+    pub fn add_rules(
+        &mut self,
+        groups: Vec<Group>,
+        units: Vec<String>,
+        rules: Vec<RuleSource>,
+    ) -> Result<(), CollectorError> {
+        fn add<T: PartialEq>(known: &mut Vec<T>, new: Vec<T>) {
+            for one in new {
+                if !known.contains(&one) {
+                    known.push(one);
+                }
+            }
+        }
+        let manifest = &mut self.manifest;
+        for group in groups {
+            match manifest.groups.iter_mut().find(|known| known.name == group.name) {
+                Some(known) => add(&mut known.threads, group.threads),
+                None => manifest.groups.push(group),
+            }
+        }
+        add(&mut manifest.units, units);
+        add(&mut manifest.rules, rules);
+        let since_ns = clock::monotonic_ns().saturating_sub(self.manifest.started_ns);
+        self.live
+            .note(format!("the rules were changed after {:.1} s", since_ns as f64 / 1e9));
         self.write_manifest()
     }
 

@@ -1,4 +1,4 @@
-//! The table `[kernel]`: whose kernel events are recorded.
+//! The table `[kernel]`: whose kernel events are recorded, and which beside the scheduler's.
 //!
 //! ```toml
 //! [kernel]
@@ -6,6 +6,11 @@
 //! cgroup = "/system.slice/tomcat*"   # and whoever is in such a cgroup (or within it),
 //! user = ["tomcat", "1001"]          # of such a user,
 //! threads = "http-nio-*"             # or has such a name; without `scope`, only these
+//!
+//! interrupts = true                  # time in interrupt handlers and soft interrupts, of each CPU and taken from each thread
+//! faults = true                      # page faults of each thread
+//! disk = true                        # requests to block devices
+//! calls = ["openat", "write"]        # every such system call of whoever is in scope, as a slice; "*": all
 //! ```
 
 use toml::de::DeTable;
@@ -20,7 +25,25 @@ const SELECTORS: [&str; 3] = ["cgroup", "user", "threads"];
 impl<'t> Reader<'t> {
     pub(crate) fn kernel(&mut self, value: &Value<'t>) -> Option<KernelRules> {
         let table = self.table("kernel", value)?;
-        self.check_keys("[kernel]", table, &["scope", "cgroup", "user", "threads"], &[]);
+        let known = [
+            "scope",
+            "cgroup",
+            "user",
+            "threads",
+            "interrupts",
+            "faults",
+            "disk",
+            "calls",
+        ];
+        self.check_keys("[kernel]", table, &known, &[]);
+        let mut flag = |key: &str| {
+            table
+                .get(key)
+                .and_then(|value| self.boolean(key, value))
+                .unwrap_or(false)
+        };
+        let (interrupts, faults, disk) = (flag("interrupts"), flag("faults"), flag("disk"));
+        let calls = table.get("calls").map_or_else(Vec::new, |value| self.calls(value));
         let cgroups = table.get("cgroup").map_or_else(Vec::new, |value| self.cgroups(value));
         let users = table.get("user").map_or_else(Vec::new, |value| self.users(value));
         let threads = table.get("threads").map_or_else(Vec::new, |value| self.threads(value));
@@ -29,7 +52,29 @@ impl<'t> Reader<'t> {
             cgroups,
             users,
             threads,
+            interrupts,
+            faults,
+            disk,
+            calls,
         })
+    }
+
+    fn calls(&mut self, value: &Value<'t>) -> Vec<(String, crate::Place)> {
+        let mut calls = Vec::new();
+        for (offset, call) in self.strings("calls", value) {
+            let is_name = !call.is_empty() && call.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+            if is_name || call == "*" {
+                calls.push((call.to_owned(), self.place(offset)));
+            } else {
+                let message = format!("`{}` is no system call", call.escape_debug());
+                self.mistake(
+                    offset,
+                    message,
+                    "write its name, as in calls = [\"read\", \"futex\"], or \"*\" for all",
+                );
+            }
+        }
+        calls
     }
 
     fn scope(&mut self, table: &DeTable<'t>) -> Option<KernelScope> {

@@ -106,6 +106,14 @@ pub struct KernelRules {
     pub users: Vec<(String, Place)>,
     /// Globs over names of threads that are in scope as well.
     pub threads: Vec<String>,
+    /// Time in interrupt handlers and soft interrupts.
+    pub interrupts: bool,
+    /// Page faults.
+    pub faults: bool,
+    /// Requests to block devices.
+    pub disk: bool,
+    /// Names of system calls of which every one is recorded, of whoever is in scope, with where they stand; `*`: all.
+    pub calls: Vec<(String, Place)>,
 }
 
 /// Whose kernel events are recorded. Of those who are not in scope it is recorded that they held a CPU.

@@ -3,6 +3,7 @@
 mod detach;
 mod doctor;
 mod export;
+mod kernel_options;
 mod ledger;
 mod merge;
 mod record;

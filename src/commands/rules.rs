@@ -1,5 +1,6 @@
 //! `plumb rules check`.
 
+use super::kernel_options;
 use crate::failure::OrRemedy;
 use anyhow::{Result, bail};
 use plumb_filters::{Rules, check, classpath, load};
@@ -69,6 +70,10 @@ A rule file is TOML:
 
   [kernel]                                # who ran, who waited for a CPU: the preset `kernel` is this
   scope = \"system\"                        # or \"tree\": the traced process and its children
+  interrupts = false                      # time in interrupts, of each CPU and taken from each thread
+  faults = false                          # page faults of each thread
+  disk = false                            # requests to block devices: number, bytes, latency
+  calls = [\"openat\", \"write\"]           # every such system call becomes a slice; \"*\": all
 
 Exit status 1 where there are mistakes or a rule matches nothing.";
 
@@ -86,6 +91,7 @@ struct CheckArguments {
 pub fn run(arguments: &Arguments) -> Result<()> {
     let Action::Check(arguments) = &arguments.action;
     let rules = read(&arguments.files)?;
+    rules.kernel.as_ref().map(kernel_options::extras).transpose()?;
     let mut out = io::stdout().lock();
     writeln!(out, "{}: no mistakes", arguments.files.join(", "))?;
     write!(out, "{}", shown(&rules))?;
@@ -103,7 +109,11 @@ pub fn read(files: &[String]) -> Result<Rules> {
 fn shown(rules: &Rules) -> String {
     let groups: Vec<&str> = rules.groups.iter().map(|group| group.name.as_str()).collect();
     let kernel = rules.kernel.as_ref().map_or("nothing".to_owned(), |kernel| {
-        format!("scope {:?}", kernel.scope).to_lowercase()
+        let scope = format!("scope {:?}", kernel.scope).to_lowercase();
+        std::iter::once(scope)
+            .chain(kernel_options::shown(kernel))
+            .collect::<Vec<_>>()
+            .join(", ")
     });
     let jvm = rules.jvm;
     let wanted = [

@@ -221,6 +221,13 @@ definitions! {
         /// Start time, clock ticks since boot.
         start_ticks: u64,
     }
+    /// A block device: gives a name to its number. Written by the recorder, where requests to block devices are recorded.
+    Device = 25 {
+        /// major << 20 + minor
+        number: u32,
+        /// As in /sys/block.
+        name: String,
+    }
 }
 
 /// The bytes are no definition.

@@ -18,6 +18,7 @@ pub mod record;
 #[cfg(feature = "files")]
 pub mod recording;
 mod state;
+pub mod syscalls;
 #[cfg(feature = "files")]
 pub mod timeline;
 pub mod varint;

@@ -20,6 +20,7 @@ pub(crate) struct Base {
     traced: HashMap<u32, Dated>,
     threads: HashMap<u32, Dated>,
     counters: BTreeMap<u32, Dated>,
+    devices: BTreeMap<u32, Dated>,
     jvms: HashMap<(u32, u64), JvmBase>,
     /// Threads at which the next pruning is due.
     prune_at: usize,
@@ -47,6 +48,7 @@ impl Base {
             Definition::Counter { id, .. } | Definition::JvmCounter { id, .. } => {
                 drop(self.counters.insert(id, dated));
             }
+            Definition::Device { number, .. } => drop(self.devices.insert(number, dated)),
             _ => {}
         }
     }
@@ -146,7 +148,8 @@ impl Base {
     /// The recorder's definitions, as of `at_ns`, processes before their threads. States of threads are those of now: they matter for those only of which no record tells.
     pub fn of_host(&self, at_ns: u64) -> Vec<Dated> {
         let (processes, traced) = (self.processes.values(), self.traced.values());
-        let mut all: Vec<Dated> = processes.chain(traced).chain(self.counters.values()).cloned().collect();
+        let counted = self.counters.values().chain(self.devices.values());
+        let mut all: Vec<Dated> = processes.chain(traced).chain(counted).cloned().collect();
         all.extend(self.threads.values().cloned().map(with_state));
         all.iter_mut().for_each(|dated| dated.at = dated.at.min(at_ns));
         all

@@ -1,6 +1,7 @@
 //! The kernel side: loading, attaching and detaching the BPF programs of `bpf/`.
 
 mod cost;
+mod extras;
 mod object;
 mod perf;
 mod ring;
@@ -8,6 +9,7 @@ mod scope;
 
 use cost::costs;
 pub use cost::{ProgramCost, enable_statistics};
+pub use extras::Extras;
 pub use ring::RingTotals;
 pub(crate) use scope::{Cgroups, NamedThreads};
 pub use scope::{Scope, Selectors};
@@ -52,6 +54,8 @@ pub struct KernelOptions {
     pub scope: Scope,
     /// Who else is in scope, unless everybody is.
     pub selectors: Selectors,
+    /// What else, beside the scheduler.
+    pub extras: Extras,
     /// By which interface.
     pub interface: Interface,
     /// Bytes of a CPU's ring, rounded down to a power of two of records; `None`: 4 MiB, less on machines with more than 64 CPUs.
@@ -153,12 +157,12 @@ impl Kernel {
         let cpus = u32::try_from(cpus).map_err(|error| bpf_error("the number of CPUs", &error))?;
         match options.interface {
             Interface::Bpf => Kernel::attach_bpf(options, cpus),
-            Interface::PerfEvents => Kernel::attach_perf_events(cpus, "perf events were asked for"),
+            Interface::PerfEvents => Kernel::attach_perf_events(options, cpus, "perf events were asked for"),
             Interface::Best => Kernel::attach_bpf(options, cpus).or_else(|error| {
                 let cause = error.to_string();
                 let cause = cause.lines().next().unwrap_or_default();
                 // What BPF needs is what the user should hear of where neither can be had.
-                Kernel::attach_perf_events(cpus, cause).map_err(|_| error)
+                Kernel::attach_perf_events(options, cpus, cause).map_err(|_| error)
             }),
         }
     }
@@ -166,14 +170,15 @@ impl Kernel {
     /// Loads and attaches the programs.
     fn attach_bpf(options: &KernelOptions, cpus: u32) -> Result<Attached, CollectorError> {
         let bits = ring_bits(options.ring_bytes, cpus);
-        let (mut bpf, notes) = object::load(cpus, bits, options)?;
-        let heads = take_array(&mut bpf, "heads")?;
-        let records = take_array(&mut bpf, "records")?;
+        let mut loaded = object::load(cpus, bits, options)?;
+        let heads = take_array(&mut loaded.bpf, "heads")?;
+        let records = take_array(&mut loaded.bpf, "records")?;
         let rings = ring::Rings::map(heads.fd(), records.fd(), cpus, bits)
             .map_err(|error| bpf_error("mapping the rings", &error))?;
-        let traced = Set::take(&mut bpf, "traced")?;
-        let (threads, cgroups) = fill(&mut bpf, options)?;
-        object::attach(&mut bpf)?;
+        let traced = Set::take(&mut loaded.bpf, "traced")?;
+        let (threads, cgroups) = fill(&mut loaded.bpf, options)?;
+        object::attach(&mut loaded)?;
+        let object::Loaded { bpf, notes, .. } = loaded;
         let producer = Producer::Bpf {
             bpf: Box::new(bpf),
             traced,
@@ -186,10 +191,13 @@ impl Kernel {
         })
     }
 
-    fn attach_perf_events(cpus: u32, cause: &str) -> Result<Attached, CollectorError> {
+    fn attach_perf_events(options: &KernelOptions, cpus: u32, cause: &str) -> Result<Attached, CollectorError> {
         let stop = Arc::new(AtomicBool::new(false));
         let rings = PerfRings::open(cpus, Arc::clone(&stop))?;
-        let notes = vec![format!("{PERF_EVENTS_NOTE} ({cause})")];
+        let mut notes = vec![format!("{PERF_EVENTS_NOTE} ({cause})")];
+        if !options.extras.is_empty() {
+            notes.push(object::OPTIONS_NOTE.to_owned());
+        }
         Ok(Attached {
             kernel: Kernel {
                 producer: Producer::PerfEvents { stop },

@@ -9,6 +9,7 @@ use std::fmt::Display;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 static RICH: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/sched_rich.o"));
+static OPTIONS: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/options.o"));
 static CGROUPS: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/sched_cgroups.o"));
 static PLAIN: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/sched_plain.o"));
 static PROBE: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/probe.o"));
@@ -24,6 +25,9 @@ const PROGRAMS: [(&str, &str); 8] = [
     ("on_waking", "sched_waking"),
     ("on_switch", "sched_switch"),
 ];
+
+/// What is left out of a kernel that does not take the object with all options.
+pub(super) const OPTIONS_NOTE: &str = "this machine does not take the programs for what the rules ask for beside the scheduler (interrupts, faults, disk, calls): none of it is recorded";
 
 /// What is left out of a kernel that does not take the rich object.
 const PLAIN_NOTE: &str = "this kernel does not give the blocking system call, I/O wait and throttling of a thread: time off the CPU has no cause where the JVM does not say it";
@@ -54,29 +58,57 @@ fn chain(error: &dyn std::error::Error) -> String {
 }
 
 /// The objects to be tried in order, with what the user should know of each.
-fn candidates(by_cgroup: bool) -> Vec<(&'static [u8], Vec<String>)> {
-    if by_cgroup {
-        // A kernel that does not tell a thread's cgroup cannot do what was asked for.
-        return vec![(CGROUPS, Vec::new())];
-    }
-    vec![(RICH, Vec::new()), (PLAIN, vec![PLAIN_NOTE.to_owned()])]
+fn candidates(by_cgroup: bool, with_options: bool) -> Vec<Candidate> {
+    // A kernel that does not tell a thread's cgroup cannot do what was asked for.
+    let without: &[(&'static [u8], Option<&str>)] = match by_cgroup {
+        true => &[(CGROUPS, None)],
+        false => &[(RICH, None), (PLAIN, Some(PLAIN_NOTE))],
+    };
+    let first = with_options.then(|| Candidate {
+        object: OPTIONS,
+        has_options: true,
+        notes: Vec::new(),
+    });
+    let missing = with_options.then_some(OPTIONS_NOTE);
+    let others = without.iter().map(|&(object, note)| Candidate {
+        object,
+        has_options: false,
+        notes: note.into_iter().chain(missing).map(str::to_owned).collect(),
+    });
+    first.into_iter().chain(others).collect()
+}
+
+/// An object, and what the user should know of it.
+struct Candidate {
+    object: &'static [u8],
+    has_options: bool,
+    notes: Vec<String>,
+}
+
+/// Programs that are loaded, to be attached.
+pub(super) struct Loaded {
+    pub bpf: Ebpf,
+    programs: Vec<(&'static str, &'static str)>,
+    pub notes: Vec<String>,
 }
 
 /// The newest form that this kernel takes.
-pub(super) fn load(cpus: u32, bits: u32, options: &KernelOptions) -> Result<(Ebpf, Vec<String>), CollectorError> {
+pub(super) fn load(cpus: u32, bits: u32, options: &KernelOptions) -> Result<Loaded, CollectorError> {
     lift_memory_limit();
     let btf = Btf::from_sys_fs().map_err(|error| bpf_error("/sys/kernel/btf/vmlinux", &chain(&error)))?;
     let by_cgroup = cgroup_version(options.scope, &options.selectors)?;
+    let calls = options.extras.call_bits()?;
     let mut first_error = None;
-    for (object, notes) in candidates(by_cgroup != 0) {
+    for candidate in candidates(by_cgroup != 0, !options.extras.is_empty()) {
         for switch_has_state in [1, 0] {
             let globals = Globals {
                 switch_has_state,
                 by_cgroup,
                 options,
+                calls: candidate.has_options.then_some(&calls),
             };
-            match load_object(object, &btf, cpus, bits, &globals) {
-                Ok(bpf) => return Ok((bpf, notes)),
+            match load_object(&candidate, &btf, cpus, bits, &globals) {
+                Ok(loaded) => return Ok(loaded),
                 Err(error) => first_error.get_or_insert(error),
             };
         }
@@ -89,6 +121,8 @@ struct Globals<'a> {
     switch_has_state: u8,
     by_cgroup: u8,
     options: &'a KernelOptions,
+    /// Which system calls are recorded, where the object can.
+    calls: Option<&'a [u64; 8]>,
 }
 
 impl Globals<'_> {
@@ -106,8 +140,15 @@ impl Globals<'_> {
     }
 }
 
-fn load_object(object: &[u8], btf: &Btf, cpus: u32, bits: u32, globals: &Globals<'_>) -> Result<Ebpf, CollectorError> {
+fn load_object(
+    candidate: &Candidate,
+    btf: &Btf,
+    cpus: u32,
+    bits: u32,
+    globals: &Globals<'_>,
+) -> Result<Loaded, CollectorError> {
     let bytes = globals.bytes();
+    let count_faults = u8::from(globals.options.extras.faults);
     let load = || {
         let mut loader = EbpfLoader::new();
         loader
@@ -119,24 +160,48 @@ fn load_object(object: &[u8], btf: &Btf, cpus: u32, bits: u32, globals: &Globals
             // Without CGROUPS the compiler leaves `by_cgroup` out.
             loader.override_global(name, value, *name != "by_cgroup");
         }
-        loader.load(object)
+        if let Some(calls) = globals.calls {
+            loader.override_global("wanted_calls", &calls[..], true);
+            loader.override_global("count_faults", &count_faults, true);
+        }
+        loader.load(candidate.object)
     };
     // aya 0.14 panics where a bitfield of the kernel differs in size from ours.
     let mut bpf = catch_unwind(AssertUnwindSafe(load))
         .map_err(|_| bpf_error("the object", &"a field of this kernel cannot be relocated"))?
         .map_err(|error| bpf_error("the object", &chain(&error)))?;
+    let mut notes = candidate.notes.clone();
+    let mut programs = Vec::new();
+    if candidate.has_options {
+        // One that the kernel does not take (a tracepoint that it has not) takes none of the others with it.
+        for (name, tracepoint) in globals.options.extras.programs() {
+            match program(&mut bpf, name)?.load(tracepoint, btf) {
+                Ok(()) => programs.push((name, tracepoint)),
+                Err(error) => notes.push(format!(
+                    "{tracepoint} is not recorded, though the rules ask for it: {}",
+                    cause(&bpf_error(name, &chain(&error)))
+                )),
+            }
+        }
+    }
     for (name, tracepoint) in PROGRAMS {
         program(&mut bpf, name)?
             .load(tracepoint, btf)
             .map_err(|error| bpf_error(name, &chain(&error)))?;
+        programs.push((name, tracepoint));
     }
-    Ok(bpf)
+    Ok(Loaded { bpf, programs, notes })
+}
+
+/// An error without its remedy.
+fn cause(error: &CollectorError) -> String {
+    error.to_string().lines().next().unwrap_or_default().to_owned()
 }
 
 /// Attaches all programs; on an error those attached so far are detached with `bpf`.
-pub(super) fn attach(bpf: &mut Ebpf) -> Result<(), CollectorError> {
-    for (name, tracepoint) in PROGRAMS {
-        program(bpf, name)?
+pub(super) fn attach(loaded: &mut Loaded) -> Result<(), CollectorError> {
+    for (name, tracepoint) in &loaded.programs {
+        program(&mut loaded.bpf, name)?
             .attach()
             .map_err(|error| bpf_error(tracepoint, &chain(&error)))?;
     }

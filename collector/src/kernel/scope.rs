@@ -50,6 +50,13 @@ pub struct Selectors {
     pub threads: Vec<String>,
 }
 
+impl Selectors {
+    /// Whether who is in scope changes during a recording, by what user space finds out.
+    pub(crate) fn change(&self) -> bool {
+        !self.threads.is_empty() || !self.cgroups.is_empty()
+    }
+}
+
 /// The version of the cgroups to be looked up, as `by_cgroup` of the programs has it.
 pub(super) fn cgroup_version(scope: Scope, selectors: &Selectors) -> Result<u8, CollectorError> {
     if scope == Scope::System || selectors.cgroups.is_empty() {

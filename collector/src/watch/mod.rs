@@ -8,6 +8,7 @@ mod sources;
 
 use crate::kernel::Cgroups;
 use crate::live::Live;
+use crate::privilege::{self, Capabilities};
 use crate::writer::Message;
 use crate::{CollectorError, clock};
 pub(crate) use jvm::JvmInstance;
@@ -31,10 +32,17 @@ const STAT_BYTES_MAX: usize = 512 << 10;
 /// Longest pressure or cpu.stat file that is read, bytes.
 const SMALL_BYTES_MAX: usize = 4096;
 
+/// What the thread is told.
+enum Order {
+    /// Sample what this JVM counts, too.
+    Jvm(JvmInstance),
+    /// Keep these capabilities and no others.
+    GiveUp(Capabilities),
+}
+
 /// The thread; it ends when this is dropped.
 pub(crate) struct Watch {
-    /// JVMs that the recording is about.
-    jvms: Option<Sender<JvmInstance>>,
+    orders: Option<Sender<Order>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -46,7 +54,7 @@ impl Watch {
         writer: SyncSender<Message>,
         live: Arc<Live>,
     ) -> Result<Watch, CollectorError> {
-        let (jvms, orders) = channel();
+        let (sender, orders) = channel();
         let body = move || State::new(cpus, cgroups, writer, live).run(&orders);
         let thread = Builder::new().name("plumb-watch".into()).spawn(body);
         let thread = thread.map_err(|cause| CollectorError::System {
@@ -54,22 +62,31 @@ impl Watch {
             cause,
         })?;
         Ok(Watch {
-            jvms: Some(jvms),
+            orders: Some(sender),
             thread: Some(thread),
         })
     }
 
     /// Samples what this JVM counts, too.
     pub fn add_jvm(&self, jvm: JvmInstance) {
-        if let Some(jvms) = &self.jvms {
-            let _ = jvms.send(jvm);
+        self.order(Order::Jvm(jvm));
+    }
+
+    /// Keeps these capabilities and no others, after what was ordered before is done.
+    pub fn give_up(&self, kept: Capabilities) {
+        self.order(Order::GiveUp(kept));
+    }
+
+    fn order(&self, order: Order) {
+        if let Some(orders) = &self.orders {
+            let _ = orders.send(order);
         }
     }
 }
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        drop(self.jvms.take());
+        drop(self.orders.take());
         if let Some(thread) = self.thread.take() {
             // A panic in it costs samples and nothing else.
             let _ = thread.join();
@@ -209,7 +226,7 @@ impl State {
         }
     }
 
-    fn run(mut self, orders: &Receiver<JvmInstance>) {
+    fn run(mut self, orders: &Receiver<Order>) {
         let mut looked: Option<Instant> = None;
         loop {
             if looked.is_none_or(|looked| looked.elapsed() >= LOOK) {
@@ -219,10 +236,11 @@ impl State {
             self.sample();
             match orders.recv_timeout(SAMPLE) {
                 Err(RecvTimeoutError::Timeout) => {}
-                Ok(jvm) => {
+                Ok(Order::Jvm(jvm)) => {
                     self.jvms.add(jvm);
                     self.jvms.look(&mut self.counters, &self.live);
                 }
+                Ok(Order::GiveUp(kept)) => privilege::give_up_or_tell(kept, &self.live),
                 Err(RecvTimeoutError::Disconnected) => {
                     // The last sample is of the end, so that what was counted until then is known.
                     self.sample();

@@ -15,6 +15,7 @@ use crate::clock;
 use crate::kernel::NamedThreads;
 use crate::live::Live;
 use crate::parcel::{Item, Kind, Parcel, Source};
+use crate::privilege::{self, Capabilities};
 use chain::{Chain, Missing};
 pub(crate) use flying::Flying;
 use jvm::Jvm;
@@ -163,8 +164,9 @@ impl Writer {
         }
     }
 
-    /// Writes until there is nothing more to write.
-    pub fn run(mut self, messages: &Receiver<Message>) {
+    /// Writes until there is nothing more to write, with no capabilities but those `kept`.
+    pub fn run(mut self, messages: &Receiver<Message>, kept: Capabilities) {
+        privilege::give_up_or_tell(kept, &self.live);
         loop {
             match messages.recv_timeout(SWEEP) {
                 Ok(Message::Finish) | Err(RecvTimeoutError::Disconnected) => break,

@@ -52,6 +52,11 @@ impl Calls {
         }
     }
 
+    /// Calls that are open.
+    pub(super) fn depth(&self) -> u16 {
+        u16::try_from(self.frames.len()).unwrap_or(u16::MAX)
+    }
+
     /// A call that was long enough to be told began at `start_ns`; the next record tells the rest.
     pub(super) fn began(&mut self, start_ns: u64) {
         self.past = Some(start_ns);

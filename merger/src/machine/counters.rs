@@ -20,9 +20,10 @@ pub(super) struct Counter {
 }
 
 /// What a counter is about.
-struct About {
-    process: ProcessId,
-    cpu: Option<u32>,
+pub(super) struct About {
+    pub(super) process: ProcessId,
+    /// Thread, or CPU of the idle process.
+    pub(super) tid: Option<u32>,
 }
 
 impl Machine {
@@ -41,7 +42,7 @@ impl Machine {
         };
         let about = About {
             process: self.idle_process(host),
-            cpu: cpu_plus_1.checked_sub(1),
+            tid: cpu_plus_1.checked_sub(1),
         };
         let name = if cgroup.is_empty() {
             name.clone()
@@ -67,7 +68,7 @@ impl Machine {
         let process = self.process_instance(host, *pid, *start_ticks);
         let about = About {
             process: self.registry.processes[process].id,
-            cpu: None,
+            tid: None,
         };
         self.add_counter((host, *id), about, name.clone(), unit, *cumulative);
     }
@@ -77,12 +78,22 @@ impl Machine {
             return;
         }
         let start_ns = self.hosts[key.0].from_ns;
+        let counter = Counter {
+            track: self.add_counter_track(about, name, unit, start_ns),
+            cumulative,
+            first: None,
+            last_ns: None,
+        };
+        self.counters.insert(key, counter);
+    }
+
+    pub(super) fn add_counter_track(&mut self, about: About, name: String, unit: &str, start_ns: u64) -> TrackId {
         let track = Track {
             kind: TrackKind::Counter {
                 unit: self.writer.string(unit),
             },
             process: about.process,
-            tid: about.cpu,
+            tid: about.tid,
             vthread: None,
             name,
             former_names: Vec::new(),
@@ -91,13 +102,7 @@ impl Machine {
             end_ns: start_ns,
             java: false,
         };
-        let counter = Counter {
-            track: self.writer.add_track(track),
-            cumulative,
-            first: None,
-            last_ns: None,
-        };
-        self.counters.insert(key, counter);
+        self.writer.add_track(track)
     }
 
     /// A sample. One that is not later than the one before it says nothing new.

@@ -68,6 +68,7 @@ impl Machine {
             }
             Definition::Counter { .. } => self.define_counter(host, definition),
             Definition::JvmCounter { .. } => self.define_jvm_counter(host, definition),
+            Definition::Device { number, name } => self.define_device(host, *number, name),
             _ => {}
         }
         Ok(())

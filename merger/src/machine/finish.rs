@@ -51,8 +51,10 @@ impl Machine {
         for thread in self.registry.living().collect::<Vec<_>>() {
             self.close_thread(thread, to_ns)?;
         }
+        self.close_system_calls(to_ns)?;
         self.close_cpus(to_ns)?;
         self.close_counted(to_ns)?;
+        self.close_extras(to_ns)?;
         self.close_counters(to_ns);
         self.name_everything();
         self.mark_processes();

@@ -31,6 +31,10 @@ impl Machine {
                 self.rename(host, at, record);
                 Ok(())
             }
+            Some(KernelKind::CallEnter) => self.call_enters(host, at, record),
+            Some(KernelKind::CallExit) => self.call_exits(host, at, record),
+            Some(KernelKind::Toll) => self.toll(host, cpu, at, record),
+            Some(KernelKind::Request) => self.request_done(host, at, record),
             None => {
                 self.oddities.unknown_kinds += 1;
                 Ok(())
@@ -39,7 +43,7 @@ impl Machine {
     }
 
     /// The thread of a record; `None` for the idle task.
-    fn thread_of(&mut self, host: usize, tid: u32, pid: u32, at: u64) -> Result<Option<usize>> {
+    pub(super) fn thread_of(&mut self, host: usize, tid: u32, pid: u32, at: u64) -> Result<Option<usize>> {
         if tid == 0 {
             return Ok(None);
         }

@@ -15,12 +15,14 @@ mod counted;
 mod counters;
 mod cpu;
 mod definitions;
+mod extras;
 mod finish;
 mod jvm;
 mod kernel;
 mod losses;
 mod pauses;
 mod registry;
+mod syscalls;
 mod thread;
 mod unseen;
 mod virtual_threads;
@@ -30,6 +32,7 @@ use crate::input::{Consumer, Gap, HostInput, JvmInput, LaneKind};
 use accounting::AccountingClock;
 use counters::Counter;
 use cpu::{Cpu, Occupant};
+use extras::Extras;
 use jvm::{Jvm, JvmStream};
 use plumb_trace::definition::Dated;
 use plumb_trace::record::{JvmRecord, KernelRecord};
@@ -38,6 +41,7 @@ use plumb_trace::timeline::{Loss, Process, ProcessId, TimelineWriter, Track, Tra
 use registry::Registry;
 use rustc_hash::FxHashMap;
 use std::collections::VecDeque;
+use syscalls::SystemCalls;
 use virtual_threads::VirtualThreads;
 
 /// What is known of a host now.
@@ -87,6 +91,8 @@ pub(crate) struct Machine {
     virtual_threads: VirtualThreads,
     /// By host and number.
     counters: FxHashMap<(usize, u32), Counter>,
+    extras: Extras,
+    system_calls: SystemCalls,
     losses: Vec<Loss>,
     pub(crate) oddities: Oddities,
 }
@@ -112,6 +118,8 @@ impl Machine {
             streams: FxHashMap::default(),
             virtual_threads: VirtualThreads::default(),
             counters: FxHashMap::default(),
+            extras: Extras::default(),
+            system_calls: SystemCalls::default(),
             losses: Vec::new(),
             oddities: Oddities::default(),
         };

@@ -86,6 +86,16 @@ impl Agents {
         Ok(())
     }
 
+    /// Has every JVM go by these compiled rules from now on.
+    pub fn change_rules(&mut self, matcher: &[u8]) {
+        for session in &mut self.sessions {
+            match session.change_rules(matcher.to_vec(), PATIENCE) {
+                Ok(armed) => tell_armed(session.pid, armed),
+                Err(error) => eprintln!("warning: {error}\nremedy: {}", error.remedy()),
+            }
+        }
+    }
+
     /// Drops the sessions of JVMs that have ended, and tells which go on without plumb.
     pub fn forget_ended(&mut self) {
         for session in self.sessions.extract_if(.., |session| !session.is_alive()) {

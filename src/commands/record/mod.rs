@@ -1,6 +1,7 @@
 //! `plumb record`.
 
 mod agents;
+mod change;
 mod flight;
 mod plan;
 mod progress;
@@ -16,10 +17,11 @@ pub use agents::with_remedy;
 
 use agents::Agents;
 use anyhow::{Result, anyhow};
+use change::ChangeSignal;
 use clap::ArgGroup;
 use flight::SaveSignal;
 use plan::Plan;
-use plumb_collector::{Recorder, Summary, flight::Keep};
+use plumb_collector::{Capabilities, Recorder, Summary, flight::Keep};
 use progress::Progress;
 use std::{
     path::PathBuf,
@@ -74,6 +76,8 @@ DIR.plumb. Both are readable by their owner only: they hold names and paths of p
 Ctrl-C ends the recording cleanly and keeps everything, also while a JVM is being attached to; so does SIGTERM. A JVM that was attached to gets its original bytecode back.
 When plumb itself is killed, what it had drained is kept: `plumb merge DIR` makes the timeline.
 
+SIGUSR2 has the files of -f read again and the JVMs go by what they say now: methods, units and [jvm] settings may change during a recording.
+
 Examples:
   plumb record -f tomcat --pid 4711 -d 30s -o slow          a running Tomcat, for 30 seconds
   plumb record -f tomcat -f shop.toml --pid 4711 -d 30s     with rules of one's own on top
@@ -102,6 +106,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             return Err(error);
         }
     };
+    // JVMs that the command starts connect by themselves, but their counters are read from outside.
+    let later_jvms = plan.matcher.is_some() && !arguments.command.is_empty();
+    tell_kept(recorder.drop_privileges(later_jvms)?);
     match stop.load(Ordering::Relaxed) {
         false => eprintln!("{}", announcement(&plan, &subject)),
         true => eprintln!("interrupted at the beginning: what was recorded so far is kept"),
@@ -120,6 +127,13 @@ fn announcement(plan: &Plan, subject: &Subject) -> String {
             flight::shown_keep(flight.keep),
             std::process::id()
         ),
+    }
+}
+
+fn tell_kept(kept: Capabilities) {
+    if kept != Capabilities::default() {
+        let names = kept.names().join(", ");
+        eprintln!("note: {names} is kept for this recording, all other rights are given up");
     }
 }
 
@@ -150,6 +164,7 @@ fn follow(
     stop: &AtomicBool,
     save: Option<&SaveSignal>,
 ) -> Result<Summary> {
+    let change = ChangeSignal::catch()?;
     let deadline = arguments.duration.map(|ns| Instant::now() + Duration::from_nanos(ns));
     let mut progress = Progress::new();
     loop {
@@ -160,6 +175,9 @@ fn follow(
         subject.wait(TURN, &mut recorder, &mut agents);
         agents.forget_ended();
         progress.tell(&recorder);
+        if change.take() {
+            change::change(arguments, &mut recorder, &mut subject, &mut agents);
+        }
         if save.is_some_and(SaveSignal::take) {
             recorder.save("SIGUSR1");
         }

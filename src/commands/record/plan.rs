@@ -2,7 +2,7 @@
 
 use super::Arguments;
 use crate::{
-    commands::{merge, rules},
+    commands::{kernel_options, merge, rules},
     failure::OrRemedy,
 };
 use anyhow::{Context, Result, anyhow};
@@ -58,6 +58,49 @@ impl Plan {
     }
 }
 
+/// What the rules say now, where they are read again during a recording.
+pub struct Again {
+    /// Compiled, for agents.
+    pub matcher: Vec<u8>,
+    /// For the manifest.
+    pub groups: Vec<Group>,
+    /// For the manifest.
+    pub units: Vec<String>,
+    /// For the manifest.
+    pub sources: Vec<RuleSource>,
+}
+
+/// Reads the rules again.
+pub fn rules_again(arguments: &Arguments) -> Result<Again> {
+    let rules = rules::read(&rule_names(arguments))?;
+    Ok(Again {
+        matcher: rules.compile(),
+        groups: groups(&rules),
+        units: units(&rules),
+        sources: sources(&rules),
+    })
+}
+
+fn groups(rules: &Rules) -> Vec<Group> {
+    let group = |group: &plumb_filters::Group| Group {
+        name: group.name.clone(),
+        threads: group.threads.clone(),
+    };
+    rules.groups.iter().map(group).collect()
+}
+
+fn units(rules: &Rules) -> Vec<String> {
+    rules.units().into_iter().map(str::to_owned).collect()
+}
+
+fn sources(rules: &Rules) -> Vec<RuleSource> {
+    let source = |source: &plumb_filters::Source| RuleSource {
+        name: source.name.clone(),
+        text: source.text.clone(),
+    };
+    rules.sources.iter().map(source).collect()
+}
+
 fn rule_names(arguments: &Arguments) -> Vec<String> {
     match (arguments.rules.is_empty(), arguments.all) {
         (false, _) => arguments.rules.clone(),
@@ -72,8 +115,10 @@ fn kernel(arguments: &Arguments, rules: &Rules) -> Result<(Option<KernelOptions>
         _ if arguments.no_kernel => return Ok((None, Some("--no-kernel was given".to_owned()))),
         None if !arguments.all => return Ok((None, Some("the rules ask for no kernel events".to_owned()))),
         Some(rules) if !arguments.all => rules.clone(),
-        _ => KernelRules::default(),
+        Some(rules) => of_everybody(rules.clone()),
+        None => KernelRules::default(),
     };
+    let extras = kernel_options::extras(&rules)?;
     let selectors = Selectors {
         users: rules.users.iter().map(user_id).collect::<Result<_>>()?,
         cgroups: rules.cgroups,
@@ -87,9 +132,21 @@ fn kernel(arguments: &Arguments, rules: &Rules) -> Result<(Option<KernelOptions>
     let options = KernelOptions {
         scope,
         selectors,
+        extras,
         ..KernelOptions::default()
     };
     Ok((Some(options), None))
+}
+
+/// What `--all` makes of the rules: their scope does not count.
+fn of_everybody(rules: KernelRules) -> KernelRules {
+    KernelRules {
+        scope: KernelScope::System,
+        cgroups: Vec::new(),
+        users: Vec::new(),
+        threads: Vec::new(),
+        ..rules
+    }
 }
 
 fn user_id((name, place): &(String, Place)) -> Result<u32> {
@@ -104,20 +161,12 @@ fn options(
     kernel: Option<KernelOptions>,
     kernel_absent: Option<String>,
 ) -> Options {
-    let group = |group: &plumb_filters::Group| Group {
-        name: group.name.clone(),
-        threads: group.threads.clone(),
-    };
-    let source = |source: &plumb_filters::Source| RuleSource {
-        name: source.name.clone(),
-        text: source.text.clone(),
-    };
     Options {
         dir,
         targets: arguments.pid.clone(),
-        groups: rules.groups.iter().map(group).collect(),
-        units: rules.units().into_iter().map(str::to_owned).collect(),
-        rules: rules.sources.iter().map(source).collect(),
+        groups: groups(rules),
+        units: units(rules),
+        rules: sources(rules),
         kernel,
         kernel_absent,
         flight: None,

@@ -100,6 +100,17 @@ impl Subject {
         }
     }
 
+    /// JVMs that start from now on go by these compiled rules.
+    pub fn change_rules(&mut self, matcher: &[u8]) {
+        if let Subject::Started {
+            listener: Some(listener),
+            ..
+        } = self
+        {
+            listener.change_rules(matcher.to_vec());
+        }
+    }
+
     /// Says what the user would not expect of how the command ended, or that it has not.
     pub fn tell_end(&mut self) {
         let Subject::Started { child, name, .. } = self else {

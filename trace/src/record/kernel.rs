@@ -17,6 +17,15 @@
 //! | exec    | who            | old tid              | 0                   | comm after exec |
 //! | exit    | who            | 0                    | 0                   | comm |
 //! | rename  | who            | who renames          | 0                   | new comm |
+//!
+//! Only where the rules ask for them:
+//!
+//! | kind    | tid, pid       | other_tid, other_pid | value               | more |
+//! | --- | --- | --- | --- | --- |
+//! | call enter | who calls   | 0                    | 0                   | flag SYSCALL; syscall, fd_kind, fd |
+//! | call exit  | who calls   | 0                    | 0                   | syscall; charged: what the call returns, a signed number |
+//! | toll    | who is about to leave the CPU | minor and major page faults since it came | interrupts since it came | charged: ns in their handlers; other charged: ns in soft interrupts, interrupts in their midst not counted; fd: number of soft interrupts |
+//! | request | 0              | cmd_flags of the request (its lowest 8 bits are the operation), 0 | device: major << 20 + minor | done now; charged: when it was issued; other charged: bytes; fd: error, 0 if none |
 
 /// Bytes of one record.
 pub const KERNEL_RECORD_BYTES: usize = 64;
@@ -39,6 +48,14 @@ pub enum KernelKind {
     Exit = 6,
     /// task_rename
     Rename = 7,
+    /// sys_enter
+    CallEnter = 8,
+    /// sys_exit
+    CallExit = 9,
+    /// What interrupts and page faults a slice had: written right before the switch that ends it, where there were any.
+    Toll = 10,
+    /// block_rq_complete
+    Request = 11,
 }
 
 impl KernelKind {
@@ -53,6 +70,10 @@ impl KernelKind {
             5 => KernelKind::Exec,
             6 => KernelKind::Exit,
             7 => KernelKind::Rename,
+            8 => KernelKind::CallEnter,
+            9 => KernelKind::CallExit,
+            10 => KernelKind::Toll,
+            11 => KernelKind::Request,
             _ => return None,
         })
     }

@@ -53,7 +53,7 @@ mod bit {
 /// What a record holds besides ids, value and lag.
 const REST: std::ops::Range<usize> = 32..60;
 /// Kinds that are told apart where the last of a kind predicts the next.
-const KINDS: usize = 8;
+const KINDS: usize = 16;
 
 fn of_kind(kind: u8) -> usize {
     usize::from(kind) % KINDS

@@ -87,7 +87,7 @@ pub enum TrackKind {
     Jvm,
     /// A CPU: its occupancy, see [`Query::occupancy`](super::Query::occupancy).
     Cpu,
-    /// A counter, see [`Query::counters`](super::Query::counters): of a process; of a CPU, whose number is the `tid`, where the process is the idle one; of the
+    /// A counter, see [`Query::counters`](super::Query::counters): of a process; of a thread of it, which the `tid` tells; of a CPU, whose number is the `tid`, where the process is the idle one; of the
     /// host, where there is no `tid` either.
     Counter {
         /// What one is, a word to stand behind a number: `ns`, `bytes`, `threads`. Values are whole numbers: let it be fine enough (`ppm`, not `%`).

@@ -87,12 +87,14 @@ pub fn of(source: &Source, track: TrackId) -> Option<Counter<'_>> {
     let TrackKind::Counter { unit } = track.kind else {
         return None;
     };
-    let (name, cgroup) = track.name.split_once(' ').unwrap_or((&track.name, ""));
+    let cgroup_at = track.name.find(" /");
+    let (name, cgroup) = cgroup_at.map_or((&*track.name, ""), |at| (&track.name[..at], &track.name[at + 1..]));
+    let of_process = source.query.processes().get(track.process.0 as usize);
     Some(Counter {
         name,
         cgroup,
         unit: source.query.string(unit),
-        cpu: track.tid,
+        cpu: track.tid.filter(|_| of_process.is_none_or(|process| process.pid == 0)),
     })
 }
 

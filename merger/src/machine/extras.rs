@@ -1,0 +1,222 @@
+//! What is recorded beside the scheduler, where the rules ask for it: interrupts, page faults and requests to block devices become counters.
+//!
+//! | counter | of | unit |
+//! | --- | --- | --- |
+//! | `cpu.interrupts`, `cpu.softirqs` | CPU | count, cumulative |
+//! | `cpu.interrupt_time`, `cpu.softirq_time` | CPU | ns, cumulative |
+//! | `interrupted NAME` | thread | ns, cumulative: taken from its running slices by interrupts and soft interrupts |
+//! | `faults.minor NAME`, `faults.major NAME` | thread | count, cumulative |
+//! | `disk.DEVICE.reads`, `.writes`, `.flushes`, `.others` | host | count, cumulative: requests that are done |
+//! | `disk.DEVICE.read_bytes`, `.written_bytes` | host | bytes, cumulative |
+//! | `disk.DEVICE.read_time`, `.write_time` | host | ns, cumulative: from issue to completion, of all requests |
+//! | `disk.DEVICE.latency` | host | µs: the longest of the requests that were done since the point before |
+
+use super::Machine;
+use super::counters::About;
+use plumb_trace::record::KernelRecord;
+use plumb_trace::timeline::{TimelineError, TimelineWriter, TrackId};
+use rustc_hash::FxHashMap;
+
+type Result<T = ()> = std::result::Result<T, TimelineError>;
+
+/// Shortest time between two points of a counter, ns: what happens between them is told by the later one.
+const STEP_NS: u64 = 1_000_000;
+
+/// Of whom something is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Whose {
+    Cpu(usize, u16),
+    Thread(usize),
+    Device(usize, u32),
+}
+
+/// What a counter counts: its name and unit.
+type What = (&'static str, &'static str);
+
+const INTERRUPTS: What = ("cpu.interrupts", "count");
+const SOFTIRQS: What = ("cpu.softirqs", "count");
+const INTERRUPT_TIME: What = ("cpu.interrupt_time", "ns");
+const SOFTIRQ_TIME: What = ("cpu.softirq_time", "ns");
+const INTERRUPTED: What = ("interrupted", "ns");
+const MINOR_FAULTS: What = ("faults.minor", "count");
+const MAJOR_FAULTS: What = ("faults.major", "count");
+const LATENCY: What = ("latency", "µs");
+const READ: [What; 3] = [("reads", "count"), ("read_bytes", "bytes"), ("read_time", "ns")];
+const WRITE: [What; 3] = [("writes", "count"), ("written_bytes", "bytes"), ("write_time", "ns")];
+const FLUSHES: What = ("flushes", "count");
+const OTHERS: What = ("others", "count");
+
+/// The counters.
+#[derive(Debug, Default)]
+pub(super) struct Extras {
+    counters: FxHashMap<(Whose, &'static str), Counter>,
+    /// Names of block devices, by host and number.
+    devices: FxHashMap<(usize, u32), String>,
+}
+
+#[derive(Debug)]
+struct Counter {
+    track: TrackId,
+    value: u64,
+    /// What the last point told, and when.
+    told: u64,
+    told_ns: u64,
+    last_ns: u64,
+}
+
+impl Counter {
+    fn set(&mut self, writer: &mut TimelineWriter, at: u64, value: u64) -> Result {
+        self.value = value;
+        self.last_ns = at;
+        match at >= self.told_ns.saturating_add(STEP_NS) {
+            true => self.tell(writer),
+            false => Ok(()),
+        }
+    }
+
+    fn is_told(&self) -> bool {
+        self.last_ns == self.told_ns
+    }
+
+    fn tell(&mut self, writer: &mut TimelineWriter) -> Result {
+        if self.value == self.told || self.last_ns <= self.told_ns {
+            return Ok(());
+        }
+        (self.told, self.told_ns) = (self.value, self.last_ns);
+        writer.counter(self.track, self.last_ns, i64::try_from(self.value).unwrap_or(i64::MAX))
+    }
+}
+
+impl Machine {
+    /// What a slice that is about to end had of interrupts and page faults.
+    pub(super) fn toll(&mut self, host: usize, cpu: u16, at: u64, record: &KernelRecord) -> Result {
+        let (hard_ns, soft_ns) = (record.charged_ns, record.other_charged_ns);
+        let softirqs = u64::from(u32::try_from(record.fd).unwrap_or(0));
+        let of_cpu = Whose::Cpu(host, cpu);
+        self.grow(of_cpu, INTERRUPTS, at, record.value.into())?;
+        self.grow(of_cpu, SOFTIRQS, at, softirqs)?;
+        self.grow(of_cpu, INTERRUPT_TIME, at, hard_ns)?;
+        self.grow(of_cpu, SOFTIRQ_TIME, at, soft_ns)?;
+        let Some(thread) = self.thread_of(host, record.tid, record.pid, at)? else {
+            return Ok(());
+        };
+        let of_thread = Whose::Thread(thread);
+        self.grow(of_thread, INTERRUPTED, at, hard_ns.saturating_add(soft_ns))?;
+        self.grow(of_thread, MINOR_FAULTS, at, record.other_tid.into())?;
+        self.grow(of_thread, MAJOR_FAULTS, at, record.other_pid.into())
+    }
+
+    /// A request to a block device is done.
+    pub(super) fn request_done(&mut self, host: usize, at: u64, record: &KernelRecord) -> Result {
+        let device = Whose::Device(host, record.value);
+        let latency_ns = record.time_ns.saturating_sub(record.charged_ns);
+        let kinds = match record.other_tid & 0xff {
+            0 => READ,
+            1 => WRITE,
+            2 => return self.grow(device, FLUSHES, at, 1),
+            _ => return self.grow(device, OTHERS, at, 1),
+        };
+        for (what, by) in kinds.into_iter().zip([1, record.other_charged_ns, latency_ns]) {
+            self.grow(device, what, at, by)?;
+        }
+        let latency = latency_ns.div_ceil(1000);
+        self.change(device, LATENCY, at, |counter| match counter.is_told() {
+            true => latency,
+            false => latency.max(counter.value),
+        })
+    }
+
+    /// A number begins to mean a block device.
+    pub(super) fn define_device(&mut self, host: usize, number: u32, name: &str) {
+        self.extras.devices.insert((host, number), name.to_owned());
+    }
+
+    fn grow(&mut self, whose: Whose, what: What, at: u64, by: u64) -> Result {
+        if by == 0 {
+            return Ok(());
+        }
+        self.change(whose, what, at, |counter| counter.value.saturating_add(by))
+    }
+
+    /// Gives a counter its next value.
+    fn change(&mut self, whose: Whose, what: What, at: u64, next: impl FnOnce(&Counter) -> u64) -> Result {
+        self.ensure_extra(whose, what, at)?;
+        match self.extras.counters.get_mut(&(whose, what.0)) {
+            Some(counter) => counter.set(&mut self.writer, at, next(counter)),
+            None => Ok(()),
+        }
+    }
+
+    /// Makes the counter, which begins at 0.
+    fn ensure_extra(&mut self, whose: Whose, what: What, at: u64) -> Result {
+        let key = (whose, what.0);
+        if !self.extras.counters.contains_key(&key) {
+            let (about, start_ns, name) = self.about(whose, what.0);
+            let track = self.add_counter_track(about, name, what.1, start_ns);
+            let told_ns = start_ns.min(at.saturating_sub(1));
+            self.writer.counter(track, told_ns, 0)?;
+            let counter = Counter {
+                track,
+                value: 0,
+                told: 0,
+                told_ns,
+                last_ns: told_ns,
+            };
+            self.extras.counters.insert(key, counter);
+        }
+        Ok(())
+    }
+
+    fn about(&mut self, whose: Whose, what: &str) -> (About, u64, String) {
+        match whose {
+            Whose::Cpu(host, cpu) => {
+                let about = About {
+                    process: self.idle_process(host),
+                    tid: Some(u32::from(cpu)),
+                };
+                (about, self.hosts[host].from_ns, what.to_owned())
+            }
+            Whose::Device(host, number) => {
+                let about = About {
+                    process: self.idle_process(host),
+                    tid: None,
+                };
+                let unnamed = || format!("{}:{}", number >> 20, number & 0xf_ffff);
+                let device = self
+                    .extras
+                    .devices
+                    .get(&(host, number))
+                    .cloned()
+                    .unwrap_or_else(unnamed);
+                (about, self.hosts[host].from_ns, format!("disk.{device}.{what}"))
+            }
+            Whose::Thread(thread) => {
+                let entry = &self.registry.threads[thread];
+                let about = About {
+                    process: self.registry.processes[entry.process].id,
+                    tid: Some(entry.tid),
+                };
+                let track = self.writer.track_mut(entry.track);
+                (about, track.start_ns, format!("{what} {}", track.name))
+            }
+        }
+    }
+
+    /// Every counter's last value holds to the end, a thread's to its own.
+    pub(super) fn close_extras(&mut self, to_ns: u64) -> Result {
+        let mut open: Vec<_> = self.extras.counters.drain().collect();
+        open.sort_by_key(|(_, counter)| counter.track);
+        for ((whose, what), mut counter) in open {
+            counter.tell(&mut self.writer)?;
+            let mut end_ns = to_ns;
+            if let Whose::Thread(thread) = whose {
+                let track = self.writer.track_mut(self.registry.threads[thread].track);
+                let name = format!("{what} {}", track.name);
+                end_ns = track.end_ns;
+                self.writer.track_mut(counter.track).name = name;
+            }
+            self.writer.track_mut(counter.track).end_ns = end_ns.max(counter.told_ns);
+        }
+        Ok(())
+    }
+}

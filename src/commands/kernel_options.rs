@@ -1,0 +1,69 @@
+//! What the rules ask for of the kernel beside the scheduler, as the collector takes it.
+
+use crate::failure::OrRemedy;
+use anyhow::{Context, Result};
+use plumb_collector::Extras;
+use plumb_filters::{KernelRules, Place};
+use plumb_trace::syscalls;
+
+/// Resolves the names of system calls: which there are the rules' reader does not know.
+pub fn extras(rules: &KernelRules) -> Result<Extras> {
+    let mut calls = Vec::new();
+    for call in &rules.calls {
+        match call.0.as_str() {
+            "*" => calls.extend(syscalls::all().map(|(number, _)| number)),
+            _ => calls.push(call_number(call)?),
+        }
+    }
+    Ok(Extras {
+        interrupts: rules.interrupts,
+        faults: rules.faults,
+        disk: rules.disk,
+        calls,
+    })
+}
+
+fn call_number((name, place): &(String, Place)) -> Result<u16> {
+    let known = syscalls::number(name).with_context(|| format!("{place}: there is no system call `{name}`"));
+    known.remedy("write it as `man 2 syscalls` does; the list is that of x86-64")
+}
+
+/// What is recorded beside the scheduler, in words; empty where nothing is.
+pub fn shown(rules: &KernelRules) -> Vec<String> {
+    let flags = [
+        ("interrupts", rules.interrupts),
+        ("faults", rules.faults),
+        ("disk", rules.disk),
+    ];
+    let mut shown: Vec<String> = (flags.iter().filter(|(_, is_on)| *is_on))
+        .map(|(name, _)| (*name).to_owned())
+        .collect();
+    if !rules.calls.is_empty() {
+        let calls: Vec<&str> = rules.calls.iter().map(|(name, _)| name.as_str()).collect();
+        shown.push(format!("calls of {}", calls.join(" ")));
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rules(text: &str) -> Result<Extras> {
+        let dir = tempfile::tempdir()?;
+        let file = dir.path().join("rules.toml");
+        std::fs::write(&file, text)?;
+        let rules = plumb_filters::load(&[file.to_string_lossy().into_owned()])?;
+        extras(&rules.kernel.unwrap_or_default())
+    }
+
+    #[test]
+    fn calls_are_known_by_name_and_a_wrong_one_by_its_place() -> Result<()> {
+        let found = rules("[kernel]\nfaults = true\ncalls = [\"read\", \"futex\"]\n")?;
+        assert_eq!((found.calls, found.faults, found.disk), (vec![0, 202], true, false));
+        assert!(rules("[kernel]\ncalls = \"*\"\n")?.calls.len() > 350);
+        let error = rules("[kernel]\ncalls = [\"read\", \"raed\"]\n").map_err(|error| format!("{error:#}"));
+        assert!(error.is_err_and(|error| error.contains("rules.toml:2:18") && error.contains("raed")));
+        Ok(())
+    }
+}
