@@ -12,6 +12,7 @@ mod interrupt;
 mod jvm_counters;
 mod kernel_books;
 mod killed;
+mod live_rules;
 mod left_behind;
 mod spinner;
 mod support;

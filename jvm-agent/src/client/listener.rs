@@ -75,6 +75,12 @@ impl Listener {
         Ok(self.shared.insert(shared).path())
     }
 
+    /// Agents that connect from now on are given these compiled rules.
+    pub fn change_rules(&mut self, matcher: Vec<u8>) {
+        let earlier = SessionConfig::clone(&self.config);
+        self.config = Arc::new(SessionConfig { matcher, ..earlier });
+    }
+
     /// The JVM's argument that loads the agent: `-agentpath:…=socket=…`.
     #[must_use]
     pub fn jvm_argument(&self, library: &Path) -> OsString {
