@@ -2,6 +2,7 @@
 
 pub mod agent;
 pub mod kernel;
+pub mod tomcat;
 
 use crate::process;
 use anyhow::{Context, Result};
