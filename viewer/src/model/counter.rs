@@ -1,14 +1,18 @@
 //! What a counter's samples mean: what is drawn of them, how its values are written, what it is about.
 //!
-//! The recorder's counters of unit `ns` and `count` are sums since the recording began: drawn is how fast they grow, as a share of the time or as a number
-//! a second. All other units are values of their own, drawn as they are.
+//! Counters of unit `ns` and `count`, and the bytes of disks, are sums since the recording began: drawn is how fast they grow, as a share of the time or as a
+//! number a second. All others are values of their own, drawn as they are.
 
 use super::source::Source;
 use super::time;
 use plumb_trace::timeline::{CounterPoint, TimelineError, Track, TrackId, TrackKind};
 
-/// Longest stretch whose samples are asked one by one, ns; beyond it they are asked at a zoom. A recorder samples a few times a second.
-const EXACT_NS_MAX: u64 = 600_000_000_000;
+/// Longest stretch whose samples are asked one by one whatever their number, ns.
+const EXACT_NS_MAX: u64 = 10_000_000_000;
+/// Most samples that are asked one by one in a longer stretch, by estimate.
+const EXACT_SAMPLES_MAX: u64 = 8192;
+/// Longest stretch that is looked at for the estimate, ns.
+const PROBE_NS_MAX: u64 = 1_000_000_000;
 /// Pixels of a stretch of a sum at a zoom: it has to hold several samples, else the border of a pixel between two of them would show as a jitter.
 const PIXELS_OF_A_SUM: u64 = 4;
 
@@ -104,6 +108,7 @@ impl Counter<'_> {
         match self.unit {
             "ns" => Shape::Share,
             "count" => Shape::Rate,
+            "bytes" if self.name.starts_with("disk.") => Shape::Rate,
             _ => Shape::Value,
         }
     }
@@ -112,7 +117,7 @@ impl Counter<'_> {
     pub fn kind(&self) -> Kind {
         match self.name.split('.').collect::<Vec<_>>()[..] {
             ["psi", "cpu", ..] => Kind::Cpu,
-            ["psi", "io", ..] => Kind::Io,
+            ["psi", "io", ..] | ["disk", ..] => Kind::Io,
             ["psi", "memory", ..] => Kind::Memory,
             ["cpu", "steal"] => Kind::Stolen,
             ["cgroup", ..] => Kind::Throttled,
@@ -134,7 +139,7 @@ impl Counter<'_> {
             "cgroup.periods" => "quota periods".into(),
             "cgroup.throttled" => "throttled periods".into(),
             "cgroup.throttled_time" => "throttled time".into(),
-            other => other.into(),
+            other => other.strip_prefix("jvm.").unwrap_or(other).replace('_', " "),
         }
     }
 
@@ -164,7 +169,8 @@ impl Counter<'_> {
     pub fn written(&self, value: f64) -> String {
         match (self.shape(), self.name) {
             (Shape::Share, _) => time::percent(value),
-            (Shape::Rate, _) => format!("{} /s", short(value)),
+            (Shape::Rate, _) if self.unit == "count" => format!("{} /s", short(value)),
+            (Shape::Rate, _) => format!("{} {}/s", short(value), self.unit),
             (Shape::Value, "cpu.online") if value < 0.5 => "offline".to_owned(),
             (Shape::Value, "cpu.online") => "online".to_owned(),
             (Shape::Value, _) if self.unit.is_empty() || self.unit == "state" => short(value),
@@ -203,7 +209,7 @@ fn short(value: f64) -> String {
     format!("{scaled:.decimals$}{sign}")
 }
 
-/// The steps of a window, from what the timeline holds: bounded by the window's pixels, or by the samples of [`EXACT_NS_MAX`].
+/// The steps of a window: about as many as it has pixels, or as it has samples where those are few.
 ///
 /// # Errors
 /// The timeline is damaged there.
@@ -216,12 +222,7 @@ pub fn steps(
     let Some(counter) = of(source, track) else {
         return Ok(Vec::new());
     };
-    let resolution_ns = match counter.shape() {
-        _ if to_ns.saturating_sub(from_ns) <= EXACT_NS_MAX => 0,
-        Shape::Value => pixel_ns.max(1),
-        Shape::Share | Shape::Rate => pixel_ns.max(1).saturating_mul(PIXELS_OF_A_SUM),
-    };
-    let mut points = source.query.counters(track, from_ns, to_ns, resolution_ns)?;
+    let mut points = samples(source, track, counter.shape(), (from_ns, to_ns), pixel_ns.max(1))?;
     if counter.shape() == Shape::Value {
         return Ok(points.iter().map(value).collect());
     }
@@ -232,6 +233,35 @@ pub fn steps(
     }
     let per_ns = if counter.shape() == Shape::Share { 1.0 } else { 1e9 };
     Ok(points.windows(2).filter_map(|pair| growth(pair, per_ns)).collect())
+}
+
+/// Samples one by one where those are few, else at a zoom.
+fn samples(
+    source: &Source,
+    track: TrackId,
+    shape: Shape,
+    (from_ns, to_ns): (u64, u64),
+    pixel_ns: u64,
+) -> Result<Vec<CounterPoint>, TimelineError> {
+    let span_ns = to_ns.saturating_sub(from_ns);
+    let ask = |resolution_ns| source.query.counters(track, from_ns, to_ns, resolution_ns);
+    if span_ns <= EXACT_NS_MAX {
+        return ask(0);
+    }
+    let probe_ns = (span_ns / 64).min(PROBE_NS_MAX);
+    let middle_ns = from_ns + span_ns / 2;
+    let probe = source
+        .query
+        .counters(track, middle_ns, middle_ns.saturating_add(probe_ns), 0)?;
+    if (probe.len() as u64).saturating_mul(span_ns / probe_ns) <= EXACT_SAMPLES_MAX {
+        return ask(0);
+    }
+    let resolution_ns = match shape {
+        Shape::Value => pixel_ns,
+        Shape::Share | Shape::Rate => pixel_ns.saturating_mul(PIXELS_OF_A_SUM),
+    };
+    // Only buckets of the file's own widths have exact borders.
+    ask(1 << resolution_ns.ilog2())
 }
 
 fn value(point: &CounterPoint) -> Step {
@@ -404,5 +434,7 @@ mod tests {
         assert_eq!(counter("cgroup.throttled", "count").written(10.0), "10 /s");
         assert_eq!(counter("cpu.online", "state").written(0.0), "offline");
         assert_eq!(counter("heap", "bytes").written(4.5e6), "4.5 M bytes");
+        assert_eq!(counter("disk.vda.read_bytes", "bytes").written(4.5e6), "4.5 M bytes/s");
+        assert_eq!(counter("jvm.compile_time", "ns").label(), "compile time");
     }
 }

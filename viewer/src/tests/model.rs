@@ -6,7 +6,7 @@ use crate::model::describe::{self, Fact};
 use crate::model::source::Source;
 use crate::model::tree::{Key, Tree};
 use plumb_trace::State;
-use plumb_trace::timeline::TrackId;
+use plumb_trace::timeline::{HostInfo, Process, TimelineFile, TimelineWriter, Track, TrackId, TrackKind};
 use std::collections::HashSet;
 
 fn outline(tree: &Tree) -> Vec<String> {
@@ -209,4 +209,60 @@ fn cautions_say_what_is_missing() {
         cautions[1].contains("an unknown number more were lost in 1 gap"),
         "{cautions:?}"
     );
+}
+
+/// Seconds of a sum that grows by half of the time, with so many samples a second.
+fn steady_sum(samples_a_second: u64) -> (tempfile::TempDir, Source) {
+    const SECONDS: u64 = 60;
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("sum.plumb");
+    let mut writer = TimelineWriter::create(&path).expect("it can be made");
+    writer.info_mut().hosts.push(HostInfo::default());
+    writer.info_mut().to_ns = SECONDS * 1_000_000_000;
+    let process = writer.add_process(Process::default());
+    let unit = writer.string("ns");
+    let track = writer.add_track(Track {
+        kind: TrackKind::Counter { unit },
+        process,
+        tid: None,
+        vthread: None,
+        name: "psi.cpu.some".into(),
+        former_names: Vec::new(),
+        group: None,
+        start_ns: 0,
+        end_ns: SECONDS * 1_000_000_000,
+        java: false,
+    });
+    let step_ns = 1_000_000_000 / samples_a_second;
+    for number in 0..SECONDS * samples_a_second {
+        let value = (number * step_ns / 2) as i64;
+        writer.counter(track, number * step_ns, value).expect("in order");
+    }
+    writer.finish().expect("it can be written");
+    let query = Box::new(TimelineFile::open(&path).expect("it opens"));
+    let label = "sum.plumb".to_owned();
+    (dir, Source { query, label })
+}
+
+#[test]
+fn a_steady_sum_is_steady_at_every_zoom() {
+    for samples_a_second in [4, 50, 1000] {
+        let (_dir, source) = steady_sum(samples_a_second);
+        for (from_ns, to_ns) in [
+            (0, 60_000_000_000),
+            (30_000_000_000, 42_000_000_000),
+            (7_000_000, 9_000_000),
+        ] {
+            let pixel_ns = (to_ns - from_ns) / 1300;
+            let steps = counter::steps(&source, TrackId(0), (from_ns, to_ns), pixel_ns).expect("it can be read");
+            // The first and the last stretch of a zoom may be cut anywhere.
+            let inner = steps.get(1..steps.len().saturating_sub(1)).unwrap_or_default();
+            let off = inner.iter().find(|step| (step.mean - 0.5).abs() > 0.15);
+            assert!(
+                !steps.is_empty() && off.is_none(),
+                "{samples_a_second}/s in {from_ns}..{to_ns}: {off:?}"
+            );
+            assert!(steps.len() <= 12_500, "{} steps for 1300 pixels", steps.len());
+        }
+    }
 }
