@@ -12,7 +12,7 @@ use plumb_trace::record::{JvmKind, JvmRecord};
 use super::events::with_agent;
 use super::jvmti::Jvmti;
 use super::names::readable;
-use super::places::{ALLOCATION_UNIT_BYTES, What, method_of};
+use super::places::{ALLOCATION_UNIT_BYTES, Origin, What};
 use super::probe::record;
 use super::session::Session;
 
@@ -66,7 +66,7 @@ unsafe extern "system" fn sampled(
             return;
         };
         let frames = agent.jvmti.own_stack(FRAMES).unwrap_or_default();
-        let method = method_of(agent.jvmti, jni, &frames);
+        let method = Origin::of(agent.jvmti, jni, &frames).method;
         let (definitions, at) = (&session.definitions, session.now());
         let place = session
             .places

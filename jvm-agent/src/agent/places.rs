@@ -95,18 +95,39 @@ fn name_of(jvmti: Jvmti, jni: Jni, frame: &Frame) -> Option<String> {
     ))
 }
 
-/// Where a stack stands: its first method, and after `<` the first that is not the JDK's, where the first one is. Empty for an empty stack.
-pub fn method_of(jvmti: Jvmti, jni: Jni, frames: &[Frame]) -> String {
-    let mut names = frames.iter().filter_map(|frame| name_of(jvmti, jni, frame));
-    let Some(first) = names.next() else {
-        return String::new();
-    };
-    if !is_of_the_jdk(&first) {
-        return first;
+/// Where a stack stands.
+pub struct Origin {
+    /// Its first method, and after `<` the first that is not the JDK's, where the first one is. Empty for an empty stack.
+    pub method: String,
+    /// One that is not the JDK's was found.
+    pub is_outside_the_jdk: bool,
+}
+
+impl Origin {
+    /// Of these frames, from the top.
+    pub fn of(jvmti: Jvmti, jni: Jni, frames: &[Frame]) -> Origin {
+        Origin::of_names(frames.iter().filter_map(|frame| name_of(jvmti, jni, frame)))
     }
-    match names.find(|name| !is_of_the_jdk(name)) {
-        Some(caller) => format!("{first}<{caller}"),
-        None => first,
+
+    fn of_names(mut names: impl Iterator<Item = String>) -> Origin {
+        let first = names.next().unwrap_or_default();
+        let is_outside_the_jdk = !first.is_empty() && !is_of_the_jdk(&first);
+        if is_outside_the_jdk {
+            return Origin {
+                method: first,
+                is_outside_the_jdk,
+            };
+        }
+        match names.find(|name| !is_of_the_jdk(name)) {
+            Some(caller) => Origin {
+                method: format!("{first}<{caller}"),
+                is_outside_the_jdk: true,
+            },
+            None => Origin {
+                method: first,
+                is_outside_the_jdk,
+            },
+        }
     }
 }
 
@@ -132,6 +153,22 @@ mod tests {
         assert_ne!(others, number(What::Allocations, PLACES_MAX));
         assert_eq!(number(What::Exceptions, 7), 8);
         Ok(())
+    }
+
+    #[test]
+    fn a_stack_stands_where_it_leaves_the_jdk() {
+        let origin = |names: &[&str]| {
+            let Origin {
+                method,
+                is_outside_the_jdk,
+            } = Origin::of_names(names.iter().map(|name| (*name).to_owned()));
+            (method, is_outside_the_jdk)
+        };
+        assert_eq!(origin(&["a.B.<init>", "c.D.e"]), ("a.B.<init>".into(), true));
+        let jdk = ["java.util.ArrayList.<init>", "java.util.List.of", "a.B.c", "d.E.f"];
+        assert_eq!(origin(&jdk), ("java.util.ArrayList.<init><a.B.c".into(), true));
+        assert_eq!(origin(&jdk[..2]), ("java.util.ArrayList.<init>".into(), false));
+        assert_eq!(origin(&[]), (String::new(), false));
     }
 
     #[test]
