@@ -24,7 +24,7 @@ mod window;
 
 pub use self::{
     findings::{Culprit, Finding, Severity},
-    ledger::{By, Ledger, Row, RowKey, ThreadKey, ledger},
+    ledger::{By, Ledger, Row, RowKey, ThreadKey, UnitKey, ledger},
     report::{Report, report},
     roles::Role,
     units::{Anatomy, Latency, UnitReport},

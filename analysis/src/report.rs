@@ -13,7 +13,7 @@ use crate::{
     findings::{self, Culprit, Finding},
     format::{duration, percent, printable, share},
     ledger::{json::states, losses_within, text::loss_note},
-    units::{self, UnitReport},
+    units::{self, KeyReport, Latency, UnitReport},
 };
 
 /// How many states of an anatomy are named.
@@ -108,14 +108,36 @@ fn unit_json(unit: &UnitReport) -> Value {
         incomplete,
         latency,
         anatomy,
+        keys,
     } = unit;
     json!({
         "name": name, "count": count, "thrown": thrown, "incomplete": incomplete,
-        "latency_ns": {
-            "p50": latency.p50, "p90": latency.p90, "p99": latency.p99, "p999": latency.p999, "max": latency.max,
-        },
+        "latency_ns": latency_json(latency),
         "anatomy": { "p50": states(&anatomy.p50), "p99": states(&anatomy.p99) },
+        "queue_ns": { "p50": anatomy.queue_ns_p50, "p99": anatomy.queue_ns_p99 },
+        "keys": keys.iter().map(key_json).collect::<Vec<_>>(),
     })
+}
+
+fn key_json(key: &KeyReport) -> Value {
+    let KeyReport {
+        key,
+        count,
+        sum_ns,
+        latency,
+    } = key;
+    json!({ "key": key, "count": count, "sum_ns": sum_ns, "latency_ns": latency_json(latency) })
+}
+
+fn latency_json(latency: &Latency) -> Value {
+    let Latency {
+        p50,
+        p90,
+        p99,
+        p999,
+        max,
+    } = latency;
+    json!({ "p50": p50, "p90": p90, "p99": p99, "p999": p999, "max": max })
 }
 
 impl fmt::Display for Report {
@@ -180,6 +202,7 @@ fn write_unit(f: &mut fmt::Formatter<'_>, unit: &UnitReport) -> fmt::Result {
         incomplete,
         latency,
         anatomy,
+        keys,
     } = unit;
     write!(f, "{}: {count} units", printable(name))?;
     if *thrown > 0 {
@@ -201,12 +224,27 @@ fn write_unit(f: &mut fmt::Formatter<'_>, unit: &UnitReport) -> fmt::Result {
     ];
     let percentiles = percentiles.map(|(name, ns)| format!("{name} {}", duration(ns)));
     writeln!(f, "   latency  {}", percentiles.join("   "))?;
-    writeln!(f, "   typical  {}", anatomy_text(&anatomy.p50))?;
-    writeln!(f, "   slow     {}", anatomy_text(&anatomy.p99))
+    writeln!(f, "   typical  {}", anatomy_text(&anatomy.p50, anatomy.queue_ns_p50))?;
+    writeln!(f, "   slow     {}", anatomy_text(&anatomy.p99, anatomy.queue_ns_p99))?;
+    for key in keys {
+        let KeyReport {
+            key,
+            count,
+            sum_ns,
+            latency,
+        } = key;
+        let (sum, p50, p99) = (duration(*sum_ns), duration(latency.p50), duration(latency.p99));
+        writeln!(
+            f,
+            "   {}  {count} units, together {sum}, p50 {p50}, p99 {p99}",
+            printable(key)
+        )?;
+    }
+    Ok(())
 }
 
 /// The longest states first, with their parts.
-fn anatomy_text(states: &StateTotals) -> String {
+fn anatomy_text(states: &StateTotals, queue_ns: u64) -> String {
     let mut parts: Vec<(State, u64)> = State::ALL.into_iter().map(|state| (state, states.get(state))).collect();
     parts.sort_by_key(|(_, ns)| std::cmp::Reverse(*ns));
     let named = parts.iter().filter(|(_, ns)| *ns > 0).take(NAMED_STATES);
@@ -218,5 +256,8 @@ fn anatomy_text(states: &StateTotals) -> String {
             percent(share(*ns, states.sum()))
         )
     });
-    texts.collect::<Vec<_>>().join(", ")
+    // Beside what threads did, not a part of it.
+    let queue = Some(queue_ns).filter(|ns| *ns > 0);
+    let queue = queue.map(|ns| format!("handed over and waiting {}", duration(ns)));
+    texts.chain(queue).collect::<Vec<_>>().join(", ")
 }

@@ -1,6 +1,10 @@
 //! Walking long stretches of a timeline in pieces, so that memory stays bounded.
 
-use plumb_trace::timeline::{Occupancy, Query, StateInterval, TimelineError, Totals, TrackId, Unit};
+use std::collections::HashMap;
+
+use plumb_trace::timeline::{
+    Occupancy, Query, StateInterval, StringId, TimelineError, Totals, TrackId, Unit, UnitPart,
+};
 
 use crate::{Window, states::ThreadStates};
 
@@ -50,46 +54,120 @@ pub(crate) fn each_unit(query: &dyn Query, window: Window, visit: impl FnMut(&Un
     each_piece(window, |from, to| query.units(from, to), |unit| unit.start_ns, visit)
 }
 
-/// Visits each wanted unit that overlaps the window once, together with what its thread did from its start to its end as far as that lies within
-/// `clip`.
+/// What one thread did for a unit: all of it, or a part.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Work {
+    pub name: StringId,
+    pub key: StringId,
+    /// Length of the whole unit, ns.
+    pub latency_ns: u64,
+    pub track: TrackId,
+    /// From here to its start it waited for the thread.
+    pub handed_ns: u64,
+    pub start_ns: u64,
+    pub end_ns: u64,
+}
+
+impl From<&Unit> for Work {
+    fn from(unit: &Unit) -> Work {
+        Work {
+            name: unit.name,
+            key: unit.key,
+            latency_ns: unit.end_ns.saturating_sub(unit.start_ns),
+            track: unit.track,
+            handed_ns: unit.start_ns,
+            start_ns: unit.start_ns,
+            end_ns: unit.end_ns,
+        }
+    }
+}
+
+impl Work {
+    /// A part of a unit of this length.
+    fn part(part: &UnitPart, latency_ns: u64) -> Work {
+        Work {
+            name: part.name,
+            key: part.key,
+            latency_ns,
+            track: part.track,
+            handed_ns: part.handed_ns,
+            start_ns: part.start_ns,
+            end_ns: part.end_ns,
+        }
+    }
+}
+
+/// Visits what threads did for each wanted unit that overlaps the window, together with what states they were in as far as that lies within `clip`.
 pub(crate) fn each_unit_totals(
     query: &dyn Query,
     window: Window,
     clip: Window,
-    is_wanted: impl Fn(&Unit) -> bool,
-    mut visit: impl FnMut(&Unit, &Totals),
+    mut is_wanted: impl FnMut(&Unit) -> bool,
+    mut visit: impl FnMut(&Work, &Totals),
 ) -> Visited {
     let mut gathered = Vec::new();
+    let mut in_parts = HashMap::new();
+    let mut from_ns = u64::MAX;
     each_unit(query, window, |unit| {
-        if is_wanted(unit) {
-            gathered.push(*unit);
+        match (is_wanted(unit), unit.number) {
+            (true, 0) => gathered.push(Work::from(unit)),
+            (true, number) => {
+                in_parts.insert(number, unit.end_ns.saturating_sub(unit.start_ns));
+                from_ns = from_ns.min(unit.start_ns);
+            }
+            (false, _) => {}
         }
-        if gathered.len() < UNITS_GATHERED {
-            return Ok(());
-        }
-        visit_gathered(query, clip, &mut gathered, &mut visit)
+        visit_many(query, clip, &mut gathered, &mut visit)
     })?;
+    let parts = Window {
+        from_ns: from_ns.max(clip.from_ns),
+        to_ns: window.to_ns.min(clip.to_ns),
+    };
+    let ask = |from_ns, to_ns| query.unit_parts(from_ns, to_ns);
+    each_piece(
+        parts,
+        ask,
+        |part| part.start_ns,
+        |part| {
+            if let Some(latency_ns) = in_parts.get(&part.number) {
+                gathered.push(Work::part(part, *latency_ns));
+            }
+            visit_many(query, clip, &mut gathered, &mut visit)
+        },
+    )?;
     visit_gathered(query, clip, &mut gathered, &mut visit)
 }
 
-/// Visits units thread by thread, so that each thread's states are read once.
+fn visit_many(
+    query: &dyn Query,
+    clip: Window,
+    gathered: &mut Vec<Work>,
+    visit: &mut impl FnMut(&Work, &Totals),
+) -> Visited {
+    if gathered.len() < UNITS_GATHERED {
+        return Ok(());
+    }
+    visit_gathered(query, clip, gathered, visit)
+}
+
+/// Visits work thread by thread, so that each thread's states are read once.
 fn visit_gathered(
     query: &dyn Query,
     clip: Window,
-    units: &mut Vec<Unit>,
-    visit: &mut impl FnMut(&Unit, &Totals),
+    gathered: &mut Vec<Work>,
+    visit: &mut impl FnMut(&Work, &Totals),
 ) -> Visited {
-    units.sort_by_key(|unit| (unit.track, unit.start_ns));
-    for units in units.chunk_by(|a, b| a.track == b.track) {
-        let Some(first) = units.first() else { continue };
+    gathered.sort_by_key(|work| (work.track, work.start_ns));
+    for of_thread in gathered.chunk_by(|a, b| a.track == b.track) {
+        let Some(first) = of_thread.first() else { continue };
         let mut states = ThreadStates::new(query, first.track);
-        for unit in units {
-            if let Some(part) = clip.clip(unit.start_ns, unit.end_ns) {
-                visit(unit, &states.totals(part)?);
+        for work in of_thread {
+            if let Some(part) = clip.clip(work.start_ns, work.end_ns) {
+                visit(work, &states.totals(part)?);
             }
         }
     }
-    units.clear();
+    gathered.clear();
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use plumb_trace::{
     State,
     timeline::{
         Cause, CoarseState, Info, Loss, Occupancy, Process, ProcessId, Query, Slice, StateInterval, StringId,
-        TimelineError, TimelineFile, TimelineWriter, Totals, Track, TrackId, TrackKind, Unit,
+        TimelineError, TimelineFile, TimelineWriter, Totals, Track, TrackId, TrackKind, Unit, UnitPart,
     },
 };
 
@@ -19,6 +19,7 @@ pub(crate) struct Fake {
     pub states: Vec<Vec<StateInterval>>,
     pub slices: Vec<Vec<Slice>>,
     pub units: Vec<Unit>,
+    pub unit_parts: Vec<UnitPart>,
 }
 
 impl Fake {
@@ -134,7 +135,9 @@ impl Fake {
     pub fn unit(&mut self, name: StringId, track: TrackId, start_ns: u64, end_ns: u64) {
         self.units.push(Unit {
             name,
+            key: StringId(0),
             track,
+            number: 0,
             start_ns,
             end_ns,
             thrown: false,
@@ -198,6 +201,7 @@ impl Fake {
                 .for_each(|stretch| writer.occupancy(TrackId(number), stretch).unwrap());
         }
         self.units.iter().for_each(|unit| writer.unit(unit).unwrap());
+        self.unit_parts.iter().for_each(|part| writer.unit_part(part).unwrap());
         self.losses.iter().for_each(|loss| writer.loss(loss.clone()));
         writer.finish().unwrap();
         TimelineFile::open(&path).unwrap()
@@ -288,5 +292,10 @@ impl Query for Fake {
             .filter(|unit| unit.start_ns < to_ns && unit.end_ns > from_ns)
             .copied()
             .collect())
+    }
+
+    fn unit_parts(&self, from_ns: u64, to_ns: u64) -> Result<Vec<UnitPart>, TimelineError> {
+        let overlaps = |part: &&UnitPart| part.start_ns < to_ns && part.end_ns > from_ns;
+        Ok(self.unit_parts.iter().filter(overlaps).copied().collect())
     }
 }

@@ -22,6 +22,8 @@ pub struct RuleHits {
     pub methods: u64,
     /// Methods that it matches and that are left alone: excluded, or never transformed. 0 for an exclusion.
     pub left_alone: u64,
+    /// Methods whose units have no key although the rule wants one: they have no such argument, or it is neither a String nor an integer.
+    pub keyless: u64,
 }
 
 /// What rules would match.
@@ -67,12 +69,13 @@ pub fn check(rules: &Rules, classes: impl IntoIterator<Item = ClassMethods>) -> 
     for class in &classes {
         report.count_class(&matcher, &hierarchy, class);
     }
+    let keyless = keyless(rules, &report.rules);
     let of_files = report
         .rules
         .iter()
         .chain(&report.excludes)
         .filter(|hits| !is_preset(&hits.place.file));
-    report.unmatched = of_files.filter_map(why_nothing).collect();
+    report.unmatched = of_files.filter_map(why_nothing).chain(keyless).collect();
     report
 }
 
@@ -83,6 +86,7 @@ fn no_hits(text: &str, place: &Place) -> RuleHits {
         classes: 0,
         methods: 0,
         left_alone: 0,
+        keyless: 0,
     }
 }
 
@@ -134,9 +138,28 @@ impl CheckReport {
                 &mut hits.methods
             }) += 1;
             is_matched = true;
+            hits.keyless += u64::from(!is_left_alone && matcher.lacks_key(index, name, descriptor));
         }
         self.methods_probed += u64::from(is_matched && !is_left_alone);
     }
+}
+
+/// Rules that ask for a key where no method has one to give.
+fn keyless(rules: &Rules, hits: &[RuleHits]) -> Vec<Diagnostic> {
+    let asked = rules.methods.iter().zip(hits);
+    let asked = asked.filter_map(|(rule, hits)| Some((rule.key?, hits)));
+    let never = asked.filter(|(_, hits)| hits.methods > 0 && hits.keyless == hits.methods);
+    never
+        .map(|(key, hits)| Diagnostic {
+            place: Some(hits.place.clone()),
+            message: format!(
+                "`{}`: argument {key} can be no key in any of the {} methods",
+                hits.text, hits.methods
+            ),
+            help: "a key is a String, long, int, short or byte; the first argument is 1; constructors give none"
+                .to_owned(),
+        })
+        .collect()
 }
 
 fn why_nothing(hits: &RuleHits) -> Option<Diagnostic> {

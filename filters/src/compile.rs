@@ -29,6 +29,8 @@ impl Rules {
         };
         let rules = self.methods.iter().map(|rule| RuleImage {
             unit: rule.unit.as_deref().and_then(index_of),
+            key: rule.key,
+            handover: rule.handover,
             idle: rule.idle,
             min_ns: rule.min_ns,
             code_bytes_min: rule.code_bytes_min,

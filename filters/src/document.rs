@@ -139,10 +139,11 @@ impl<'t> Reader<'t> {
             self.check_keys(
                 "[[method]]",
                 table,
-                &["match", "unit", "idle", "min", "code_bytes_min"],
+                &["match", "unit", "key", "handover", "idle", "min", "code_bytes_min"],
                 &[],
             );
             let unit = table.get("unit").and_then(|value| self.name("unit", value));
+            let (key, handover) = self.of_units(table, unit.is_some());
             let idle = table.get("idle").and_then(|value| self.boolean("idle", value));
             if let (Some(value), Some(true), Some(_)) = (table.get("idle"), idle, &unit) {
                 let help = "a unit of work is not idle: remove one of the two";
@@ -160,6 +161,8 @@ impl<'t> Reader<'t> {
                 methods.push(MethodRule {
                     text,
                     unit,
+                    key,
+                    handover,
                     idle: idle.unwrap_or(false),
                     min_ns,
                     code_bytes_min: code_bytes_min.unwrap_or(0),
@@ -169,6 +172,29 @@ impl<'t> Reader<'t> {
             }
         }
         methods
+    }
+
+    /// What a rule says of its units: `key` and `handover`.
+    fn of_units(&mut self, table: &DeTable<'t>, has_unit: bool) -> (Option<u8>, bool) {
+        for name in ["key", "handover"] {
+            if let (Some(value), false) = (table.get(name), has_unit) {
+                let help = "units have it: add unit = \"…\"";
+                self.mistake(value.span().start, format!("`{name}` without `unit`"), help);
+            }
+        }
+        let key = table
+            .get("key")
+            .and_then(|value| Some((value, self.number("key", value)?)));
+        let key = key.and_then(|(value, number)| {
+            let key = u8::try_from(number).ok().filter(|key| *key > 0);
+            if key.is_none() {
+                let help = "the first argument is 1, the last one that there can be is 255";
+                self.mistake(value.span().start, format!("`key` {number} is no argument's"), help);
+            }
+            key
+        });
+        let handover = table.get("handover").and_then(|value| self.boolean("handover", value));
+        (key, handover.unwrap_or(false))
     }
 
     fn excludes(&mut self, value: &Value<'t>) -> Vec<ExcludeRule> {

@@ -71,6 +71,10 @@ pub struct MethodRule {
     pub text: String,
     /// Each call is one unit of work of this name.
     pub unit: Option<String>,
+    /// Which argument says what a unit is about, from 1.
+    pub key: Option<u8>,
+    /// The unit goes on in tasks that are handed over to other threads.
+    pub handover: bool,
     /// A thread in such a method is a pool's worker with nothing to do.
     pub idle: bool,
     /// Shorter calls leave no record, ns.

@@ -29,9 +29,11 @@ fn describe(rules: &Rules) -> String {
     }
     for rule in &rules.methods {
         let unit = rule.unit.as_deref().unwrap_or("-");
+        let key = rule.key.map_or(String::new(), |key| format!(" key={key}"));
+        let of_unit = key + if rule.handover { " handover" } else { "" };
         writeln!(
             out,
-            "method  {} unit={unit} idle={} min_ns={} code_bytes_min={} {}",
+            "method  {} unit={unit}{of_unit} idle={} min_ns={} code_bytes_min={} {}",
             rule.text, rule.idle, rule.min_ns, rule.code_bytes_min, rule.place
         )
         .unwrap();

@@ -6,7 +6,7 @@ use plumb_trace::record::{JvmKind, JvmRecord, KernelKind, KernelRecord, flags};
 use plumb_trace::recording::{ClockPair, CounterSample, Payload};
 use plumb_trace::timeline::{
     Cause, HostInfo, Loss, Occupancy, Process, ProcessId, Slice, StateInterval, TimelineError, TimelineWriter, Track,
-    TrackId, TrackKind, Unit,
+    TrackId, TrackKind, Unit, UnitPart,
 };
 use std::path::Path;
 
@@ -147,11 +147,22 @@ pub fn timeline(path: &Path, turns: u64) -> Result<(), TimelineError> {
         writer.slice(tracks[4], &slice)?;
         writer.unit(&Unit {
             name,
+            key: name,
             track: tracks[0],
+            number: turn,
             start_ns,
             end_ns: end_ns - MS,
             thrown: false,
             complete: true,
+        })?;
+        writer.unit_part(&UnitPart {
+            number: turn,
+            name,
+            key: name,
+            track: tracks[0],
+            handed_ns: start_ns,
+            start_ns,
+            end_ns: end_ns - MS,
         })?;
     }
     writer.loss(Loss {

@@ -91,6 +91,7 @@ pub fn merge(dirs: &[PathBuf], out: &Path, progress: &mut dyn FnMut(Progress)) -
     tails::lose(&lanes, &hosts, &ends, &mut machine)?;
     lanes.iter().for_each(|lane| notes::about_lane(lane, &mut notes));
     notes::about_oddities(machine.oddities, &mut notes);
+    machine.note_units(&mut notes);
     let to_ns = ends.into_iter().max().unwrap_or(0);
     let from_ns = hosts.iter().map(|host| host.from_ns).min().unwrap_or(0);
     let counts = machine.finish(&hosts, &groups, to_ns, notes.clone())?;

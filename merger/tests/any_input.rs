@@ -46,7 +46,7 @@ fn kernel_record() -> impl Strategy<Value = (u32, KernelRecord)> {
 
 /// (stream, step, kind, detail, value)
 fn jvm_record() -> impl Strategy<Value = (u32, u64, u8, u32, u32)> {
-    (0u32..5, 0u64..100, 0u8..24, 0u32..4, 0u32..4)
+    (0u32..5, 0u64..100, prop_oneof![0u8..24, 40u8..46], 0u32..4, 0u32..4)
 }
 
 fn definition() -> impl Strategy<Value = Definition> {
@@ -204,6 +204,86 @@ proptest! {
         let (_, timeline) = merge(&[recorder.dir], &temp.path().join("out.plumb")).unwrap();
         check_timeline(&timeline);
         plumb_merger::export::paraver(&timeline, &temp.path().join("out")).ok();
+    }
+}
+
+/// Records of calls, tasks and virtual threads: (stream, step, kind, detail, value), with small numbers, so that they meet.
+fn task_record() -> impl Strategy<Value = (u32, u64, u8, u32, u32)> {
+    let call = (1u8..4, 0u32..2, 1u32..3);
+    let task = (40u8..44, 0u32..2, 0u32..4);
+    let thread = (prop_oneof![17u8..21, Just(44u8), Just(15u8)], Just(0u32), 1u32..3);
+    let what = prop_oneof![3 => call, 4 => task, 1 => thread];
+    (1u32..4, 0u64..100, what).prop_map(|(stream, step, (kind, detail, value))| (stream, step, kind, detail, value))
+}
+
+fn record_tasks(rows: &[(u32, u64, u8, u32, u32)], dir: &Path) -> Recorder {
+    let mut recorder = Recorder::create(dir, &manifest());
+    let file = FileKind::Jvm { pid: 1, start_ticks: 1 };
+    let methods = [1, 2].into_iter().flat_map(|id| {
+        let unit = Definition::Method {
+            id,
+            class: "Shop".into(),
+            name: "serve".into(),
+            descriptor: String::new(),
+            unit: if id == 1 { "request" } else { "job" }.into(),
+        };
+        [unit, Definition::HandsOver { id }]
+    });
+    let methods = methods.map(|definition| Dated { at: 900, definition });
+    recorder.append(file, header(0, 0), &Payload::Definitions(methods.collect()));
+    let mut now = 1000;
+    for &(stream, step, kind, detail, value) in rows {
+        now += step;
+        let word = JvmRecord::pack(JvmKind::Enter, detail, value) & !0xff | u64::from(kind);
+        recorder.append(
+            file,
+            header(stream, stream),
+            &Payload::Jvm(vec![JvmRecord { ticks: now, word }]),
+        );
+    }
+    recorder
+}
+
+/// Parts belong to a unit each, end with it, and no thread does two of one unit at once.
+fn check_units(timeline: &TimelineFile) {
+    let units = timeline.units(0, u64::MAX).unwrap();
+    let mut parts = timeline.unit_parts(0, u64::MAX).unwrap();
+    for unit in units.iter().filter(|unit| unit.number > 0) {
+        assert_eq!(units.iter().filter(|other| other.number == unit.number).count(), 1);
+        let ends = parts
+            .iter()
+            .filter(|part| part.number == unit.number)
+            .map(|part| part.end_ns);
+        assert_eq!(ends.max(), Some(unit.end_ns), "{unit:?}");
+    }
+    for part in &parts {
+        assert!(
+            part.handed_ns <= part.start_ns && part.start_ns <= part.end_ns,
+            "{part:?}"
+        );
+        let unit = units.iter().find(|unit| unit.number == part.number).expect("a unit");
+        assert!(
+            (unit.name, unit.key) == (part.name, part.key) && unit.start_ns <= part.handed_ns,
+            "{part:?}"
+        );
+    }
+    parts.sort_by_key(|part| (part.number, part.track, part.start_ns, part.end_ns));
+    for pair in parts.windows(2) {
+        let same = (pair[0].number, pair[0].track) == (pair[1].number, pair[1].track);
+        assert!(!same || pair[0].end_ns <= pair[1].start_ns, "{pair:?}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_tasks_make_units(rows in prop::collection::vec(task_record(), 0..80)) {
+        let temp = tempfile::tempdir().unwrap();
+        let recorder = record_tasks(&rows, &temp.path().join("in"));
+        let (_, timeline) = merge(&[recorder.dir], &temp.path().join("out.plumb")).unwrap();
+        check_timeline(&timeline);
+        check_units(&timeline);
     }
 }
 

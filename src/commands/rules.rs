@@ -42,6 +42,8 @@ A rule file is TOML:
   [[method]]
   match = \"com.shop.Order.place\"
   unit = \"order\"                          # each call is one unit of work, whose latency is reported
+  key = 1                                 # its first argument, a String or an integer, says what it is about
+  handover = true                         # it goes on in tasks that it hands to pools, and in virtual threads that it starts
 
   [[method]]
   match = \"com.shop.**.*Dao.*\"

@@ -16,4 +16,5 @@ mod live_rules;
 mod left_behind;
 mod spinner;
 mod support;
+mod units;
 mod witness;

@@ -148,6 +148,18 @@ definitions! {
         /// How many of the unit one in a record stands for.
         scale: u64,
     }
+    /// A key of units, when first seen: gives a name to a key's number. Written by the agent.
+    UnitKey = 14 {
+        /// Key's number.
+        id: u32,
+        /// The key, cut where it was too long.
+        key: String,
+    }
+    /// A method with a probe, each call of which is a unit that goes on in the tasks that it hands over. Follows the method's own definition. Written by the agent.
+    HandsOver = 15 {
+        /// Probe id.
+        id: u32,
+    }
     /// A process, at the start or when first seen. Written by the recorder.
     Process = 20 {
         /// Process id in the initial namespace.

@@ -200,9 +200,23 @@ fn ask(source: &Source, track: TrackId, want: Want, extent: Extent) -> Result<La
 }
 
 fn ask_units(source: &Source, extent: Extent) -> Result<Vec<Unit>, TimelineError> {
-    source
-        .query
-        .units(source.absolute_ns(extent.from_ns), source.absolute_ns(extent.to_ns))
+    let (from_ns, to_ns) = (source.absolute_ns(extent.from_ns), source.absolute_ns(extent.to_ns));
+    let mut units = source.query.units(from_ns, to_ns)?;
+    // What several threads worked on is shown where they did.
+    units.retain(|unit| unit.number == 0);
+    let parts = source.query.unit_parts(from_ns, to_ns)?;
+    units.extend(parts.iter().map(|part| Unit {
+        name: part.name,
+        key: part.key,
+        track: part.track,
+        number: part.number,
+        start_ns: part.start_ns,
+        end_ns: part.end_ns,
+        thrown: false,
+        complete: true,
+    }));
+    units.sort_by_key(|unit| (unit.end_ns, unit.start_ns));
+    Ok(units)
 }
 
 #[cfg(test)]

@@ -225,7 +225,7 @@ fn judge_by_units(query: &dyn Query, window: Window, subjects: &mut [Subject<'_>
     let subject_of: HashMap<TrackId, usize> = numbered
         .flat_map(|(index, subject)| subject.threads.iter().map(move |thread| (*thread, index)))
         .collect();
-    let mut last: Option<Unit> = None;
+    let mut last: Option<sweep::Work> = None;
     let is_wanted = |unit: &Unit| subject_of.contains_key(&unit.track);
     sweep::each_unit_totals(query, window, window, is_wanted, |unit, totals| {
         let is_inside = last

@@ -11,10 +11,10 @@ const THREAD_COLUMNS: &[&str] = &[
 impl Ledger {
     /// The ledger as `plumb ledger --csv` prints it.
     pub fn to_csv(&self) -> String {
-        let keys = if self.by == By::Thread {
-            THREAD_COLUMNS
-        } else {
-            &["key", "count"]
+        let keys = match self.by {
+            By::Thread => THREAD_COLUMNS,
+            By::Unit => &["key", "count", "queue_ns"],
+            By::Group | By::Process => &["key", "count"],
         };
         let states = State::ALL.map(|state| format!("{}_ns", state.name()));
         let counts = ["voluntary", "involuntary", "migrations", "prorated"];
@@ -33,6 +33,7 @@ fn cells(row: &Row) -> impl Iterator<Item = String> {
     let keys = match &row.key {
         RowKey::Thread(key) => thread(key),
         RowKey::Sum { key, count } => vec![key.clone(), count.to_string()],
+        RowKey::Unit(key) => vec![key.text(), key.count.to_string(), key.queue_ns.to_string()],
     };
     let totals = row.totals;
     let states = State::ALL.map(|state| totals.states.get(state).to_string());

@@ -30,6 +30,9 @@ fn row(row: &Row) -> Value {
     let mut fields = match &row.key {
         RowKey::Thread(key) => thread(key),
         RowKey::Sum { key, count } => json!({ "key": key, "count": count }),
+        RowKey::Unit(key) => json!({
+            "key": key.text(), "unit": key.unit, "unit_key": key.key, "count": key.count, "queue_ns": key.queue_ns,
+        }),
     };
     fields["states_ns"] = states(&row.totals.states);
     fields["switches"] = json!({ "voluntary": row.totals.voluntary, "involuntary": row.totals.involuntary });

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use plumb_trace::{
     StateTotals,
-    timeline::{Loss, Query, TimelineError, Totals, Track, TrackKind, Unit},
+    timeline::{Loss, Query, StringId, TimelineError, Totals, Track, TrackKind, Unit},
 };
 
 use crate::{Window, roles, sweep};
@@ -24,7 +24,7 @@ pub enum By {
     Group,
     /// The kernel's threads of one process; virtual threads are left out, for their time is their carriers' already.
     Process,
-    /// All units of work of one name: what their threads did from each one's start to its end.
+    /// All units of work of one name and key: what their threads did from each one's start to its end, or in its parts.
     Unit,
 }
 
@@ -76,11 +76,36 @@ pub enum RowKey {
     Thread(ThreadKey),
     /// Of several together.
     Sum {
-        /// Group, process (`java[4711]`) or unit.
+        /// Group or process (`java[4711]`).
         key: String,
-        /// How many threads; of a unit, how many of it overlap the window.
+        /// How many threads.
         count: u64,
     },
+    /// All units of one name and key.
+    Unit(UnitKey),
+}
+
+/// Units of one name and key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnitKey {
+    /// Name.
+    pub unit: String,
+    /// What they are about, where the rules say how to know.
+    pub key: Option<String>,
+    /// How many of them overlap the window.
+    pub count: u64,
+    /// How long their parts waited for a thread after they were handed over, ns, within the window; parts may have waited at the same time.
+    pub queue_ns: u64,
+}
+
+impl UnitKey {
+    /// Name and key, with a blank between.
+    pub fn text(&self) -> String {
+        match &self.key {
+            Some(key) => format!("{} {key}", self.unit),
+            None => self.unit.clone(),
+        }
+    }
 }
 
 /// A thread.
@@ -225,12 +250,46 @@ fn sum_rows(
 }
 
 fn unit_rows(query: &dyn Query, window: Window, is_wanted: impl Fn(&Track) -> bool) -> Result<Vec<Row>, TimelineError> {
-    let mut sums = Sums::default();
-    let is_wanted = |unit: &Unit| query.tracks().get(unit.track.0 as usize).is_some_and(&is_wanted);
-    sweep::each_unit_totals(query, window, window, is_wanted, |unit, totals| {
-        sums.add(query.string(unit.name).to_owned(), totals);
+    let mut rows: BTreeMap<(StringId, StringId), (UnitSum, u64)> = BTreeMap::new();
+    let mut sums: BTreeMap<(StringId, StringId), UnitSum> = BTreeMap::new();
+    let count = |unit: &Unit| {
+        let is_wanted = query.tracks().get(unit.track.0 as usize).is_some_and(&is_wanted);
+        if is_wanted {
+            rows.entry((unit.name, unit.key)).or_default().1 += 1;
+        }
+        is_wanted
+    };
+    sweep::each_unit_totals(query, window, window, count, |work, totals| {
+        let sum = sums.entry((work.name, work.key)).or_default();
+        add_totals(&mut sum.totals, totals);
+        let waited = window.clip(work.handed_ns, work.start_ns);
+        sum.queue_ns = sum.queue_ns.saturating_add(waited.map_or(0, Window::length_ns));
     })?;
-    Ok(sums.rows())
+    for (key, sum) in sums {
+        rows.entry(key).or_default().0 = sum;
+    }
+    let row = |((name, key), (sum, count)): ((StringId, StringId), (UnitSum, u64))| Row {
+        key: RowKey::Unit(UnitKey {
+            unit: query.string(name).to_owned(),
+            key: Some(query.string(key).to_owned()).filter(|key| !key.is_empty()),
+            count,
+            queue_ns: sum.queue_ns,
+        }),
+        totals: sum.totals,
+    };
+    let mut rows: Vec<Row> = rows.into_iter().map(row).collect();
+    rows.sort_by_key(|row| match &row.key {
+        RowKey::Unit(key) => (key.unit.clone(), key.key.clone()),
+        _ => (String::new(), None),
+    });
+    Ok(rows)
+}
+
+/// What units of one name and key did.
+#[derive(Default)]
+struct UnitSum {
+    totals: Totals,
+    queue_ns: u64,
 }
 
 /// Rows that stand for several.

@@ -56,6 +56,7 @@ fn sums_by_group_process_and_unit() {
         let ledger = ledger(&fake, by, whole(&fake), None).unwrap();
         let keys = ledger.rows.iter().map(|row| match &row.key {
             RowKey::Sum { key, count } => (key.clone(), *count, row.totals.states.sum()),
+            RowKey::Unit(key) => (key.text(), key.count, row.totals.states.sum()),
             RowKey::Thread(_) => panic!("a sum"),
         });
         keys.collect::<Vec<_>>()

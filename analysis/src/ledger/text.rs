@@ -15,8 +15,8 @@ impl fmt::Display for Ledger {
         let sum = self.sum();
         let states: Vec<State> = State::ALL.into_iter().filter(|state| sum.get(*state) > 0).collect();
         let keys = key_titles(self.by);
-        let mut rows = vec![titles(keys, &states)];
-        rows.extend(self.rows.iter().map(|row| cells(row, &states)));
+        let mut rows = vec![titles(keys, self.has_queues(), &states)];
+        rows.extend(self.rows.iter().map(|row| cells(row, self.has_queues(), &states)));
         f.write_str(&table(&rows, keys.len()))?;
         for note in self.notes() {
             writeln!(f, "{note}")?;
@@ -34,19 +34,22 @@ fn key_titles(by: By) -> &'static [&'static str] {
     }
 }
 
-fn titles(keys: &[&str], states: &[State]) -> Vec<String> {
+fn titles(keys: &[&str], has_queues: bool, states: &[State]) -> Vec<String> {
+    let queue = has_queues.then_some("queue");
     let count = if keys.len() == 1 { "count" } else { "tid" };
     let names = states.iter().map(|state| state.name());
     let titles = keys
         .iter()
         .copied()
-        .chain([count, "life"])
+        .chain([count])
+        .chain(queue)
+        .chain(["life"])
         .chain(names)
         .chain(["vol.", "invol.", "migr."]);
     titles.map(str::to_owned).collect()
 }
 
-fn cells(row: &Row, states: &[State]) -> Vec<String> {
+fn cells(row: &Row, has_queues: bool, states: &[State]) -> Vec<String> {
     let mut cells = match &row.key {
         RowKey::Thread(key) => {
             let number = key
@@ -63,6 +66,11 @@ fn cells(row: &Row, states: &[State]) -> Vec<String> {
             ]
         }
         RowKey::Sum { key, count } => vec![printable(key), count.to_string()],
+        RowKey::Unit(key) => {
+            let mut cells = vec![printable(&key.text()), key.count.to_string()];
+            cells.extend(has_queues.then(|| duration(key.queue_ns)));
+            cells
+        }
     };
     let totals = &row.totals;
     cells.push(duration(totals.states.sum()));
@@ -76,6 +84,12 @@ fn cells(row: &Row, states: &[State]) -> Vec<String> {
 }
 
 impl Ledger {
+    /// Whether units waited for a thread after they were handed over.
+    fn has_queues(&self) -> bool {
+        let waited = |row: &Row| matches!(&row.key, RowKey::Unit(key) if key.queue_ns > 0);
+        self.rows.iter().any(waited)
+    }
+
     /// How sure the numbers are.
     fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();

@@ -9,7 +9,7 @@
 //! pattern  relation u8 (0 is, 1 extends, 2 annotated) · class string · method string · descriptor string (empty: any)
 //! string   length u16 · UTF-8
 //! features bit 0 threads, 1 monitors, 2 waits, 3 gc, 4 parks, 5 sleeps, 6 virtual_threads, 7 exceptions, 8 allocations; the others are 0
-//! flags    bit 0 idle; the others are 0
+//! flags    bit 0 idle, 1 handover, 8 to 15 the number of the argument that is the unit's key (0 none); the others are 0
 //! ```
 //! The checksum is FNV-1a (64 bits) of all bytes before it: it finds accidents. Against malice every field is checked, and
 //! memory is bounded by a small multiple of the input, itself at most [`BYTES_MAX`].
@@ -19,6 +19,8 @@ use super::{JvmFeatures, MatcherError, Relation, glob};
 const MAGIC: &[u8; 8] = b"plumbML\0";
 const VERSION: u16 = 2;
 const IDLE: u16 = 1;
+const HANDOVER: u16 = 2;
+const KEY_SHIFT: u32 = 8;
 const NO_UNIT: u16 = u16::MAX;
 const CHECKSUM_BYTES: usize = 8;
 
@@ -39,6 +41,10 @@ pub(crate) struct Image {
 pub(crate) struct RuleImage {
     /// Index into the image's units.
     pub unit: Option<u16>,
+    /// Which argument is the unit's key, from 1.
+    pub key: Option<u8>,
+    /// The unit goes on in tasks that are handed over.
+    pub handover: bool,
     /// A thread in such a method has nothing to do.
     pub idle: bool,
     /// Shorter calls leave no record.
@@ -74,6 +80,8 @@ pub(crate) fn encode(image: &Image) -> Vec<u8> {
     units.iter().for_each(|unit| put_string(&mut out, unit));
     for RuleImage {
         unit,
+        key,
+        handover,
         idle,
         min_ns,
         code_bytes_min,
@@ -81,7 +89,10 @@ pub(crate) fn encode(image: &Image) -> Vec<u8> {
     } in rules
     {
         out.extend(unit.unwrap_or(NO_UNIT).to_le_bytes());
-        out.extend((if *idle { IDLE } else { 0 }).to_le_bytes());
+        let idle = if *idle { IDLE } else { 0 };
+        let handover = if *handover { HANDOVER } else { 0 };
+        let key = u16::from(key.unwrap_or(0)) << KEY_SHIFT;
+        out.extend((idle | handover | key).to_le_bytes());
         out.extend(min_ns.to_le_bytes());
         out.extend(code_bytes_min.to_le_bytes());
         put_pattern(&mut out, pattern);
@@ -283,11 +294,18 @@ impl<'a> Input<'a> {
             return Err(self.error("a rule names a unit that is not there"));
         }
         let flags = self.u16()?;
-        if flags & !IDLE != 0 {
+        let key = Some((flags >> KEY_SHIFT) as u8).filter(|key| *key != 0);
+        let handover = flags & HANDOVER != 0;
+        if flags & 0xff & !(IDLE | HANDOVER) != 0 {
             return Err(self.error("an unknown flag of a rule"));
+        }
+        if unit.is_none() && (handover || key.is_some()) {
+            return Err(self.error("a rule has a key or hands over, and no unit"));
         }
         Ok(RuleImage {
             unit,
+            key,
+            handover,
             idle: flags & IDLE != 0,
             min_ns: self.array().map(u64::from_le_bytes)?,
             code_bytes_min: self.u32()?,
@@ -351,6 +369,8 @@ mod tests {
             rules: vec![
                 RuleImage {
                     unit: Some(1),
+                    key: Some(255),
+                    handover: true,
                     idle: false,
                     min_ns: 50_000,
                     code_bytes_min: 0,
@@ -358,6 +378,8 @@ mod tests {
                 },
                 RuleImage {
                     unit: None,
+                    key: None,
+                    handover: false,
                     idle: true,
                     min_ns: 0,
                     code_bytes_min: 40,

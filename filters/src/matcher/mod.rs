@@ -3,6 +3,7 @@
 //! Depends on nothing but std. [`Matcher::parse`] checks every byte (see `format`); after it, no lookup
 //! allocates, and a lookup costs at most the number of rules times the length of the name.
 
+mod argument;
 mod format;
 mod glob;
 mod kin;
@@ -10,6 +11,7 @@ pub mod never;
 
 use std::fmt;
 
+pub use self::argument::{Argument, ArgumentKind, argument};
 #[cfg(feature = "compile")]
 pub(crate) use self::format::{BYTES_MAX, encode};
 pub(crate) use self::format::{Image, Pattern, RuleImage};
@@ -49,6 +51,10 @@ pub struct MethodAction<'m> {
     pub rule: u32,
     /// The unit of work that each call is one of.
     pub unit: Option<&'m str>,
+    /// Which argument is the unit's key, from 1.
+    pub key: Option<u8>,
+    /// The unit goes on in tasks that are handed over to other threads.
+    pub handover: bool,
     /// A thread in it has nothing to do.
     pub idle: bool,
     /// Shorter calls leave no record, ns.
@@ -119,11 +125,16 @@ impl Matcher {
     ) -> Option<MethodAction<'_>> {
         let mut found = None;
         for rule in self.matching_rules(class, name, descriptor, code_len, kin) {
+            let Some(image) = self.image.rules.get(rule as usize) else {
+                continue;
+            };
             let action = MethodAction {
                 rule,
                 unit: self.unit_of(rule),
-                min_ns: self.image.rules.get(rule as usize).map_or(0, |rule| rule.min_ns),
-                idle: self.image.rules.get(rule as usize).is_some_and(|rule| rule.idle),
+                key: image.key,
+                handover: image.handover,
+                min_ns: image.min_ns,
+                idle: image.idle,
             };
             if action.unit.is_some() {
                 found = Some(action);
@@ -146,6 +157,23 @@ impl Matcher {
         minimums.sort_unstable();
         minimums.dedup();
         minimums
+    }
+
+    /// Whether the rule of this index wants a key that the method has not to give.
+    #[cfg(feature = "compile")]
+    pub(crate) fn lacks_key(&self, rule: u32, name: &str, descriptor: &str) -> bool {
+        let key = self.image.rules.get(rule as usize).and_then(|rule| rule.key);
+        key.is_some_and(|key| name == "<init>" || argument(descriptor, key).is_none())
+    }
+
+    /// Whether any rule gives its units keys.
+    pub fn has_keys(&self) -> bool {
+        self.image.rules.iter().any(|rule| rule.key.is_some())
+    }
+
+    /// Whether any rule's units go on in tasks that are handed over.
+    pub fn hands_over(&self) -> bool {
+        self.image.rules.iter().any(|rule| rule.handover)
     }
 
     /// Whether any rule is about supertypes or annotations, so that it is worth to learn them.

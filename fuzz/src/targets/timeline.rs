@@ -67,6 +67,7 @@ fn ask(file: &TimelineFile) -> Result<(), TimelineError> {
     }
     for (from_ns, to_ns) in windows {
         let units = file.units(from_ns, to_ns)?;
+        let _ = file.unit_parts(from_ns, to_ns)?;
         assert!(
             units.is_sorted_by_key(|unit| unit.end_ns),
             "units are in order of their ends"

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use jvmti_bindings::sys::jni::jclass;
+use jvmti_bindings::sys::jni::{jclass, jvalue};
 
 use super::jni::Jni;
 use crate::rewrite::{Probes, RELAY, helper_class};
@@ -65,7 +65,7 @@ pub fn relay(jni: Jni, id: i32) {
     let (Some(class), Ok(name)) = (jni.find_class(NAME), CString::new(RELAY)) else {
         return;
     };
-    jni.call_static_with_int(class, &name, id);
+    jni.call_static(class, &name, c"(I)V", &[jvalue { i: id }]);
     jni.delete_local(class);
 }
 
@@ -80,9 +80,20 @@ fn find_or_define(jni: Jni) -> Option<jclass> {
 }
 
 fn is_bound(jni: Jni, class: jclass) -> bool {
-    let with_id = [c"enter", c"exit", c"thrown"];
-    with_id
+    let id = jvalue { i: NO_METHOD };
+    let null = jvalue {
+        l: std::ptr::null_mut(),
+    };
+    let natives: [(&CStr, &CStr, &[jvalue]); 7] = [
+        (c"enter", c"(I)V", &[id]),
+        (c"exit", c"(I)V", &[id]),
+        (c"thrown", c"(I)V", &[id]),
+        (c"parks", c"(Ljava/lang/Object;)V", &[null]),
+        (c"text", c"(Ljava/lang/String;I)V", &[null, id]),
+        (c"number", c"(JI)V", &[jvalue { j: 0 }, id]),
+        (c"given", c"(Ljava/lang/Object;I)V", &[null, id]),
+    ];
+    natives
         .iter()
-        .all(|name| jni.call_static_with_int(class, name, NO_METHOD))
-        && jni.call_static_with_null(class, c"parks")
+        .all(|(name, signature, arguments)| jni.call_static(class, name, signature, arguments))
 }

@@ -61,25 +61,12 @@ impl Jni {
         self.unless_thrown(class)
     }
 
-    /// Calls `static native void name(int)`; false if it threw (an `UnsatisfiedLinkError`).
-    pub fn call_static_with_int(self, class: jclass, name: &CStr, argument: i32) -> bool {
-        let method = call!(self, GetStaticMethodID, class, name.as_ptr(), c"(I)V".as_ptr());
-        if self.clear_exception() || method.is_null() {
-            return false;
-        }
-        let arguments = [jvalue { i: argument }];
-        call!(self, CallStaticVoidMethodA, class, method, arguments.as_ptr());
-        !self.clear_exception()
-    }
-
-    /// Calls `static native void name(Object)` with null; false if it threw.
-    pub fn call_static_with_null(self, class: jclass, name: &CStr) -> bool {
-        let signature = c"(Ljava/lang/Object;)V";
+    /// Calls `static native void name(…)` with these arguments; false if it threw (an `UnsatisfiedLinkError`).
+    pub fn call_static(self, class: jclass, name: &CStr, signature: &CStr, arguments: &[jvalue]) -> bool {
         let method = call!(self, GetStaticMethodID, class, name.as_ptr(), signature.as_ptr());
         if self.clear_exception() || method.is_null() {
             return false;
         }
-        let arguments = [jvalue { l: ptr::null_mut() }];
         call!(self, CallStaticVoidMethodA, class, method, arguments.as_ptr());
         !self.clear_exception()
     }
@@ -102,6 +89,14 @@ impl Jni {
         };
         let registered = call!(self, RegisterNatives, class, &raw const method, 1) == 0;
         !self.clear_exception() && registered
+    }
+
+    /// Copies the first characters of a `String`: those that fit, and whether there are more.
+    pub fn copy_text(self, text: jobject, characters: &mut [u16]) -> (&[u16], bool) {
+        let length = usize::try_from(call!(self, GetStringLength, text)).unwrap_or(0);
+        let taken = length.min(characters.len());
+        call!(self, GetStringRegion, text, 0, taken as jint, characters.as_mut_ptr());
+        (&characters[..taken], length > taken)
     }
 
     /// Loads a class of the boot loader without initialising it. `name` has dots.

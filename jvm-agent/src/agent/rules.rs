@@ -10,6 +10,8 @@ pub struct RuleSet {
     pub features: JvmFeatures,
     /// Lengths below which calls leave no record, ns. Probe ids know one by its place: a length keeps it as long as the session lasts.
     pub minimums: Vec<u64>,
+    /// Tasks that are handed from one thread to another are told, since units are to be followed through them.
+    pub hands_over: bool,
 }
 
 impl RuleSet {
@@ -22,6 +24,7 @@ impl RuleSet {
         Ok(RuleSet {
             features: wanted(&matcher),
             minimums: matcher.minimums(),
+            hands_over: matcher.hands_over(),
             matcher,
         })
     }
@@ -35,6 +38,7 @@ impl RuleSet {
             matcher,
             features,
             minimums: new,
+            hands_over,
         } = RuleSet::first(bytes)?;
         let mut minimums = self.minimums.clone();
         for minimum in new {
@@ -51,15 +55,17 @@ impl RuleSet {
             matcher,
             features: with_states_of(features, self.features),
             minimums,
+            // Tasks that wait will run.
+            hands_over: hands_over || self.hands_over,
         })
     }
 }
 
-/// A call with a minimum duration may go on on another carrier than it began on: who is mounted where must be known then.
+/// A call with a minimum duration may go on on another carrier than it began on, and a unit in a virtual thread: who is mounted where must be known then.
 fn wanted(matcher: &Matcher) -> JvmFeatures {
     let features = matcher.features();
     JvmFeatures {
-        virtual_threads: features.virtual_threads || !matcher.minimums().is_empty(),
+        virtual_threads: features.virtual_threads || !matcher.minimums().is_empty() || matcher.hands_over(),
         ..features
     }
 }

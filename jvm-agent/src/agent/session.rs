@@ -18,7 +18,7 @@ use super::names::{Names, dotted, internal_of, lock, readable};
 use super::places::Places;
 use super::rules::RuleSet;
 use super::threads::Threads;
-use super::{shadow, sites};
+use super::{handover, keys, shadow, sites};
 use crate::protocol::{Armed, Config};
 
 /// Most classes and methods left alone that are remembered by name; more are not counted either.
@@ -74,6 +74,7 @@ impl Session {
         check_headroom(config.arena_bytes)?;
         let explain = |error: io::Error| format!("no arena of {bytes} bytes: {error}");
         let (arena, memory) = Arena::create(epoch, bytes, clock).map_err(explain)?;
+        keys::reset();
         let session = Session {
             epoch,
             arena,
@@ -159,6 +160,7 @@ impl Session {
     /// As [`Session::wants`], of a class with these supertypes, by these rules.
     pub fn wants_with(&self, rules: &RuleSet, class: &str, supertypes: &[String]) -> bool {
         sites::is_site_class(rules.features, class)
+            || (rules.hands_over && handover::is_site_class(class))
             || (rules.matcher.class_may_match_with(class, supertypes) && !lock(&self.changes).refused.contains(class))
     }
 
@@ -216,7 +218,7 @@ impl Session {
     }
 
     /// Gives a probe id its name, once. `class` is an internal name.
-    pub fn define_method(&self, id: u32, class: &str, name: &str, descriptor: &str, unit: &str) {
+    pub fn define_method(&self, id: u32, class: &str, name: &str, descriptor: &str, unit: &str, hands_over: bool) {
         if lock(&self.changes).methods.insert(id) {
             let (name, descriptor, unit) = (name.to_owned(), descriptor.to_owned(), unit.to_owned());
             self.definitions.write(
@@ -229,6 +231,9 @@ impl Session {
                     unit,
                 },
             );
+            if hands_over {
+                self.definitions.write(self.now(), Definition::HandsOver { id });
+            }
         }
     }
 

@@ -20,7 +20,7 @@ use plumb_trace::record::{JvmKind, JvmRecord};
 
 use super::barrier::guard;
 use super::probe::record;
-use super::{exceptions, sleeps, wake};
+use super::{exceptions, handover, sleeps, wake};
 use crate::rewrite::{Begin, Choice};
 
 const RENAME: i32 = 0;
@@ -144,7 +144,7 @@ pub fn end(id: i32) {
         PARK => record(JvmRecord::pack(JvmKind::Unparked, 0, 0)),
         SLEEP => record(JvmRecord::pack(JvmKind::Slept, 0, 0)),
         IDLE => record(JvmRecord::pack(JvmKind::Busy, 0, 0)),
-        _ => {}
+        _ => handover::end(id),
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use jvmti_bindings::sys::jni::jclass;
 use jvmti_bindings::sys::jvmti::JVMTI_EVENT_CLASS_FILE_LOAD_HOOK;
+use plumb_filters::matcher::{ArgumentKind, argument};
 
 use super::Agent;
 use super::jni::Jni;
@@ -16,9 +17,10 @@ use super::kin::Facts;
 use super::names::internal_of;
 use super::rules::RuleSet;
 use super::session::Session;
-use super::{shadow, sites};
+use super::{handover, shadow, sites};
+use crate::classfile::access;
 use crate::protocol::Stopped;
-use crate::rewrite::{Choice, MethodInfo, Probes, Rewritten, Selector, rewrite};
+use crate::rewrite::{Begin, Choice, MethodInfo, Probes, Rewritten, Selector, rewrite};
 
 /// Classes that are retransformed at once: each batch stops the JVM for a moment.
 const BATCH: usize = 32;
@@ -92,6 +94,11 @@ impl Selector for Chooser<'_> {
         if let Some(choice) = sites::choice(rules.features, class, name, descriptor) {
             return Some(choice);
         }
+        if rules.hands_over
+            && let Some(choice) = handover::choice(class, name, descriptor)
+        {
+            return Some(choice);
+        }
         let matcher = &rules.matcher;
         let action = match facts {
             None => matcher.method(class, name, descriptor, code_len as usize),
@@ -104,7 +111,13 @@ impl Selector for Chooser<'_> {
             return Some(sites::idle());
         }
         let unit = action.unit.unwrap_or("");
-        let Some(id) = agent.names.method(class, name, descriptor, unit) else {
+        // A unit that goes on elsewhere is another one than one that does not, should the rules change.
+        let kind = if action.handover {
+            &format!("{unit}, handed over")
+        } else {
+            unit
+        };
+        let Some(id) = agent.names.method(class, name, descriptor, kind) else {
             session.note_left_alone(
                 class,
                 &format!("{name}{descriptor}"),
@@ -112,11 +125,32 @@ impl Selector for Chooser<'_> {
             );
             return None;
         };
-        session.define_method(id, class, name, descriptor, unit);
+        session.define_method(id, class, name, descriptor, unit, action.handover);
+        if let Some(number) = action.key {
+            return Some(keyed(session, class, method, id, number));
+        }
         let minimum = rules.minimums.iter().position(|min| *min == action.min_ns);
         let timed = minimum.and_then(|minimum| shadow::timed_id(id, minimum));
         Some(timed.unwrap_or(id).into())
     }
+}
+
+/// The probes of a method whose argument of this number is its units' key, if it can be one.
+fn keyed(session: &Session, class: &str, method: &MethodInfo<'_>, id: u32, number: u8) -> Choice {
+    let MethodInfo { name, descriptor, .. } = *method;
+    let found = argument(descriptor, number).filter(|_| name != "<init>");
+    let Some(found) = found else {
+        let reason = format!("argument {number} can be no key, so that its units have none");
+        session.note_left_alone(class, &format!("{name}{descriptor}"), &reason);
+        return id.into();
+    };
+    let slot = found.slot + u16::from(method.access & access::STATIC == 0);
+    let begin = match found.kind {
+        ArgumentKind::Text => Begin::Text(slot),
+        ArgumentKind::Int => Begin::Int(slot),
+        ArgumentKind::Long => Begin::Long(slot),
+    };
+    Choice { id, begin }
 }
 
 fn note(session: &Session, class: &str, rewritten: Rewritten) -> Option<Vec<u8>> {
@@ -160,7 +194,8 @@ fn probe(
     }
     jni.with_frame(|| {
         // Classes of the JDK that no hook will show to us later, since it is off then.
-        for class in sites::classes(rules.features) {
+        let followed = rules.hands_over.then(handover::classes);
+        for class in sites::classes(rules.features).chain(followed.into_iter().flatten()) {
             jni.load_boot_class(class);
         }
         if rules.matcher.needs_kin() {

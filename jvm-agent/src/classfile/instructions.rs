@@ -7,12 +7,17 @@ pub mod op {
     #![expect(missing_docs, reason = "the JVM specification documents them")]
     pub const ACONST_NULL: u8 = 1;
     pub const ICONST_0: u8 = 3;
+    pub const ILOAD: u8 = 21;
+    pub const LLOAD: u8 = 22;
+    pub const ALOAD: u8 = 25;
     pub const ILOAD_0: u8 = 26;
+    pub const LLOAD_0: u8 = 30;
     pub const ALOAD_0: u8 = 42;
     pub const BIPUSH: u8 = 16;
     pub const SIPUSH: u8 = 17;
     pub const LDC_W: u8 = 19;
     pub const IINC: u8 = 132;
+    pub const I2L: u8 = 133;
     pub const IFEQ: u8 = 153;
     pub const GOTO: u8 = 167;
     pub const JSR: u8 = 168;

@@ -82,7 +82,7 @@ impl<'a> Body<'a> {
         let Moved { code, sites, handler } = Moved::new(self, plan, snippets)?;
         let growth = snippets.enter.len() + snippets.thrown.len();
         let mut data = Vec::with_capacity(self.code.len() * 2 + self.handlers.remaining() + growth);
-        data.extend_from_slice(&self.max_stack(plan)?.to_be_bytes());
+        data.extend_from_slice(&self.max_stack(plan, snippets)?.to_be_bytes());
         data.extend_from_slice(&self.max_locals.to_be_bytes());
         data.extend_from_slice(&(code.len() as u32).to_be_bytes());
         data.extend_from_slice(&code);
@@ -93,12 +93,12 @@ impl<'a> Body<'a> {
     }
 
     /// A probe pushes its id on whatever is there; the handler, on the exception.
-    fn max_stack(&self, plan: &Plan) -> Result<u16, Reason> {
+    fn max_stack(&self, plan: &Plan, snippets: &Snippets) -> Result<u16, Reason> {
         match plan.probes() {
             true => self
                 .max_stack
                 .checked_add(1)
-                .map(|needed| needed.max(2))
+                .map(|needed| needed.max(2).max(snippets.enter_stack))
                 .ok_or(Reason::TableFull),
             false => Ok(self.max_stack),
         }

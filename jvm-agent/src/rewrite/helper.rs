@@ -8,7 +8,7 @@ use crate::classfile::pool::{Additions, PoolFull};
 /// Java 8: every JVM that plumb attaches to takes it, and code without branches needs no newer one.
 const VERSION: [u8; 4] = [0, 0, 0, 52];
 
-/// Bytes of the class that `probes` names: final, with its `public static native` methods, three `(I)V` and one `(Ljava/lang/Object;)V`, and with [`RELAY`].
+/// Bytes of the class that `probes` names: final, with its `public static native` methods, and with [`RELAY`].
 /// None if a name is longer than a class file can hold (65,535 bytes).
 pub fn helper_class(probes: &Probes<'_>) -> Option<Vec<u8>> {
     build(probes).ok()
@@ -20,19 +20,26 @@ fn build(probes: &Probes<'_>) -> Result<Vec<u8>, PoolFull> {
     let mut pool = Additions::after(1);
     let this = pool.class(probes.class)?;
     let object = pool.class("java/lang/Object")?;
-    let descriptor = pool.utf8("(I)V")?;
+    let natives = [
+        (probes.enter, "(I)V"),
+        (probes.exit, "(I)V"),
+        (probes.thrown, "(I)V"),
+        (probes.object, "(Ljava/lang/Object;)V"),
+        (probes.text, "(Ljava/lang/String;I)V"),
+        (probes.number, "(JI)V"),
+        (probes.given, "(Ljava/lang/Object;I)V"),
+    ];
     let mut methods = Vec::new();
-    for name in [probes.enter, probes.exit, probes.thrown] {
-        methods.extend([METHOD_FLAGS, pool.utf8(name)?, descriptor, 0]);
+    for (name, descriptor) in natives {
+        methods.extend([METHOD_FLAGS, pool.utf8(name)?, pool.utf8(descriptor)?, 0]);
     }
-    let takes_object = pool.utf8("(Ljava/lang/Object;)V")?;
-    methods.extend([METHOD_FLAGS, pool.utf8(probes.object)?, takes_object, 0]);
+    let descriptor = pool.utf8("(I)V")?;
     let relay = relay(&mut pool, this, (probes.enter, descriptor))?;
     let mut bytes = vec![0xca, 0xfe, 0xba, 0xbe];
     bytes.extend_from_slice(&VERSION);
     bytes.extend_from_slice(&pool.pool_count().to_be_bytes());
     bytes.extend_from_slice(pool.bytes());
-    let (interfaces, fields, method_count, attributes) = (0, 0, 5, 0);
+    let (interfaces, fields, method_count, attributes) = (0, 0, natives.len() as u16 + 1, 0);
     let words = [CLASS_FLAGS, this, object, interfaces, fields, method_count]
         .into_iter()
         .chain(methods);

@@ -11,7 +11,7 @@
 //! handler: thrown(id)                    one handler, after all others, for whatever was not caught
 //!         athrow
 //! ```
-//! Where the selector asks for it ([`Begin::Object`]), a static method calls `object(first argument)` in place of `enter(id)`.
+//! Where the selector asks for it ([`Begin`]), a method tells one of its arguments at its begin, in place of `enter(id)`.
 //!
 //! In a constructor the probes begin after the call of `super(…)` or `this(…)`: before it, `this` is not an object that
 //! a handler may see, and an enter without a handler would be an enter without an end. So on every path out of a
@@ -46,7 +46,7 @@ use plan::Plan;
 pub use reason::Reason;
 use snippets::{PoolRefs, Snippets};
 
-/// The static methods that probes call: three of descriptor `(I)V`, with the probe's id, and one that takes an object.
+/// The static methods that probes call: three of descriptor `(I)V`, with the probe's id, and those that take an argument of the method as well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Probes<'a> {
     /// Internal name of the class that has them; visible to every probed class.
@@ -59,9 +59,16 @@ pub struct Probes<'a> {
     pub thrown: &'a str,
     /// Of descriptor `(Ljava/lang/Object;)V`: called in place of `enter` where the selector says so.
     pub object: &'a str,
+    /// Of descriptor `(Ljava/lang/String;I)V`: called with a text and the id in place of `enter` where the selector says so.
+    pub text: &'a str,
+    /// Of descriptor `(JI)V`: called with a number and the id in place of `enter` where the selector says so.
+    pub number: &'a str,
+    /// Of descriptor `(Ljava/lang/Object;I)V`: called with an object and the id in place of `enter` where the selector says so.
+    pub given: &'a str,
 }
 
-/// How a method's begin is told.
+/// How a method's begin is told. Local variables are those of the method's begin: `this`, if there is one, then the arguments. A constructor's begin is told by
+/// `enter` always, since its arguments may have been changed before `super(…)`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Begin {
     /// By `enter(id)`.
@@ -69,6 +76,14 @@ pub enum Begin {
     Enter,
     /// By `object(first argument)`; of a method that is not static or has no object as its first argument, by `object(null)`.
     Object,
+    /// By `text(argument, id)`, of the `String` in this local variable.
+    Text(u16),
+    /// By `number(argument, id)`, of the `int`, `short` or `byte` in this local variable.
+    Int(u16),
+    /// By `number(argument, id)`, of the `long` in this local variable.
+    Long(u16),
+    /// By `given(argument, id)`, of the object in this local variable.
+    Given(u16),
 }
 
 /// A method was chosen.
@@ -97,6 +112,9 @@ impl Probes<'static> {
         exit: "exit",
         thrown: "thrown",
         object: "parks",
+        text: "text",
+        number: "number",
+        given: "given",
     };
 }
 
@@ -287,6 +305,8 @@ impl<'a, 'v> Job<'a, 'v> {
         if choice.begin == Begin::Object {
             let has_object = method.access & access::STATIC != 0 && method.descriptor.starts_with(b"(L");
             snippets.enter = snippets::object(&mut self.additions, &self.probes, has_object)?;
+        } else if choice.begin != Begin::Enter && method.name != b"<init>" {
+            snippets.tell_argument(&mut self.additions, &self.probes, choice)?;
         }
         Ok(Edit::of(&code, body.rebuild(&plan, &snippets)?))
     }

@@ -1,6 +1,6 @@
 //! The bytecode of the probes themselves.
 
-use super::Probes;
+use super::{Begin, Choice, Probes};
 use crate::classfile::instructions::op;
 use crate::classfile::pool::{Additions, PoolFull};
 
@@ -41,6 +41,8 @@ impl PoolRefs {
 pub(super) struct Snippets {
     /// Where the method begins.
     pub enter: Vec<u8>,
+    /// Words of the operand stack that it needs; the stack is empty before it.
+    pub enter_stack: u16,
     /// Before each return.
     pub exit: Vec<u8>,
     /// The handler, with its `athrow`.
@@ -70,6 +72,7 @@ impl Snippets {
         } = refs;
         Ok(Self {
             enter: call(enter),
+            enter_stack: 1,
             exit: call(exit),
             thrown,
             throwable,
@@ -77,14 +80,66 @@ impl Snippets {
         })
     }
 
+    /// Lets the begin tell an argument.
+    pub fn tell_argument(&mut self, pool: &mut Additions, probes: &Probes<'_>, choice: Choice) -> Result<(), PoolFull> {
+        let Some((load, probe, descriptor, stack)) = argument(probes, choice.begin) else {
+            return Ok(());
+        };
+        let class = pool.class(probes.class)?;
+        let (name, descriptor) = (pool.utf8(probe)?, pool.utf8(descriptor)?);
+        let [high, low] = pool.method(class, name, descriptor)?.to_be_bytes();
+        let push = push_int(pool, choice.id.cast_signed())?;
+        self.enter = [&load[..], &push, &[op::INVOKESTATIC, high, low]].concat();
+        self.enter_stack = stack;
+        Ok(())
+    }
+
     /// Nothing to insert.
     pub fn none() -> Self {
         Self {
             enter: Vec::new(),
+            enter_stack: 0,
             exit: Vec::new(),
             thrown: Vec::new(),
             throwable: 0,
             frames_name: 0,
+        }
+    }
+}
+
+/// How an argument is pushed, which probe it is told by, that one's descriptor, and the words of stack that a call of it takes.
+fn argument<'p>(probes: &Probes<'p>, begin: Begin) -> Option<(Vec<u8>, &'p str, &'static str, u16)> {
+    Some(match begin {
+        Begin::Enter | Begin::Object => return None,
+        Begin::Text(slot) => (
+            load(op::ALOAD, op::ALOAD_0, slot),
+            probes.text,
+            "(Ljava/lang/String;I)V",
+            2,
+        ),
+        Begin::Given(slot) => (
+            load(op::ALOAD, op::ALOAD_0, slot),
+            probes.given,
+            "(Ljava/lang/Object;I)V",
+            2,
+        ),
+        Begin::Long(slot) => (load(op::LLOAD, op::LLOAD_0, slot), probes.number, "(JI)V", 3),
+        Begin::Int(slot) => {
+            let mut pushed = load(op::ILOAD, op::ILOAD_0, slot);
+            pushed.push(op::I2L);
+            (pushed, probes.number, "(JI)V", 3)
+        }
+    })
+}
+
+/// The shortest instruction that pushes a local variable; `first` is that for the variable 0.
+fn load(opcode: u8, first: u8, slot: u16) -> Vec<u8> {
+    match (slot, u8::try_from(slot)) {
+        (0..=3, Ok(slot)) => vec![first + slot],
+        (_, Ok(slot)) => vec![opcode, slot],
+        _ => {
+            let [high, low] = slot.to_be_bytes();
+            vec![op::WIDE, opcode, high, low]
         }
     }
 }
@@ -116,6 +171,15 @@ fn push_int(pool: &mut Additions, value: i32) -> Result<Vec<u8>, PoolFull> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn variables_are_pushed_by_the_shortest_instruction() {
+        assert_eq!(load(op::ALOAD, op::ALOAD_0, 3), [45]);
+        assert_eq!(load(op::LLOAD, op::LLOAD_0, 0), [30]);
+        assert_eq!(load(op::ILOAD, op::ILOAD_0, 4), [21, 4]);
+        assert_eq!(load(op::ALOAD, op::ALOAD_0, 255), [25, 255]);
+        assert_eq!(load(op::ALOAD, op::ALOAD_0, 256), [196, 25, 1, 0]);
+    }
 
     #[test]
     fn ints_are_pushed_by_the_shortest_instruction() {

@@ -9,6 +9,9 @@ const PROBES: Probes<'static> = Probes {
     exit: "x",
     thrown: "t",
     object: "o",
+    text: "s",
+    number: "n",
+    given: "g",
 };
 /// Push 1 and call: the four bytes of a probe, without its method.
 const PROBE_LEN: usize = 4;
@@ -506,6 +509,9 @@ fn the_helper_class_has_natives_and_a_method_that_calls_one_of_them() {
             ("exit".into(), 0x109),
             ("thrown".into(), 0x109),
             ("parks".into(), 0x109),
+            ("text".into(), 0x109),
+            ("number".into(), 0x109),
+            ("given".into(), 0x109),
             ("relay".into(), 0x9)
         ]
     );

@@ -13,6 +13,7 @@ mod minimum;
 mod recorder;
 mod refusals;
 mod start;
+mod units;
 
 use std::time::Duration;
 

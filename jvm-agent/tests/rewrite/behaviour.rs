@@ -6,6 +6,7 @@ use std::path::Path;
 
 use plumb_agent::rewrite::{MethodInfo, Probes, rewrite};
 
+use crate::begins::Telling;
 use crate::java;
 
 const PROBES: Probes<'_> = Probes {
@@ -14,6 +15,9 @@ const PROBES: Probes<'_> = Probes {
     exit: "exit",
     thrown: "thrown",
     object: "object",
+    text: "text",
+    number: "number",
+    given: "given",
 };
 
 /// The last major version whose classes have no frames, so that the JVM infers types itself.
@@ -96,7 +100,7 @@ fn probe_all(from: &Path, to: &Path, major: Option<u8>) -> BTreeMap<u32, String>
 }
 
 fn probe_class(bytes: &[u8], names: &mut BTreeMap<u32, String>) -> Vec<u8> {
-    let mut selector = |class: &str, method: &MethodInfo<'_>| {
+    let mut selector = Telling(|class: &str, method: &MethodInfo<'_>| {
         // Ids of all sizes, so that they are pushed in every way there is.
         let count = names.len() as u32;
         let id = if count.is_multiple_of(2) { count } else { count * 3_001 };
@@ -106,7 +110,7 @@ fn probe_class(bytes: &[u8], names: &mut BTreeMap<u32, String>) -> Vec<u8> {
             names.insert(id, format!("{class}.{}{}", method.name, method.descriptor));
             id
         })
-    };
+    });
     rewrite(bytes, &PROBES, &mut selector)
         .expect("a class")
         .expect("has methods")

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use plumb_agent::rewrite::{MethodInfo, Probes, Reason, rewrite, round_trip};
 
+use crate::begins::Telling;
 use crate::java;
 
 #[derive(Default)]
@@ -88,10 +89,10 @@ impl Tally {
     fn rewrite(&mut self, class: &[u8], path: &str) -> Vec<u8> {
         // Ids of all sizes, so that every form of pushing one is verified.
         let mut next_id = 0_u32;
-        let mut every = |_: &str, _: &MethodInfo<'_>| {
+        let mut every = Telling(|_: &str, _: &MethodInfo<'_>| {
             next_id = (next_id * 7 + 1) % 100_000;
             Some(next_id)
-        };
+        });
         let begin = Instant::now();
         let rewritten = rewrite(class, &Probes::PLUMB, &mut every);
         self.spent += begin.elapsed();

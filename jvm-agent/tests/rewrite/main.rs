@@ -1,5 +1,6 @@
 //! The class rewriter against real classes and real JVMs.
 
+mod begins;
 mod behaviour;
 mod java;
 mod linking;

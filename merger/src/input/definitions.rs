@@ -14,6 +14,8 @@ pub(crate) struct Method {
     pub(crate) name: String,
     /// The unit that each call is, or empty.
     pub(crate) unit: String,
+    /// The unit goes on in tasks that are handed over.
+    pub(crate) hands_over: bool,
 }
 
 /// A place where something is counted.
@@ -46,6 +48,8 @@ pub(crate) struct Classes {
     pub(crate) methods: FxHashMap<u32, Method>,
     pub(crate) classes: FxHashMap<u32, String>,
     pub(crate) places: FxHashMap<u32, Place>,
+    /// Keys of units.
+    pub(crate) keys: FxHashMap<u32, String>,
     /// Classes and methods that the agent left alone.
     pub(crate) left_alone: u64,
 }
@@ -61,6 +65,7 @@ impl Classes {
                     Method {
                         name: format!("{class}.{name}"),
                         unit,
+                        hands_over: false,
                     },
                 );
             }
@@ -83,6 +88,14 @@ impl Classes {
                     scale,
                 };
                 self.places.insert(id, place);
+            }
+            Definition::UnitKey { id, key } => {
+                self.keys.insert(id, key);
+            }
+            Definition::HandsOver { id } => {
+                if let Some(method) = self.methods.get_mut(&id) {
+                    method.hands_over = true;
+                }
             }
             Definition::LeftAlone { .. } => self.left_alone += 1,
             _ => {}

@@ -2,8 +2,17 @@
 //!
 //! An exit belongs to the innermost open call of its method; calls inside that one whose exits are missing end there with it
 //! (`open_end`). An exit without a call began before anything was known (`open_start`). After a loss nothing of the old stack is believed.
+//!
+//! A unit is the outermost call of its name: a filter chain that calls itself is one request. Units that go on in tasks which other threads run are in [`units`], and for which of them a
+//! thread works in [`work`].
+
+mod units;
+mod work;
 
 use plumb_trace::timeline::{Slice, StringId, TimelineError, TimelineWriter, TrackId, Unit};
+pub(super) use units::Units;
+use work::Work;
+pub(super) use work::{Output, Runner};
 
 /// Deepest stack that is kept: what is called below leaves no slice.
 const DEPTH_MAX: usize = u16::MAX as usize;
@@ -13,6 +22,8 @@ const DEPTH_MAX: usize = u16::MAX as usize;
 pub(super) struct Probe {
     pub(super) name: StringId,
     pub(super) unit: Option<StringId>,
+    /// The unit goes on in tasks that are handed over.
+    pub(super) hands_over: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -20,6 +31,18 @@ struct Frame {
     method: u32,
     probe: Probe,
     start_ns: u64,
+    unit: UnitCall,
+}
+
+/// Which unit a call is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum UnitCall {
+    /// None, or part of one that goes on.
+    None,
+    /// One that ends with it, with its key.
+    Own(StringId),
+    /// One that may go on elsewhere.
+    Shared(u64),
 }
 
 /// How a call ended.
@@ -40,6 +63,7 @@ pub(super) struct Calls {
     known_from: u64,
     /// Begin of the call that the next record tells of.
     past: Option<u64>,
+    work: Work,
 }
 
 impl Calls {
@@ -49,6 +73,7 @@ impl Calls {
             too_deep: 0,
             known_from,
             past: None,
+            work: Work::default(),
         }
     }
 
@@ -86,23 +111,48 @@ impl Calls {
         writer.slice(track, &slice)
     }
 
-    pub(super) fn enter(&mut self, at: u64, method: u32, probe: Probe) {
-        if self.frames.len() < DEPTH_MAX {
-            self.frames.push(Frame {
-                method,
-                probe,
-                start_ns: at,
-            });
-        } else {
+    /// A call of a method begins; of one that is a unit, `key` is the unit's.
+    pub(super) fn enter(
+        &mut self,
+        units: &mut Units,
+        track: TrackId,
+        at: u64,
+        (method, probe): (u32, Probe),
+        key: StringId,
+    ) {
+        if self.frames.len() >= DEPTH_MAX {
             self.too_deep += 1;
+            return;
         }
+        let unit = match self.outermost(units, probe) {
+            Some(name) if probe.hands_over => {
+                let unit = units.begin((name, key), track, at);
+                self.work.begin(unit, at);
+                UnitCall::Shared(unit)
+            }
+            Some(_) => UnitCall::Own(key),
+            None => UnitCall::None,
+        };
+        self.frames.push(Frame {
+            method,
+            probe,
+            start_ns: at,
+            unit,
+        });
+    }
+
+    /// The name of the unit that a call is, if it is the outermost of that name.
+    fn outermost(&self, units: &Units, probe: Probe) -> Option<StringId> {
+        let name = probe.unit?;
+        let around = self.frames.get(self.work.first_frame()..).unwrap_or_default();
+        let is_within = around.iter().any(|frame| frame.probe.unit == Some(name)) || self.work.is_for(units, name);
+        (!is_within).then_some(name)
     }
 
     /// A call of `method` returns, or is left by an exception.
     pub(super) fn exit(
         &mut self,
-        writer: &mut TimelineWriter,
-        track: TrackId,
+        out: &mut Output<'_>,
         at: u64,
         (method, probe): (u32, Probe),
         thrown: bool,
@@ -111,62 +161,91 @@ impl Calls {
             self.too_deep -= 1;
             return Ok(());
         }
+        let ending = Ending {
+            thrown,
+            ..Ending::default()
+        };
         if let Some(depth) = self.frames.iter().rposition(|frame| frame.method == method) {
-            self.close_to(writer, track, at, depth + 1)?;
-            return self.pop(
-                writer,
-                track,
-                at,
-                Ending {
-                    thrown,
-                    ..Ending::default()
-                },
-            );
+            self.close_to(out, at, depth + 1)?;
+            return self.pop(out, at, ending);
         }
-        self.close_to(writer, track, at, 0)?;
+        self.close_to(out, at, 0)?;
+        let unit = self.outermost(out.units, probe);
         self.frames.push(Frame {
             method,
             probe,
             start_ns: self.known_from.min(at),
+            unit: unit.map_or(UnitCall::None, |_| UnitCall::Own(StringId(0))),
         });
         self.pop(
-            writer,
-            track,
+            out,
             at,
             Ending {
-                thrown,
                 open_start: true,
-                ..Ending::default()
+                ..ending
             },
         )
     }
 
     /// Ends all open calls at `at` without their exits; records are complete again from `known_from`.
-    pub(super) fn cut(
-        &mut self,
-        writer: &mut TimelineWriter,
-        track: TrackId,
-        at: u64,
-        known_from: u64,
-    ) -> Result<(), TimelineError> {
-        self.close_to(writer, track, at, 0)?;
+    pub(super) fn cut(&mut self, out: &mut Output<'_>, at: u64, known_from: u64) -> Result<(), TimelineError> {
+        self.close_to(out, at, 0)?;
+        self.work.cut(out, at)?;
         self.too_deep = 0;
         self.past = None;
         self.known_from = known_from;
         Ok(())
     }
 
-    fn close_to(
+    /// The thread hands a task over.
+    pub(super) fn hand_over(&mut self, out: &mut Output<'_>, at: u64, task: u32) -> Result<(), TimelineError> {
+        out.units.hand_over(out.writer, task, self.work.units(), at)
+    }
+
+    /// The thread starts a virtual one.
+    pub(super) fn start(&mut self, units: &mut Units, at: u64, thread: u64) {
+        units.start(thread, self.work.units(), at);
+    }
+
+    /// A task begins to run.
+    pub(super) fn run(
         &mut self,
-        writer: &mut TimelineWriter,
-        track: TrackId,
+        out: &mut Output<'_>,
         at: u64,
-        depth: usize,
+        runner: Runner,
+        task: u32,
     ) -> Result<(), TimelineError> {
+        self.work.run(out, at, runner, task, self.frames.len())
+    }
+
+    /// The virtual thread with this id begins, whose calls these are.
+    pub(super) fn run_thread(&mut self, out: &mut Output<'_>, at: u64, thread: u64) -> Result<(), TimelineError> {
+        match out.units.take_thread(thread) {
+            Some(taken) => self.work.run_thread(out, at, taken),
+            None => Ok(()),
+        }
+    }
+
+    /// The last task of this runner has run: this one, or whichever it was.
+    pub(super) fn ran(
+        &mut self,
+        out: &mut Output<'_>,
+        at: u64,
+        runner: Runner,
+        task: Option<u32>,
+    ) -> Result<(), TimelineError> {
+        self.work.ran(out, at, runner, task)
+    }
+
+    /// The thread begins to carry a virtual one.
+    pub(super) fn carries(&mut self) {
+        self.work.carries();
+    }
+
+    fn close_to(&mut self, out: &mut Output<'_>, at: u64, depth: usize) -> Result<(), TimelineError> {
         while self.frames.len() > depth {
             self.pop(
-                writer,
-                track,
+                out,
                 at,
                 Ending {
                     open_end: true,
@@ -177,14 +256,11 @@ impl Calls {
         Ok(())
     }
 
-    fn pop(
-        &mut self,
-        writer: &mut TimelineWriter,
-        track: TrackId,
-        at: u64,
-        ending: Ending,
-    ) -> Result<(), TimelineError> {
-        let Some(Frame { probe, start_ns, .. }) = self.frames.pop() else {
+    fn pop(&mut self, out: &mut Output<'_>, at: u64, ending: Ending) -> Result<(), TimelineError> {
+        let Some(Frame {
+            probe, start_ns, unit, ..
+        }) = self.frames.pop()
+        else {
             return Ok(());
         };
         let Ending {
@@ -194,8 +270,8 @@ impl Calls {
         } = ending;
         let end_ns = at.max(start_ns);
         let depth = self.frames.len() as u16;
-        writer.slice(
-            track,
+        out.writer.slice(
+            out.track,
             &Slice {
                 start_ns,
                 end_ns,
@@ -206,16 +282,25 @@ impl Calls {
                 open_end,
             },
         )?;
-        match probe.unit {
-            // A unit is the outermost call: a filter chain that calls itself is one request.
-            Some(name) if self.frames.iter().all(|frame| frame.probe.unit != Some(name)) => writer.unit(&Unit {
+        self.work.left(out, end_ns, self.frames.len())?;
+        let complete = !open_start && !open_end;
+        match (unit, probe.unit) {
+            (UnitCall::Own(key), Some(name)) => out.writer.unit(&Unit {
                 name,
-                track,
+                key,
+                track: out.track,
+                number: 0,
                 start_ns,
                 end_ns,
                 thrown,
-                complete: !open_start && !open_end,
+                complete,
             }),
+            (UnitCall::Shared(unit), _) => {
+                if thrown {
+                    out.units.thrown(unit);
+                }
+                self.work.end(out, unit, end_ns, complete)
+            }
             _ => Ok(()),
         }
     }

@@ -1,5 +1,6 @@
 //! The end: what still goes on is written, what has no name gets one, and the timeline is told what it is about.
 
+use super::calls::Output;
 use super::thread::{Doing, Seen, Thread};
 use super::{Host, Machine};
 use crate::groups::Groups;
@@ -71,6 +72,7 @@ impl Machine {
             streams,
             registry,
             writer,
+            jvms,
             ..
         } = self;
         let mut open: Vec<_> = streams
@@ -78,13 +80,15 @@ impl Machine {
             .filter_map(|(key, stream)| Some((*key, stream.thread?, stream)))
             .collect();
         open.sort_by_key(|(key, ..)| *key);
-        for (_, thread, stream) in open {
+        for ((jvm, _), thread, stream) in open {
             let Thread { track, ended, .. } = registry.threads[thread];
             let end = if ended { writer.track_mut(track).end_ns } else { to_ns };
-            stream.calls.cut(writer, track, end, end)?;
+            let units = &mut jvms[jvm].units;
+            stream.calls.cut(&mut Output { writer, units, track }, end, end)?;
         }
         for jvm in 0..self.jvms.len() {
             self.pause_ends(jvm, to_ns, true)?;
+            self.jvms[jvm].units.close(&mut self.writer)?;
             if let Some((_, track)) = self.jvms[jvm].bound {
                 self.writer.track_mut(track).end_ns = to_ns;
             }

@@ -1,6 +1,6 @@
 //! A JVM's records: what its threads call, what they want, and when it pauses.
 
-use super::calls::{Calls, Probe};
+use super::calls::{Calls, Output, Probe, Runner, Units};
 use super::counted::Counted;
 use super::thread::{Activity, Doing, Thread};
 use super::{Cpu, Machine, Occupant};
@@ -23,6 +23,11 @@ pub(super) struct Jvm {
     probes: FxHashMap<u32, Probe>,
     classes: FxHashMap<u32, StringId>,
     pub(super) counted: Counted,
+    keys: FxHashMap<u32, StringId>,
+    /// For keys without a definition, and for those beyond what the agent tells apart.
+    nameless_keys: [StringId; 2],
+    /// Units that may go on in several threads.
+    pub(super) units: Units,
     /// For probe ids without a definition.
     nameless: Probe,
     pause_name: StringId,
@@ -47,7 +52,8 @@ pub(super) struct JvmStream {
 }
 
 impl Jvm {
-    pub(super) fn new(input: JvmInput, writer: &mut TimelineWriter) -> Jvm {
+    /// The JVM at this place.
+    pub(super) fn new(place: usize, input: JvmInput, writer: &mut TimelineWriter) -> Jvm {
         let JvmInput {
             host,
             pid,
@@ -58,6 +64,7 @@ impl Jvm {
                     methods,
                     classes,
                     places,
+                    keys,
                     ..
                 },
             tids,
@@ -69,6 +76,7 @@ impl Jvm {
                 Probe {
                     name: writer.string(&method.name),
                     unit,
+                    hands_over: method.hands_over,
                 },
             )
         });
@@ -88,7 +96,11 @@ impl Jvm {
             nameless: Probe {
                 name: writer.string("(method without a name)"),
                 unit: None,
+                hands_over: false,
             },
+            keys: keys.into_iter().map(|(id, key)| (id, writer.string(&key))).collect(),
+            nameless_keys: ["(key without a name)", "(other keys)"].map(|name| writer.string(name)),
+            units: Units::new(place),
             pause_name: writer.string("GC pause"),
             bound: None,
             vm_thread: None,
@@ -109,8 +121,42 @@ impl Jvm {
         self.probes.get(&id).copied().unwrap_or(self.nameless)
     }
 
+    /// A unit's key by its number.
+    fn key(&mut self, id: u32) -> StringId {
+        match id {
+            0 => StringId(0),
+            JvmRecord::KEY_OTHER => {
+                self.units.other_keys += 1;
+                self.nameless_keys[1]
+            }
+            id => self.keys.get(&id).copied().unwrap_or(self.nameless_keys[0]),
+        }
+    }
+
     fn class(&self, id: u32) -> Cause {
         self.classes.get(&id).map_or(Cause::None, |&name| Cause::Class(name))
+    }
+}
+
+/// A record about a task that changes threads.
+fn handed(calls: &mut Calls, out: &mut Output<'_>, at: u64, kind: JvmKind, record: &JvmRecord) -> Result {
+    let task = record.value();
+    let runner = if record.detail() == 0 {
+        Runner::Pool
+    } else {
+        Runner::Within
+    };
+    match kind {
+        JvmKind::HandOver => calls.hand_over(out, at, task),
+        JvmKind::Run => calls.run(out, at, runner, task),
+        JvmKind::Ran if runner == Runner::Pool => calls.ran(out, at, runner, Some(task)),
+        JvmKind::Ran => calls.ran(out, at, runner, None),
+        JvmKind::TakenBack => out.units.take_back(out.writer, task),
+        JvmKind::Starts => {
+            calls.start(out.units, at, record.java_id());
+            Ok(())
+        }
+        _ => Ok(()),
     }
 }
 
@@ -125,9 +171,7 @@ impl Machine {
             return Ok(());
         };
         match kind {
-            JvmKind::Enter | JvmKind::Exit | JvmKind::Thrown => {
-                self.call((jvm, stream), thread, at, kind, record.value())
-            }
+            JvmKind::Enter | JvmKind::Exit | JvmKind::Thrown => self.call((jvm, stream), thread, at, kind, record),
             JvmKind::Past | JvmKind::Called => self.long_call((jvm, stream), thread, at, kind, record),
             JvmKind::MonitorEnter => {
                 self.set_activity(thread, at, Activity::Monitor(self.jvms[jvm].class(record.detail())))
@@ -143,7 +187,12 @@ impl Machine {
             }
             JvmKind::Idle | JvmKind::Busy => {
                 self.registry.threads[thread].asks_for_work = kind == JvmKind::Idle;
-                Ok(())
+                match kind {
+                    JvmKind::Idle => self.with_calls((jvm, stream), thread, |calls, out| {
+                        calls.ran(out, at, Runner::Pool, None)
+                    }),
+                    _ => Ok(()),
+                }
             }
             JvmKind::GcStart => self.pause_starts(jvm, thread, at),
             JvmKind::GcFinish => self.pause_ends(jvm, at, false),
@@ -152,23 +201,66 @@ impl Machine {
             JvmKind::Mount | JvmKind::Unmount | JvmKind::VthreadStart | JvmKind::VthreadEnd => {
                 self.virtual_record((jvm, record.java_id()), (thread, stream), at, kind)
             }
+            JvmKind::HandOver | JvmKind::Run | JvmKind::Ran | JvmKind::TakenBack | JvmKind::Starts => {
+                self.with_calls((jvm, stream), thread, |calls, out| handed(calls, out, at, kind, record))
+            }
         }
     }
 
-    fn call(&mut self, stream: (usize, u32), thread: usize, at: u64, kind: JvmKind, id: u32) -> Result {
-        let probe = self.jvms[stream.0].probe(id);
+    /// What is in doubt about units.
+    pub(crate) fn note_units(&self, notes: &mut Vec<String>) {
+        for jvm in &self.jvms {
+            let (pid, units) = (jvm.pid, &jvm.units);
+            if units.other_keys > 0 {
+                notes.push(format!(
+                    "JVM {pid}: {} units have keys beyond those that the agent tells apart: they are under (other keys)",
+                    units.other_keys
+                ));
+            }
+            if units.uncertain > 0 {
+                notes.push(format!(
+                    "JVM {pid}: {} units handed over tasks of which it is not certain for whom they ran: they count as not seen whole",
+                    units.uncertain
+                ));
+            }
+        }
+    }
+
+    fn call(&mut self, stream: (usize, u32), thread: usize, at: u64, kind: JvmKind, record: &JvmRecord) -> Result {
+        let (id, jvm) = (record.value(), &mut self.jvms[stream.0]);
+        let probe = jvm.probe(id);
+        let key = if kind == JvmKind::Enter {
+            jvm.key(record.detail())
+        } else {
+            StringId(0)
+        };
+        self.with_calls(stream, thread, |calls, out| match kind {
+            JvmKind::Enter => {
+                calls.enter(out.units, out.track, at, (id, probe), key);
+                Ok(())
+            }
+            _ => calls.exit(out, at, (id, probe), kind == JvmKind::Thrown),
+        })
+    }
+
+    /// The calls of a stream's thread, or of the virtual thread that it carries, and where what ends of them is written.
+    pub(super) fn with_calls(
+        &mut self,
+        stream: (usize, u32),
+        thread: usize,
+        body: impl FnOnce(&mut Calls, &mut Output<'_>) -> Result,
+    ) -> Result {
         let entry = &self.registry.threads[thread];
         let track = entry.mounted.map_or(entry.track, |mounted| mounted.track);
         let Some(JvmStream { calls, .. }) = self.streams.get_mut(&stream) else {
             return Ok(());
         };
-        match kind {
-            JvmKind::Enter => {
-                calls.enter(at, id, probe);
-                Ok(())
-            }
-            _ => calls.exit(&mut self.writer, track, at, (id, probe), kind == JvmKind::Thrown),
-        }
+        let mut out = Output {
+            writer: &mut self.writer,
+            units: &mut self.jvms[stream.0].units,
+            track,
+        };
+        body(calls, &mut out)
     }
 
     /// A call of a rule with a minimum duration: told when it ends.

@@ -4,6 +4,7 @@
 //! thread that slept on another CPU and came to this one meanwhile shows at its next switch-out: it is `unknown` from the loss on (see
 //! `Machine::assume_running`).
 
+use super::calls::Output;
 use super::{Machine, Occupant};
 use crate::input::{Gap, LaneKind};
 use plumb_trace::timeline::{Loss, TimelineError};
@@ -68,7 +69,13 @@ impl Machine {
         };
         let Some(thread) = known.thread else { return Ok(()) };
         let entry = &mut self.registry.threads[thread];
-        known.calls.cut(&mut self.writer, entry.track, gap.from_ns, gap.to_ns)?;
+        let mut out = Output {
+            writer: &mut self.writer,
+            units: &mut self.jvms[stream.0].units,
+            track: entry.track,
+        };
+        known.calls.cut(&mut out, gap.from_ns, gap.to_ns)?;
+        out.units.forget(out.writer, gap.to_ns)?;
         entry.activity = super::thread::Activity::None;
         entry.asks_for_work = false;
         if !self.hosts[entry.host].has_kernel && !entry.ended {

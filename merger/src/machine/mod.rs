@@ -125,7 +125,8 @@ impl Machine {
         };
         machine.jvms = jvms
             .into_iter()
-            .map(|input| Jvm::new(input, &mut machine.writer))
+            .enumerate()
+            .map(|(place, input)| Jvm::new(place, input, &mut machine.writer))
             .collect();
         machine
     }

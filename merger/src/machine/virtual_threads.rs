@@ -7,7 +7,7 @@
 //! A life begins where it is first seen: of one that was there before the recording nothing is known.
 
 use super::Machine;
-use super::calls::Calls;
+use super::calls::{Calls, Output, Runner};
 use super::thread::{Activity, Doing, Thread, explained};
 use plumb_trace::State;
 use plumb_trace::record::JvmKind;
@@ -82,8 +82,8 @@ impl Machine {
         match kind {
             JvmKind::Mount => self.mount(key, carrier, at),
             JvmKind::Unmount => self.unmount(key, at, None),
-            JvmKind::VthreadEnd => self.end_virtual_thread(key, at),
-            _ => Ok(()),
+            JvmKind::VthreadEnd => self.end_virtual_thread(key, at, true),
+            _ => self.begin_virtual_thread(key, at),
         }
     }
 
@@ -124,6 +124,23 @@ impl Machine {
         self.virtual_threads.tracks.push((track, process));
     }
 
+    /// It begins: what it does is a part of the unit that started it.
+    fn begin_virtual_thread(&mut self, key: Key, at: u64) -> Result {
+        let Some(thread) = self.virtual_threads.living.get_mut(&key) else {
+            return Ok(());
+        };
+        let mounted = thread
+            .carrier
+            .and_then(|(_, stream)| self.streams.get_mut(&(key.0, stream)));
+        let calls = mounted.map_or(&mut thread.calls, |stream| &mut stream.calls);
+        let mut out = Output {
+            writer: &mut self.writer,
+            units: &mut self.jvms[key.0].units,
+            track: thread.track,
+        };
+        calls.run_thread(&mut out, at, key.1)
+    }
+
     fn mount(&mut self, key: Key, (carrier, stream): (usize, u32), at: u64) -> Result {
         match self.registry.threads[carrier].mounted {
             Some(mounted) if mounted.key == key => return Ok(()),
@@ -148,6 +165,7 @@ impl Machine {
         });
         thread.exchange(entry);
         if let Some(stream) = self.streams.get_mut(&(key.0, stream)) {
+            stream.calls.carries();
             std::mem::swap(&mut stream.calls, &mut thread.calls);
         }
         Ok(())
@@ -183,20 +201,34 @@ impl Machine {
             Some(thread) => {
                 thread.activity = Activity::None;
                 thread.asks_for_work = false;
-                thread.calls.cut(&mut self.writer, thread.track, from_ns, to_ns)
+                let mut out = Output {
+                    writer: &mut self.writer,
+                    units: &mut self.jvms[mounted.key.0].units,
+                    track: thread.track,
+                };
+                thread.calls.cut(&mut out, from_ns, to_ns)
             }
             None => Ok(()),
         }
     }
 
-    fn end_virtual_thread(&mut self, key: Key, at: u64) -> Result {
+    /// Its life ends, or the recording.
+    fn end_virtual_thread(&mut self, key: Key, at: u64, has_ended: bool) -> Result {
         self.unmount(key, at, None)?;
         let Some(mut thread) = self.virtual_threads.living.remove(&key) else {
             return Ok(());
         };
         thread.write(&mut self.writer, at)?;
         let track = thread.track;
-        thread.calls.cut(&mut self.writer, track, thread.since, thread.since)?;
+        let mut out = Output {
+            writer: &mut self.writer,
+            units: &mut self.jvms[key.0].units,
+            track,
+        };
+        if has_ended {
+            thread.calls.ran(&mut out, thread.since, Runner::Thread, None)?;
+        }
+        thread.calls.cut(&mut out, thread.since, thread.since)?;
         self.writer.track_mut(track).end_ns = thread.since;
         Ok(())
     }
@@ -207,7 +239,7 @@ impl Machine {
         living.sort_unstable();
         living
             .into_iter()
-            .try_for_each(|key| self.end_virtual_thread(key, to_ns))
+            .try_for_each(|key| self.end_virtual_thread(key, to_ns, false))
     }
 }
 

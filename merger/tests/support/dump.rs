@@ -19,17 +19,42 @@ pub fn dump(query: &dyn Query) -> String {
         dump_track(query, TrackId(index as u32), track, &mut out);
     }
     for unit in query.units(0, u64::MAX).unwrap() {
-        let name = query.string(unit.name);
+        let name = named(query, unit.name, unit.key);
+        let parts = if unit.number > 0 {
+            format!(" #{:x}", unit.number)
+        } else {
+            String::new()
+        };
         let mark = marks(&[(unit.thrown, "thrown"), (!unit.complete, "incomplete")]);
         let _ = writeln!(
             out,
-            "unit {name} {}..{} by {}{mark}",
+            "unit {name}{parts} {}..{} by {}{mark}",
             unit.start_ns,
             unit.end_ns,
             called(query, unit.track)
         );
     }
+    for part in query.unit_parts(0, u64::MAX).unwrap() {
+        let _ = writeln!(
+            out,
+            "part {} #{:x} {}~{}..{} by {}",
+            named(query, part.name, part.key),
+            part.number,
+            part.handed_ns,
+            part.start_ns,
+            part.end_ns,
+            called(query, part.track)
+        );
+    }
     out
+}
+
+/// A unit's name with its key.
+fn named(query: &dyn Query, name: StringId, key: StringId) -> String {
+    match query.string(key) {
+        "" => query.string(name).into(),
+        key => format!("{}({key})", query.string(name)),
+    }
 }
 
 fn dump_track(query: &dyn Query, id: TrackId, track: &Track, out: &mut String) {

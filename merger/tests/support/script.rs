@@ -186,11 +186,13 @@ impl Script {
                 Some(kind) => {
                     let at = |index: usize| line.words.get(index).map_or(0, |word| word.parse().unwrap());
                     let (detail, value) = match kind {
-                        JvmKind::Enter | JvmKind::Exit | JvmKind::Thrown => (0, at(0)),
+                        JvmKind::Enter => (at(1), at(0)),
+                        JvmKind::Exit | JvmKind::Thrown | JvmKind::HandOver | JvmKind::TakenBack => (0, at(0)),
                         JvmKind::Mount
                         | JvmKind::Unmount
                         | JvmKind::VthreadStart
                         | JvmKind::VthreadEnd
+                        | JvmKind::Starts
                         | JvmKind::Past => (0, at(0)),
                         _ => (at(0), at(1)),
                     };
@@ -356,6 +358,11 @@ fn jvm_kind(verb: &str) -> Option<JvmKind> {
         "idle" => JvmKind::Idle,
         "busy" => JvmKind::Busy,
         "counted" => JvmKind::Counted,
+        "hand_over" => JvmKind::HandOver,
+        "run" => JvmKind::Run,
+        "ran" => JvmKind::Ran,
+        "taken_back" => JvmKind::TakenBack,
+        "starts" => JvmKind::Starts,
         _ => return None,
     })
 }
@@ -409,6 +416,11 @@ fn definition(line: &Line) -> Definition {
             descriptor: "()V".into(),
             unit: text("unit"),
         },
+        "key" => Definition::UnitKey {
+            id: line.number(0),
+            key: line.word(1).into(),
+        },
+        "hands_over" => Definition::HandsOver { id: line.number(0) },
         "class" => Definition::Class {
             id: line.number(0),
             name: line.word(1).into(),

@@ -8,7 +8,7 @@
 //!
 //! | kind           | detail (24 bits) | value (32 bits) |
 //! | --- | --- | --- |
-//! | enter          | 0                | probe id: the method's number, see [`crate::definition::Definition::Method`] |
+//! | enter          | key's number     | probe id: the method's number, see [`crate::definition::Definition::Method`]; the key is the unit's, 0 for none |
 //! | exit           | 0                | probe id |
 //! | thrown         | 0                | probe id: the call was left by an exception |
 //! | monitor_enter  | class number     | identity hash of the object: a contended enter begins |
@@ -31,6 +31,11 @@
 //! | past           | ticks, high 24 bits | ticks, low 32 bits: a call that was long enough to be told began so long ago; `called` comes next |
 //! | called         | depth * 2, plus 1 where an exception left it | probe id: that call ends here. Depth is that among calls of such rules |
 //! | counted        | how many, in units of the place's scale | number of a place, see [`crate::definition::Definition::Place`]: so many more of what is counted there |
+//! | hand_over      | 0                | identity hash of a task: from here on it waits to be run, on behalf of whatever unit this thread works for |
+//! | run            | 0: a pool's next task; 1: one within whatever runs | identity hash: that task begins here |
+//! | ran            | 0                | identity hash: it ends |
+//! | taken_back     | 0                | identity hash: no pool will run that task |
+//! | starts         | id, high 24 bits | id, low 32 bits: this thread starts the virtual thread with this Java id |
 //!
 //! `ticks` are the TSC's, or CLOCK_MONOTONIC ns where the TSC cannot be used: the stream's segments say which.
 
@@ -65,6 +70,11 @@ pub enum JvmKind {
     Past = 21,
     Called = 22,
     Counted = 23,
+    HandOver = 40,
+    Run = 41,
+    Ran = 42,
+    TakenBack = 43,
+    Starts = 44,
 }
 
 impl JvmKind {
@@ -95,6 +105,11 @@ impl JvmKind {
             21 => JvmKind::Past,
             22 => JvmKind::Called,
             23 => JvmKind::Counted,
+            40 => JvmKind::HandOver,
+            41 => JvmKind::Run,
+            42 => JvmKind::Ran,
+            43 => JvmKind::TakenBack,
+            44 => JvmKind::Starts,
             _ => return None,
         })
     }
@@ -115,6 +130,9 @@ const _: () = assert!(size_of::<JvmRecord>() == JVM_RECORD_BYTES);
 impl JvmRecord {
     /// Largest class number: what does not fit is class 0, "not named".
     pub const DETAIL_MAX: u32 = (1 << 24) - 1;
+
+    /// In place of a key's number: a key beyond those that are told apart.
+    pub const KEY_OTHER: u32 = Self::DETAIL_MAX;
 
     /// The second word of a record.
     #[must_use]
@@ -149,7 +167,7 @@ impl JvmRecord {
         JvmKind::from_u8(self.word as u8)
     }
 
-    /// The detail: a class number or a flag.
+    /// The detail: the number of a class or a key, or a flag.
     #[must_use]
     pub const fn detail(&self) -> u32 {
         (self.word >> 8) as u32 & Self::DETAIL_MAX

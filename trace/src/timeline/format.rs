@@ -19,6 +19,7 @@
 //! | slices    | length class  | [`Slice`](super::Slice), in order of end, see `classes` |
 //! | occupancy | 0             | [`Occupancy`](super::Occupancy), in order, not overlapping |
 //! | units     | length class  | [`Unit`](super::Unit), about in order of end |
+//! | unit parts | length class | [`UnitPart`](super::UnitPart), about in order of end |
 //! | counter   | 0             | [`CounterPoint`](super::CounterPoint), contiguous: one for each sample |
 //! | coarse occupancy | log2 of width | level of detail: [`CoarseOccupancy`](super::CoarseOccupancy), as for states |
 //! | coarse counter   | log2 of width | level of detail: [`CounterPoint`](super::CounterPoint), as for states |
@@ -31,7 +32,7 @@ pub const MAGIC: [u8; 8] = *b"PLMBTLN1";
 /// First eight bytes of its tail.
 pub const TAIL_MAGIC: [u8; 8] = *b"PLMBTEND";
 /// Version of the layout.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 /// Usual ending of a timeline's name.
 pub const EXTENSION: &str = "plumb";
 /// Bytes of the header.
@@ -202,11 +203,14 @@ pub enum SequenceKind {
     Counter = 6,
     CoarseOccupancy = 7,
     CoarseCounter = 8,
+    UnitParts = 9,
 }
 
 impl SequenceKind {
     fn from_u8(number: u8) -> Option<SequenceKind> {
-        use SequenceKind::{Coarse, CoarseCounter, CoarseOccupancy, Counter, Occupancy, Slices, States, Units};
+        use SequenceKind::{
+            Coarse, CoarseCounter, CoarseOccupancy, Counter, Occupancy, Slices, States, UnitParts, Units,
+        };
         let kinds = [
             States,
             Coarse,
@@ -216,6 +220,7 @@ impl SequenceKind {
             Counter,
             CoarseOccupancy,
             CoarseCounter,
+            UnitParts,
         ];
         kinds.into_iter().find(|&kind| kind as u8 == number)
     }
@@ -287,7 +292,7 @@ pub struct Tail {
     pub meta: Extent,
     /// Strings.
     pub strings: Extent,
-    /// The list of the units' sequences.
+    /// The list of the sequences of units and their parts.
     pub units: Extent,
     /// Where the tracks' extents begin.
     pub tracks_at: u64,

@@ -213,16 +213,39 @@ pub struct Slice {
 pub struct Unit {
     /// Name of the kind of unit.
     pub name: StringId,
-    /// Track that did it.
+    /// What it was about, or the empty string.
+    pub key: StringId,
+    /// Track that did it, or began it.
     pub track: TrackId,
+    /// Number by which its parts refer to it; 0: all of it was done by its track.
+    pub number: u64,
     /// Begin.
     pub start_ns: u64,
-    /// End.
+    /// End: that of its last part.
     pub end_ns: u64,
     /// Left by an exception.
     pub thrown: bool,
     /// Begin and end both seen: only those count in latencies.
     pub complete: bool,
+}
+
+/// What one thread did of a unit that several worked on: between start and end it worked on nothing else. Parts of one unit may overlap in time, not on one track.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnitPart {
+    /// The unit's number.
+    pub number: u64,
+    /// Name of the kind of unit.
+    pub name: StringId,
+    /// The unit's key, or the empty string.
+    pub key: StringId,
+    /// Track that did it.
+    pub track: TrackId,
+    /// When it was handed over to that track: from then to its start it waited. The start, of a unit's first part.
+    pub handed_ns: u64,
+    /// Begin.
+    pub start_ns: u64,
+    /// End.
+    pub end_ns: u64,
 }
 
 /// Who had a CPU. Between two of these where nothing is, nobody knows.

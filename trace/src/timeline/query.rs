@@ -4,7 +4,7 @@ use super::buckets;
 use super::error::TimelineError;
 use super::model::{
     CoarseOccupancy, CoarseState, CounterPoint, Info, Loss, Occupancy, Process, Slice, StateInterval, StringId, Totals,
-    Track, TrackId, Unit,
+    Track, TrackId, Unit, UnitPart,
 };
 
 /// Questions to a timeline, be it a file or one that still grows.
@@ -90,6 +90,14 @@ pub trait Query: Sync {
     /// # Errors
     /// See [`Query::states`].
     fn units(&self, from_ns: u64, to_ns: u64) -> Result<Vec<Unit>, TimelineError>;
+    /// What single threads did of units that several worked on ([`Unit::number`] is not 0), as far as it overlaps the window, in order of end.
+    /// A source without such units has none.
+    ///
+    /// # Errors
+    /// See [`Query::states`].
+    fn unit_parts(&self, _from_ns: u64, _to_ns: u64) -> Result<Vec<UnitPart>, TimelineError> {
+        Ok(Vec::new())
+    }
 
     /// The CPU track of a host's CPU.
     fn cpu_track(&self, host: u32, cpu: u16) -> Option<TrackId> {

@@ -9,7 +9,7 @@ use super::format::{
 use super::meta::{self, Meta};
 use super::model::{
     CoarseOccupancy, CoarseState, CounterPoint, Info, Loss, Occupancy, Process, Slice, StateInterval, StringId, Totals,
-    Track, TrackId, Unit,
+    Track, TrackId, Unit, UnitPart,
 };
 use super::query::Query;
 use super::rows::Row;
@@ -32,6 +32,7 @@ pub struct TimelineFile {
     meta: Meta,
     strings: Vec<String>,
     units: Vec<Sequence>,
+    unit_parts: Vec<Sequence>,
 }
 
 impl TimelineFile {
@@ -55,12 +56,16 @@ impl TimelineFile {
             .ok_or_else(|| source.damaged(tail.strings.offset, "the strings do not decode"))?;
         let meta = read_meta(&source, &tail)?;
         let units = read_list(&source, tail.units)?;
+        let (units, unit_parts) = units
+            .into_iter()
+            .partition(|sequence| sequence.kind == SequenceKind::Units);
         Ok(TimelineFile {
             source,
             tail,
             meta,
             strings,
             units,
+            unit_parts,
         })
     }
 
@@ -309,6 +314,12 @@ impl Query for TimelineFile {
         let mut units: Vec<Unit> = self.classed(&self.units, (from_ns, to_ns), 0)?;
         units.sort_by_key(|unit| (unit.end_ns, unit.start_ns));
         Ok(units)
+    }
+
+    fn unit_parts(&self, from_ns: u64, to_ns: u64) -> Result<Vec<UnitPart>, TimelineError> {
+        let mut parts: Vec<UnitPart> = self.classed(&self.unit_parts, (from_ns, to_ns), 0)?;
+        parts.sort_by_key(|part| (part.end_ns, part.start_ns));
+        Ok(parts)
     }
 }
 

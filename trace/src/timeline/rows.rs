@@ -1,6 +1,6 @@
 //! Rows as columns: how each kind of row stands in a block. States have their own module, `states`, and rows of levels of detail theirs, `coarse_rows`.
 
-use super::model::{Occupancy, Slice, StringId, TrackId, Unit};
+use super::model::{Occupancy, Slice, StringId, TrackId, Unit, UnitPart};
 use crate::columns::{Coder, Decoder, Encoder};
 
 /// A row of a sequence.
@@ -104,37 +104,87 @@ impl Row for Slice {
     }
 }
 
-/// Columns: difference of end to the end before, length, name, track, flags.
+/// Columns: difference of end to the end before, length, name, track, flags, key, difference of number to the number before.
 impl Row for Unit {
-    const COLUMNS: usize = 5;
+    const COLUMNS: usize = 7;
     const BLANK: Unit = Unit {
         name: StringId(0),
+        key: StringId(0),
         track: TrackId(0),
+        number: 0,
         start_ns: 0,
         end_ns: 0,
         thrown: false,
         complete: false,
     };
-    type Model = u64;
+    type Model = (u64, u64);
 
     fn model(_level: u8) -> Self::Model {
-        0
+        (0, 0)
     }
 
-    fn code(coder: &mut impl Coder, last_ns: &mut u64, actual: &Unit) -> Option<Unit> {
+    fn code(coder: &mut impl Coder, (last_ns, last_number): &mut Self::Model, actual: &Unit) -> Option<Unit> {
         let end_ns = coder.delta(0, actual.end_ns, *last_ns)?;
         let start_ns = end_ns.checked_sub(coder.number(1, actual.end_ns - actual.start_ns)?)?;
         let name = StringId(coder.number32(2, actual.name.0)?);
         let track = TrackId(coder.number32(3, actual.track.0)?);
         let flags = coder.byte(4, u8::from(actual.thrown) | u8::from(actual.complete) << 1)?;
-        *last_ns = end_ns;
+        let key = StringId(coder.number32(5, actual.key.0)?);
+        let number = coder.delta(6, actual.number, *last_number)?;
+        (*last_ns, *last_number) = (end_ns, number);
         Some(Unit {
             name,
+            key,
             track,
+            number,
             start_ns,
             end_ns,
             thrown: flags & 1 != 0,
             complete: flags & 2 != 0,
+        })
+    }
+
+    fn span(&self) -> (u64, u64) {
+        (self.start_ns, self.end_ns)
+    }
+
+    fn is_sound(&self, track_count: u32) -> bool {
+        self.start_ns <= self.end_ns && self.track.0 < track_count
+    }
+}
+
+/// Columns: difference of end to the end before, length, wait before it, difference of number to the number before, name, key, track.
+impl Row for UnitPart {
+    const COLUMNS: usize = 7;
+    const BLANK: UnitPart = UnitPart {
+        number: 0,
+        name: StringId(0),
+        key: StringId(0),
+        track: TrackId(0),
+        handed_ns: 0,
+        start_ns: 0,
+        end_ns: 0,
+    };
+    type Model = (u64, u64);
+
+    fn model(_level: u8) -> Self::Model {
+        (0, 0)
+    }
+
+    fn code(coder: &mut impl Coder, (last_ns, last_number): &mut Self::Model, actual: &UnitPart) -> Option<UnitPart> {
+        let end_ns = coder.delta(0, actual.end_ns, *last_ns)?;
+        let start_ns = end_ns.checked_sub(coder.number(1, actual.end_ns - actual.start_ns)?)?;
+        let handed_ns = start_ns.checked_sub(coder.number(2, actual.start_ns - actual.handed_ns)?)?;
+        let number = coder.delta(3, actual.number, *last_number)?;
+        (*last_ns, *last_number) = (end_ns, number);
+        Some(UnitPart {
+            number,
+            name: StringId(coder.number32(4, actual.name.0)?),
+            key: StringId(coder.number32(5, actual.key.0)?),
+            track: TrackId(coder.number32(6, actual.track.0)?),
+            handed_ns,
+            start_ns,
+            end_ns,
         })
     }
 
@@ -214,6 +264,7 @@ mod tests {
             check_decodes_without_panic::<crate::timeline::StateInterval>(&columns, level, count);
             check_decodes_without_panic::<Slice>(&columns, level, count);
             check_decodes_without_panic::<Unit>(&columns, level, count);
+            check_decodes_without_panic::<UnitPart>(&columns, level, count);
             check_decodes_without_panic::<Occupancy>(&columns, level, count);
             check_decodes_without_panic::<CoarseState>(&columns, level, count);
             check_decodes_without_panic::<CoarseOccupancy>(&columns, level, count);

@@ -7,6 +7,7 @@ use super::format::{self, BLOCK_ROWS, Extent, Sequence, SequenceKind, TABLE_MAX,
 use super::meta::{self, Meta};
 use super::model::{
     Info, Loss, Occupancy, Process, ProcessId, Slice, StateInterval, StringId, Track, TrackId, TrackKind, Unit,
+    UnitPart,
 };
 use super::output::Output;
 use super::pyramid;
@@ -32,6 +33,7 @@ pub struct TimelineWriter {
     string_ids: HashMap<String, u32>,
     rows: Vec<TrackRows>,
     units: ClassesWriter<Unit>,
+    unit_parts: ClassesWriter<UnitPart>,
     in_memory: isize,
 }
 
@@ -59,6 +61,7 @@ impl TimelineWriter {
             string_ids: HashMap::from([(String::new(), 0)]),
             rows: Vec::new(),
             units: ClassesWriter::new(SequenceKind::Units),
+            unit_parts: ClassesWriter::new(SequenceKind::UnitParts),
             in_memory: 0,
         })
     }
@@ -179,6 +182,19 @@ impl TimelineWriter {
         self.count(more)
     }
 
+    /// Adds what one thread did of a unit that several worked on, about in order of their ends.
+    ///
+    /// # Errors
+    /// [`TimelineError::Misuse`] where it ends before it begins, or begins before it was handed over; [`TimelineError::Io`].
+    pub fn unit_part(&mut self, part: &UnitPart) -> Result<(), TimelineError> {
+        track_rows(&mut self.rows, part.track)?;
+        if part.handed_ns > part.start_ns || part.start_ns > part.end_ns || part.end_ns >= TIME_MAX {
+            return Err(self.meta.misuse(part.track, format!("{part:?}")));
+        }
+        let more = self.unit_parts.push(*part, &mut self.out)?;
+        self.count(more)
+    }
+
     /// Adds a loss.
     pub fn loss(&mut self, loss: Loss) {
         self.meta.losses.push(loss);
@@ -197,7 +213,9 @@ impl TimelineWriter {
         self.meta.check().map_err(TimelineError::Misuse)?;
         self.meta.losses.sort_by_key(|loss| (loss.from_ns, loss.to_ns));
         let lists = self.finish_tracks()?;
-        let units = Sequence::list_to_bytes(&self.units.finish(&mut self.out)?);
+        let mut units = self.units.finish(&mut self.out)?;
+        units.extend(self.unit_parts.finish(&mut self.out)?);
+        let units = Sequence::list_to_bytes(&units);
         let out = &mut self.out;
         let units = out.put(&units)?;
         let extents = lists
@@ -261,6 +279,7 @@ impl TimelineWriter {
                 rows.counter.flush(&mut self.out)?;
             }
             self.units.flush(&mut self.out)?;
+            self.unit_parts.flush(&mut self.out)?;
             self.in_memory = 0;
         }
         Ok(())

@@ -71,7 +71,7 @@ fn level_answers(file: &TimelineFile) -> Result<String, TimelineError> {
 fn answers(file: &TimelineFile) -> Result<String, TimelineError> {
     let track = TrackId(0);
     Ok(format!(
-        "{:?} {:?} {:?} {:?} {:?} {:?} {} {:?} {:?}",
+        "{:?} {:?} {:?} {:?} {:?} {:?} {} {:?} {:?} {:?}",
         file.info(),
         file.tracks(),
         file.states(track, 0, u64::MAX)?,
@@ -81,6 +81,7 @@ fn answers(file: &TimelineFile) -> Result<String, TimelineError> {
         file.string(StringId(1)),
         file.occupancy(track, 0, u64::MAX)?,
         file.units(0, u64::MAX)?,
+        file.unit_parts(0, u64::MAX)?,
     ))
 }
 

@@ -4,6 +4,7 @@ use super::model::{self, any_intervals, timeline, track};
 use plumb_trace::State;
 use plumb_trace::timeline::{
     Cause, Occupancy, Query, Slice, StateInterval, StringId, TimelineError, TimelineWriter, TrackId, TrackKind, Unit,
+    UnitPart,
 };
 use proptest::prelude::*;
 
@@ -118,18 +119,24 @@ proptest! {
     fn units_out_of_order_are_found(rows in prop::collection::vec((0u64..1000, 0u64..200_000, any::<bool>()), 1..1500), windows in windows()) {
         let unit = |(at, (late, length, thrown)): (usize, (u64, u64, bool))| {
             let end_ns = 200_000 + at as u64 * 100 + late;
-            Unit { name: StringId(1), track: THREAD, start_ns: end_ns - length, end_ns, thrown, complete: !thrown }
+            Unit { name: StringId(1), key: StringId(at as u32 % 3), track: THREAD, number: late, start_ns: end_ns - length, end_ns, thrown, complete: !thrown }
         };
         let mut all: Vec<Unit> = rows.into_iter().enumerate().map(unit).collect();
         let dir = tempfile::tempdir().expect("tempdir");
-        let file = timeline(&dir.path().join("t.plumb"), 2, |writer| all.iter().for_each(|unit| writer.unit(unit).expect("sound")));
+        let file = timeline(&dir.path().join("t.plumb"), 2, |writer| {
+            for unit in &all {
+                writer.unit(unit).expect("sound");
+                writer.unit_part(&part_of(unit)).expect("sound");
+            }
+        });
         all.sort_by_key(|unit| (unit.end_ns, unit.start_ns));
         for (from, to) in windows {
             let (from, to) = ((350_000.0 * from).max(0.0) as u64, (350_000.0 * to).max(0.0) as u64);
             let overlaps = |unit: &&Unit| unit.start_ns < to && (unit.end_ns > from || unit.start_ns == unit.end_ns && unit.start_ns >= from);
-            let expected: Vec<u64> = all.iter().filter(|unit| from < to && overlaps(unit)).map(|unit| unit.end_ns).collect();
-            let found: Vec<u64> = file.units(from, to).expect("reads").iter().map(|unit| unit.end_ns).collect();
-            prop_assert_eq!(found, expected);
+            let expected: Vec<Unit> = all.iter().filter(|unit| from < to && overlaps(unit)).copied().collect();
+            prop_assert_eq!(in_order(file.units(from, to).expect("reads"), unit_order), in_order(expected, unit_order));
+            let expected: Vec<UnitPart> = all.iter().filter(|unit| from < to && overlaps(unit)).map(part_of).collect();
+            prop_assert_eq!(in_order(file.unit_parts(from, to).expect("reads"), part_order), in_order(expected, part_order));
         }
     }
 
@@ -149,6 +156,43 @@ proptest! {
             prop_assert_eq!(file.occupancy(THREAD, from, to).expect("reads"), expected);
         }
     }
+}
+
+/// A part that tells the same as a unit.
+fn part_of(unit: &Unit) -> UnitPart {
+    let Unit {
+        number,
+        name,
+        key,
+        track,
+        start_ns,
+        end_ns,
+        ..
+    } = *unit;
+    let handed_ns = start_ns - number.min(start_ns);
+    UnitPart {
+        number,
+        name,
+        key,
+        track,
+        handed_ns,
+        start_ns,
+        end_ns,
+    }
+}
+
+fn unit_order(unit: &Unit) -> (u64, u64, u64, u32) {
+    (unit.end_ns, unit.start_ns, unit.number, unit.key.0)
+}
+
+fn part_order(part: &UnitPart) -> (u64, u64, u64, u32) {
+    (part.end_ns, part.start_ns, part.number, part.key.0)
+}
+
+/// Rows that tell the same times come in any order.
+fn in_order<T>(mut rows: Vec<T>, order: fn(&T) -> (u64, u64, u64, u32)) -> Vec<T> {
+    rows.sort_by_key(order);
+    rows
 }
 
 /// Calls as they end: each row is time that passes, then an enter or a return.

@@ -168,7 +168,15 @@ pub fn call_of(source: &Source, slice: &Slice) -> Vec<Fact> {
 /// What a unit of work was, for the tooltip of its thread.
 pub fn unit(source: &Source, unit: &Unit) -> Fact {
     let length = length(unit.end_ns.saturating_sub(unit.start_ns));
-    let mut value = format!("{} {length}", source.query.string(unit.name));
+    let query = &source.query;
+    let mut value = query.string(unit.name).to_owned();
+    if !query.string(unit.key).is_empty() {
+        value.push_str(&format!(" {}", query.string(unit.key)));
+    }
+    if unit.number > 0 {
+        value.push_str(", a part of it");
+    }
+    value.push_str(&format!(" {length}"));
     if unit.thrown {
         value.push_str(", left by an exception");
     }

@@ -369,7 +369,9 @@ impl Synthetic {
         let complete = end < FROM_NS + TOTAL_NS;
         self.units.push(Unit {
             name: valve,
+            key: StringId(0),
             track,
+            number: 0,
             start_ns: begin,
             end_ns: end,
             thrown: false,

@@ -40,6 +40,8 @@ public class Subject {
             case "spin": return spin(count);
             case "throw": return Counted.exceptions(count);
             case "allocate": return Counted.allocate(count);
+            case "keys": return Keyed.calls(count);
+            case "manykeys": return Keyed.many(count);
             default: throw new IllegalArgumentException(command);
         }
     }
@@ -319,5 +321,50 @@ class Counted {
 
     static class Traceless extends RuntimeException {
         Traceless() { super("no trace", null, false, false); }
+    }
+}
+
+/** Methods whose arguments are keys of units. */
+class Keyed {
+    static String calls(int count) throws InterruptedException {
+        Thread[] threads = new Thread[4];
+        for (int i = 0; i < threads.length; i++) {
+            threads[i] = new Thread(() -> { for (int n = 0; n < count; n++) each(); });
+            threads[i].start();
+        }
+        for (Thread thread : threads) thread.join();
+        return "each=" + count * threads.length;
+    }
+
+    static void each() {
+        text("/shop/\u00e9\ud834\udd1e");
+        text("/" + "x".repeat(126) + "x\ud834\udd1e");
+        text(null);
+        text("");
+        new Keyed().number(0L, "", -1);
+        new Keyed().number(0L, "", 1L << 62);
+        neither(1, new Object());
+    }
+
+    /** Each number twice. */
+    static String many(int count) {
+        for (int n = 0; n < 2 * count; n++) new Keyed().number(0L, "", n % count);
+        return "numbers=" + count;
+    }
+
+    static void text(String text) {
+        Subject.sink++;
+    }
+
+    void number(long other, String text, long number) {
+        Subject.sink += number;
+    }
+
+    void number(long other, String text, int number) {
+        Subject.sink += number;
+    }
+
+    static void neither(int number, Object object) {
+        Subject.sink++;
     }
 }

@@ -13,6 +13,18 @@ public final class PairProbe {
         count(id, 0);
     }
 
+    public static void text(String text, int id) {
+        enter(id);
+    }
+
+    public static void number(long number, int id) {
+        enter(id);
+    }
+
+    public static void given(Object object, int id) {
+        enter(id);
+    }
+
     public static void exit(int id) {
         end(id, 1);
     }
