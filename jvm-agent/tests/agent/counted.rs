@@ -26,9 +26,9 @@ fn recorded(subject: &mut Subject, setting: &str, orders: &[&str]) -> Recorder {
 #[test]
 fn exceptions_are_counted_by_class_and_place() {
     for jdk in jdks() {
-        // Without -Xcomp's help some are made by interpreted code and some by compiled: the counts are the same.
-        let mut subject = Subject::start(&jdk, &[]);
-        for _ in 0..2 {
+        // Some are made by interpreted code and some by compiled: the counts are the same. The first JVM also watches what is done with its JNI.
+        for arguments in [&["-Xcheck:jni"][..], &[]] {
+            let mut subject = Subject::start(&jdk, arguments);
             let recorder = recorded(&mut subject, "exceptions", &["throw 3000", "throw 1000"]);
             let counted = recorder.counted();
             let of = |class: &str, method: &str| counted.get(&("exceptions", class, method)).copied();
@@ -49,8 +49,8 @@ fn exceptions_are_counted_by_class_and_place() {
             assert_eq!(*count, 4000);
             assert!(counted.keys().all(|(_, class, _)| *class != "Counted$Traceless"));
             assert_eq!(recorder.lost(), 0);
+            subject.quit();
         }
-        subject.quit();
     }
 }
 
