@@ -30,7 +30,7 @@ fn kernel(number: u64) -> KernelRecord {
     KernelRecord {
         time_ns: 1_000_000 + number * 7_001,
         kind: kinds[number as usize % 3] as u8,
-        flags: if number % 5 == 0 {
+        flags: if number.is_multiple_of(5) {
             flags::PREEMPT
         } else {
             flags::SYSCALL
@@ -40,7 +40,7 @@ fn kernel(number: u64) -> KernelRecord {
         pid: 100,
         other_tid: other,
         other_pid: 100,
-        value: u32::from(number % 4 == 0),
+        value: u32::from(number.is_multiple_of(4)),
         charged_ns: number * 6_500,
         other_charged_ns: number * 6_000,
         syscall: 45,
@@ -130,7 +130,7 @@ pub fn timeline(path: &Path, turns: u64) -> Result<(), TimelineError> {
             &Occupancy {
                 start_ns,
                 end_ns: start_ns + 3 * MS,
-                track: (turn % 3 > 0).then_some(tracks[0]),
+                track: (!turn.is_multiple_of(3)).then_some(tracks[0]),
             },
         )?;
         writer.counter(tracks[2], start_ns, (turn * turn) as i64)?;
@@ -139,7 +139,7 @@ pub fn timeline(path: &Path, turns: u64) -> Result<(), TimelineError> {
             end_ns: end_ns - MS,
             name,
             depth: 0,
-            thrown: turn % 2 == 0,
+            thrown: turn.is_multiple_of(2),
             open_start: false,
             open_end: false,
         };

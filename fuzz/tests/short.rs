@@ -71,12 +71,10 @@ fn attach() {
 
 #[test]
 fn no_target_is_left_out() {
-    let source = include_str!("short.rs");
+    let (source, help) = (include_str!("short.rs"), include_str!("../../xtask/src/fuzz.rs"));
     for target in TARGETS {
-        assert!(
-            source.contains(&format!("check(\"{}\")", target.name)),
-            "{}",
-            target.name
-        );
+        let name = target.name;
+        assert!(source.contains(&format!("check(\"{name}\")")), "{name} is not tested");
+        assert!(help.contains(&format!("\n  {name} ")), "{name} is not in the help of cargo xtask fuzz");
     }
 }

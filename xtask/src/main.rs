@@ -5,6 +5,7 @@
 
 mod bench;
 mod demo;
+mod dist;
 mod fuzz;
 mod jdk;
 mod packages;
@@ -20,6 +21,8 @@ const USAGE: &str = "\
 cargo xtask demo [--healthy] [--jdk 17|25]   a real server, overloaded in two ways (or in none), recorded, reported, drawn
 cargo xtask test                             rustfmt, clippy, every test of the workspace
 cargo xtask bench kernel|agent               what one scheduler switch, one recorded method call costs, beside perf and JFR
+cargo xtask bench tomcat                     what recording costs a server under full load, beside JFR and perf, in pairs
+cargo xtask dist                             the archive that is given away, made and tried
 
 Missing Debian packages are installed (as root). Everything else is made under target/.";
 
@@ -55,6 +58,13 @@ fn run(arguments: &[&str]) -> Result<Done> {
         ["test"] => test::run()?,
         ["bench", "kernel"] => bench::kernel::run()?,
         ["bench", "agent"] => bench::agent::run()?,
+        ["bench", "tomcat", "--help" | "-h"] => println!("{}", bench::tomcat::HELP),
+        ["bench", "tomcat", options @ ..] => match bench::tomcat::Options::parse(options) {
+            Some(options) => bench::tomcat::run(&options)?,
+            None => return Ok(Done::WrongUsage),
+        },
+        ["dist", "--help" | "-h"] => println!("{}", dist::HELP),
+        ["dist"] => dist::run()?,
         ["fuzz", "--help" | "-h"] => println!("{}", fuzz::HELP),
         ["fuzz", options @ ..] => match fuzz::Options::parse(options) {
             Some(options) => fuzz::run(&options)?,

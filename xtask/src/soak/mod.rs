@@ -30,7 +30,7 @@ Options:
   --rounds N    rounds of `attach`
   --jdk 17|25   the Java runtime (default 17; 25 has virtual threads)
 
-Samples are compared by quarters: the last one with the second (the first is for warming up); a table says what each began and ended with.
+Samples are compared by quarters, the least of the last with the least of the second (the first is for warming up).
 Exit status 0: all flat. 1: something grew or went missing, named. Examples:
   cargo xtask soak                              all of it, a quarter of an hour
   cargo xtask soak attach --rounds 10           a quick look

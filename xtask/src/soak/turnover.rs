@@ -84,7 +84,7 @@ fn start(options: &Options, way: Way, (plumb, home): (&Path, &Path), dir: &Path)
     command.arg("-o").arg(dir.join("r")).arg("--");
     command.arg(home.join("bin/java"));
     command
-        .args(["-Xmx128m", "-Xms128m", "-XX:+UseSerialGC", "-cp"])
+        .args(["-Xmx128m", "-Xms128m", "-XX:+AlwaysPreTouch", "-XX:+UseSerialGC", "-cp"])
         .arg(dir.join("classes"));
     command.args(["Turnover", &options.time.as_millis().to_string()]);
     command.stdout(File::create(dir.join("said.txt"))?);
