@@ -1,6 +1,7 @@
 //! One recording of this JVM: its rules, its arena, and what was changed for it.
 
 use std::collections::{HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering;
@@ -21,8 +22,10 @@ use super::threads::Threads;
 use super::{handover, keys, shadow, sites};
 use crate::protocol::{Armed, Config};
 
-/// Most classes and methods left alone that are remembered by name; more are not counted either.
-const LEFT_ALONE_MAX: usize = 65_536;
+/// Most classes and methods left alone that are told by name.
+const LEFT_ALONE_NAMED_MAX: usize = 65_536;
+/// Most that are counted.
+const LEFT_ALONE_MAX: usize = 1 << 19;
 
 /// What must be left of the JVM's memory limit beside the arena, bytes.
 const HEADROOM_BYTES: u64 = 16 << 20;
@@ -50,8 +53,8 @@ struct Changes {
     probed: HashMap<String, u32>,
     /// Classes that the JVM would not take with probes.
     refused: HashSet<String>,
-    /// Classes, or classes and methods, left alone.
-    left_alone: HashSet<String>,
+    /// Hashes of the names of classes, or classes and methods, left alone.
+    left_alone: HashSet<u64>,
     /// Probe ids that have a name in this session.
     methods: HashSet<u32>,
     /// Class numbers that have a name in this session.
@@ -195,11 +198,12 @@ impl Session {
 
     /// A class (or a method of it) was chosen and left alone.
     pub fn note_left_alone(&self, class: &str, method: &str, reason: &str) {
-        let is_new = {
+        let is_to_be_named = {
             let left_alone = &mut lock(&self.changes).left_alone;
-            left_alone.len() < LEFT_ALONE_MAX && left_alone.insert(format!("{class} {method}"))
+            let is_new = left_alone.len() < LEFT_ALONE_MAX && left_alone.insert(hash_of(class, method));
+            is_new && left_alone.len() <= LEFT_ALONE_NAMED_MAX
         };
-        if is_new {
+        if is_to_be_named {
             let (method, reason) = (method.to_owned(), reason.to_owned());
             self.definitions.write(
                 self.now(),
@@ -278,6 +282,12 @@ impl Session {
             left_alone: changes.left_alone.len() as u32,
         }
     }
+}
+
+fn hash_of(class: &str, method: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (class, method).hash(&mut hasher);
+    hasher.finish()
 }
 
 /// An arena that the JVM's control group has no room for would have the kernel kill the JVM.
