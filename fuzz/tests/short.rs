@@ -75,6 +75,9 @@ fn no_target_is_left_out() {
     for target in TARGETS {
         let name = target.name;
         assert!(source.contains(&format!("check(\"{name}\")")), "{name} is not tested");
-        assert!(help.contains(&format!("\n  {name} ")), "{name} is not in the help of cargo xtask fuzz");
+        assert!(
+            help.contains(&format!("\n  {name} ")),
+            "{name} is not in the help of cargo xtask fuzz"
+        );
     }
 }
