@@ -55,6 +55,20 @@ fn exceptions_are_counted_by_class_and_place() {
 }
 
 #[test]
+fn exceptions_where_the_stack_is_nearly_full_harm_nobody() {
+    for jdk in jdks() {
+        for arguments in [&[][..], &["-Xint"]] {
+            let mut subject = Subject::start(&jdk, arguments);
+            let recorder = recorded(&mut subject, "exceptions", &["overflow 50"]);
+            let counted = recorder.counted();
+            let made = counted.get(&("exceptions", "java.lang.Exception", "Counted.dive"));
+            assert!(made.is_some_and(|made| *made >= 50), "JDK {}: {counted:?}", jdk.name);
+            subject.quit();
+        }
+    }
+}
+
+#[test]
 fn allocations_are_estimated_by_class_and_place() {
     for jdk in jdks() {
         let mut subject = Subject::start(&jdk, &[]);

@@ -40,6 +40,7 @@ public class Subject {
             case "spin": return spin(count);
             case "throw": return Counted.exceptions(count);
             case "allocate": return Counted.allocate(count);
+            case "overflow": return Counted.overflow(count);
             case "keys": return Keyed.calls(count);
             case "manykeys": return Keyed.many(count);
             default: throw new IllegalArgumentException(command);
@@ -298,6 +299,22 @@ class Counted {
             try { throw new Traceless(); } catch (Traceless expected) { caught++; }
         }
         return "exceptions=" + caught;
+    }
+
+    /** Goes down until the stack is full, so often; makes an exception on its way up, where there is hardly room for it. */
+    static String overflow(int count) throws Exception {
+        Thread thread = new Thread(null, () -> { for (int i = 0; i < count; i++) Subject.sink += dive(); }, "diver", 512 * 1024);
+        thread.start();
+        thread.join();
+        return "overflows=" + count;
+    }
+
+    static long dive() {
+        try {
+            return dive() + 1;
+        } catch (StackOverflowError full) {
+            return new Exception("on the way up").getStackTrace().length;
+        }
     }
 
     static void fail() { throw new Failure(new Built().failure); }
