@@ -206,6 +206,9 @@ int on_toll(u64 *ctx)
 	toll->soft_ns = 0;
 	toll->interrupts = 0;
 	toll->softirqs = 0;
+	/* Nobody is switched within an interrupt: one that seems to go on has ended unseen. */
+	toll->open = 0;
+	toll->soft_since = 0;
 	return 0;
 }
 

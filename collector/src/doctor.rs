@@ -1,6 +1,6 @@
 //! What works on this machine, what does not, why, and what to do about it. Nothing is guessed: what can be tried is tried.
 
-use crate::kernel::{Interface, Kernel, KernelOptions, Scope, probe_cost};
+use crate::kernel::{Extras, Interface, Kernel, KernelOptions, Scope, probe_cost};
 use crate::proc;
 use std::ffi::CString;
 use std::os::fd::{FromRawFd, OwnedFd};
@@ -39,6 +39,8 @@ impl Check {
 
 /// Name of the check that says whether the kernel side can be recorded.
 pub const KERNEL: &str = "kernel-events";
+/// Name of the check that says whether what rules may ask for beside the scheduler can be recorded.
+pub const EXTRAS: &str = "kernel-extras";
 
 /// All checks of the kernel side and the recorder.
 #[must_use]
@@ -63,6 +65,11 @@ pub fn checks() -> Vec<Check> {
             KERNEL,
             kernel(),
             "see the check `bpf` (CAP_BPF and CAP_PERFMON bring it back); without, perf events tell who ran when, if the check `perf-events` is good: else record with --no-kernel",
+        ),
+        Check::new(
+            EXTRAS,
+            extras(),
+            "see the check `bpf`; without, rules may not ask for interrupts, faults, disk and calls in [kernel]. What is recorded by itself does not need it",
         ),
         Check::new(
             "real-time",
@@ -160,6 +167,28 @@ fn kernel() -> Result<String, String> {
     } else {
         notes
     })
+}
+
+fn extras() -> Result<String, String> {
+    let options = KernelOptions {
+        ring_bytes: Some(0),
+        interface: Interface::Bpf,
+        extras: Extras {
+            interrupts: true,
+            faults: true,
+            disk: true,
+            calls: vec![0],
+        },
+        ..KernelOptions::default()
+    };
+    let attached = Kernel::attach(&options).map_err(|error| cause(&error))?;
+    let notes = attached.kernel.notes.join("; ");
+    match notes.is_empty() {
+        true => Ok(
+            "interrupts, page faults, disk requests and system calls can be recorded where rules ask for them".into(),
+        ),
+        false => Err(notes),
+    }
 }
 
 fn real_time() -> Result<String, String> {

@@ -7,6 +7,7 @@
 mod bad_input;
 mod calls;
 mod damage;
+mod extras;
 mod gc;
 mod interrupt;
 mod jvm_counters;

@@ -22,21 +22,22 @@ pub struct Extras {
 /// Programs of an option, each with its tracepoint.
 type Programs = &'static [(&'static str, &'static str)];
 
+/// Ends before beginnings, so that nothing begins whose end is not seen.
 const INTERRUPTS: Programs = &[
-    ("on_irq_handler_entry", "irq_handler_entry"),
     ("on_irq_handler_exit", "irq_handler_exit"),
-    ("on_local_timer_entry", "local_timer_entry"),
+    ("on_irq_handler_entry", "irq_handler_entry"),
     ("on_local_timer_exit", "local_timer_exit"),
-    ("on_reschedule_entry", "reschedule_entry"),
+    ("on_local_timer_entry", "local_timer_entry"),
     ("on_reschedule_exit", "reschedule_exit"),
-    ("on_call_function_entry", "call_function_entry"),
+    ("on_reschedule_entry", "reschedule_entry"),
     ("on_call_function_exit", "call_function_exit"),
-    ("on_call_function_single_entry", "call_function_single_entry"),
+    ("on_call_function_entry", "call_function_entry"),
     ("on_call_function_single_exit", "call_function_single_exit"),
-    ("on_irq_work_entry", "irq_work_entry"),
+    ("on_call_function_single_entry", "call_function_single_entry"),
     ("on_irq_work_exit", "irq_work_exit"),
-    ("on_softirq_entry", "softirq_entry"),
+    ("on_irq_work_entry", "irq_work_entry"),
     ("on_softirq_exit", "softirq_exit"),
+    ("on_softirq_entry", "softirq_entry"),
 ];
 const TOLL: Programs = &[("on_toll", "sched_switch")];
 const DISK: Programs = &[

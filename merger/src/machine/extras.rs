@@ -66,16 +66,18 @@ struct Counter {
 
 impl Counter {
     fn set(&mut self, writer: &mut TimelineWriter, at: u64, value: u64) -> Result {
+        let is_due = at >= self.told_ns.saturating_add(STEP_NS);
+        if is_due {
+            // What was not told yet has its own time, from which it may have stood for long.
+            self.tell(writer)?;
+        }
         self.value = value;
         self.last_ns = at;
-        match at >= self.told_ns.saturating_add(STEP_NS) {
-            true => self.tell(writer),
-            false => Ok(()),
-        }
+        if is_due { self.tell(writer) } else { Ok(()) }
     }
 
     fn is_told(&self) -> bool {
-        self.last_ns == self.told_ns
+        self.value == self.told
     }
 
     fn tell(&mut self, writer: &mut TimelineWriter) -> Result {
@@ -210,12 +212,13 @@ impl Machine {
             counter.tell(&mut self.writer)?;
             let mut end_ns = to_ns;
             if let Whose::Thread(thread) = whose {
-                let track = self.writer.track_mut(self.registry.threads[thread].track);
-                let name = format!("{what} {}", track.name);
-                end_ns = track.end_ns;
-                self.writer.track_mut(counter.track).name = name;
+                end_ns = self.writer.track_mut(self.registry.threads[thread].track).end_ns;
             }
-            self.writer.track_mut(counter.track).end_ns = end_ns.max(counter.told_ns);
+            // Threads and devices may have got their names since.
+            let (.., name) = self.about(whose, what);
+            let track = self.writer.track_mut(counter.track);
+            track.name = name;
+            track.end_ns = end_ns.max(counter.told_ns);
         }
         Ok(())
     }
