@@ -10,6 +10,8 @@ use std::path::Path;
 const LEFT_ALONE_MAX: usize = 10_000;
 /// Names of virtual threads that are kept, of each JVM: nobody tells their ends.
 const VIRTUAL_THREADS_MAX: usize = 65_536;
+/// Keys of units that are kept, of each JVM: more than an agent tells apart.
+const KEYS_MAX: usize = 65_536;
 /// Threads that may be known before it is looked whether they are still there: their ends may have been lost.
 const PRUNE_AT: usize = 4096;
 
@@ -31,6 +33,9 @@ pub(crate) struct Base {
 struct JvmBase {
     jvm: Option<Dated>,
     methods: BTreeMap<u32, Dated>,
+    /// Methods whose units go on in tasks that they hand over.
+    hand_over: BTreeMap<u32, Dated>,
+    keys: BTreeMap<u32, Dated>,
     classes: BTreeMap<u32, Dated>,
     places: BTreeMap<u32, Dated>,
     threads: HashMap<u32, Dated>,
@@ -106,6 +111,8 @@ impl Base {
         match &mut dated.definition {
             Definition::Jvm { .. } => base.jvm = Some(dated),
             Definition::Method { id, .. } => drop(base.methods.insert(*id, dated)),
+            Definition::HandsOver { id } => drop(base.hand_over.insert(*id, dated)),
+            Definition::UnitKey { id, .. } if base.keys.len() < KEYS_MAX => drop(base.keys.insert(*id, dated)),
             Definition::Class { id, .. } => drop(base.classes.insert(*id, dated)),
             Definition::Place { id, .. } => drop(base.places.insert(*id, dated)),
             Definition::JavaThread { tid, started, .. } => {
@@ -164,6 +171,8 @@ impl Base {
             .jvm
             .iter()
             .chain(base.methods.values())
+            .chain(base.hand_over.values())
+            .chain(base.keys.values())
             .chain(base.classes.values())
             .chain(base.places.values())
             .chain(base.virtual_threads.values());
@@ -287,5 +296,31 @@ mod tests {
         assert_eq!((name.as_str(), *started), ("c", false));
         base.forget_jvm((1, 2));
         assert!(base.of_jvm((1, 2)).is_empty());
+    }
+
+    #[test]
+    fn what_units_are_about_is_known_to_windows_that_begin_later() {
+        let mut base = Base::default();
+        let method = Definition::Method {
+            id: 1,
+            class: "Shop".into(),
+            name: "serve".into(),
+            descriptor: "()V".into(),
+            unit: "request".into(),
+        };
+        let key = Definition::UnitKey {
+            id: 7,
+            key: "/cart".into(),
+        };
+        let definitions = [Definition::HandsOver { id: 1 }, key.clone(), method.clone()];
+        for definition in definitions {
+            base.define_in_jvm((1, 2), Dated { at: 1, definition });
+        }
+        let all: Vec<Definition> = base.of_jvm((1, 2)).into_iter().map(|dated| dated.definition).collect();
+        assert_eq!(
+            all,
+            [method, Definition::HandsOver { id: 1 }, key],
+            "a method before what is said of it"
+        );
     }
 }
