@@ -15,5 +15,6 @@
 pub mod agent;
 pub mod classfile;
 pub mod client;
+mod look;
 pub mod protocol;
 pub mod rewrite;

@@ -89,6 +89,18 @@ impl Matcher {
         self.class_may_match_with(class, &[])
     }
 
+    /// Whether some rule or exclusion is about the class, which extends or implements `supertypes`; those about annotations are not looked at.
+    pub fn names_class(&self, class: &str, supertypes: &[String]) -> bool {
+        let kin = Kin {
+            supertypes,
+            ..Kin::default()
+        };
+        let rules = self.image.rules.iter().map(|rule| &rule.pattern);
+        rules
+            .chain(&self.image.excludes)
+            .any(|pattern| pattern.matches_class(class, &kin))
+    }
+
     /// As [`Matcher::class_may_match`], of a class that extends or implements `supertypes`.
     pub fn class_may_match_with(&self, class: &str, supertypes: &[String]) -> bool {
         let kin = Kin {

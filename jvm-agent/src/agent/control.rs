@@ -31,6 +31,7 @@ use super::jni::Jni;
 use super::names::lock;
 use super::session::Session;
 use super::{Agent, change, helper, quiet, send_fd, transform, wake};
+use crate::look::Told;
 use crate::protocol::{self, Armed, Config, FRAME_MAX, PROTOCOL, Stopped, ToAgent, ToRecorder};
 
 /// How long the recorder may take to answer.
@@ -87,6 +88,14 @@ impl Conversation {
         protocol::send(&self.stream, &message.to_frame())
     }
 
+    /// Tells of the JVM's classes.
+    ///
+    /// # Errors
+    /// The recorder does not read.
+    pub fn tell(&self, told: &Told) -> io::Result<()> {
+        protocol::send(&self.stream, &told.to_frame())
+    }
+
     /// Says why not. A recorder that does not hear it sees the socket's end.
     pub fn refuse(&self, reason: &str) {
         let _ = self.say(&ToRecorder::Refused {
@@ -94,7 +103,11 @@ impl Conversation {
         });
     }
 
-    fn configuration(&self) -> io::Result<Config> {
+    /// What the recorder wants.
+    ///
+    /// # Errors
+    /// It says something else, or nothing.
+    pub fn configuration(&self) -> io::Result<Config> {
         let content = protocol::receive(&self.stream, FRAME_MAX, Instant::now() + ANSWER_TIMEOUT)?;
         match ToAgent::parse(&content.ok_or(io::ErrorKind::UnexpectedEof)?)? {
             ToAgent::Config(config) => Ok(config),

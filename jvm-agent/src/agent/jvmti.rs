@@ -202,6 +202,34 @@ impl Jvmti {
         Ok(self.take_array(interfaces, count))
     }
 
+    /// The methods of a class. (An error for a class that is not linked yet.)
+    pub fn class_methods(self, class: jclass) -> Result<Vec<jmethodID>, JvmtiError> {
+        let (mut count, mut methods) = (0, ptr::null_mut());
+        call!(self, GetClassMethods, class, &raw mut count, &raw mut methods)?;
+        Ok(self.take_array(methods, count))
+    }
+
+    /// Name and descriptor of a method of a class that is still referred to.
+    pub fn method_signature(self, method: jmethodID) -> Result<(String, String), JvmtiError> {
+        let (mut name, mut descriptor) = (ptr::null_mut(), ptr::null_mut());
+        call!(
+            self,
+            GetMethodName,
+            method,
+            &raw mut name,
+            &raw mut descriptor,
+            ptr::null_mut()
+        )?;
+        Ok((self.take_string(name), self.take_string(descriptor)))
+    }
+
+    /// Length of a method's code, bytes; `None` for native and abstract methods.
+    pub fn code_bytes(self, method: jmethodID) -> Option<u32> {
+        let (mut first, mut last) = (0, 0);
+        call!(self, GetMethodLocation, method, &raw mut first, &raw mut last).ok()?;
+        u32::try_from(last).ok()?.checked_add(1)
+    }
+
     /// Whether the class may be retransformed at all.
     pub fn is_modifiable(self, class: jclass) -> bool {
         let mut modifiable: jboolean = 0;

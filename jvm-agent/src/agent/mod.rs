@@ -25,6 +25,7 @@ mod jni;
 mod jvmti;
 mod keys;
 mod kin;
+mod look;
 mod monitors;
 mod names;
 mod parks;
@@ -179,6 +180,8 @@ enum Request<'a> {
     Sleep,
     /// Record for who listens there.
     Record(&'a str),
+    /// Tell who listens there what his rules would match.
+    Look(&'a str),
     /// End the session that there is, whoever began it.
     Detach,
 }
@@ -188,6 +191,7 @@ fn request_of(options: &str) -> Option<Request<'_>> {
         None if options.is_empty() => Some(Request::Sleep),
         None if options == "detach" => Some(Request::Detach),
         Some(("socket", path)) if !path.is_empty() => Some(Request::Record(path)),
+        Some(("look", path)) if !path.is_empty() => Some(Request::Look(path)),
         _ => None,
     }
 }
@@ -239,6 +243,12 @@ pub unsafe extern "system" fn Agent_OnAttach(vm: *mut JavaVM, options: *mut c_ch
         match request_of(&options) {
             // SAFETY: the JVM that called us.
             Some(Request::Record(socket)) => unsafe { record_for(agent, vm, socket) },
+            // SAFETY: the JVM that called us.
+            Some(Request::Look(socket)) => match unsafe { jni_of(vm) } {
+                Some(jni) if look::look_for(agent, jni, socket).is_ok() => JNI_OK,
+                Some(_) => STATUS_CONNECT,
+                None => STATUS_JVM,
+            },
             Some(Request::Detach) if agent.is_busy.load(Ordering::Acquire) => {
                 agent.ask_to_detach();
                 STATUS_DETACHING
@@ -292,6 +302,7 @@ mod tests {
         assert_eq!(request_of(""), Some(Request::Sleep));
         assert_eq!(request_of("detach"), Some(Request::Detach));
         assert_eq!(request_of("socket=/tmp/a=b"), Some(Request::Record("/tmp/a=b")));
+        assert_eq!(request_of("look=/tmp/a"), Some(Request::Look("/tmp/a")));
         assert_eq!(request_of("socket="), None);
         assert_eq!(request_of("sock=/tmp/a"), None);
     }

@@ -15,7 +15,7 @@ use super::patience::Patience;
 use super::place::{Place, open_tmp};
 use super::target::Target;
 use super::{AttachError, JvmSession, SessionConfig, hotspot};
-use crate::agent::{STATUS_CONNECT, STATUS_DETACHING, STATUS_JVM};
+use crate::agent::{STATUS_CONNECT, STATUS_DETACHING, STATUS_JVM, STATUS_OPTIONS};
 
 /// How to attach.
 #[derive(Clone, Debug)]
@@ -94,15 +94,15 @@ pub fn detach(pid: u32) -> Result<bool, AttachError> {
 }
 
 /// A JVM that can be asked to load a library.
-struct Approach<'a> {
-    target: Target,
+pub(super) struct Approach<'a> {
+    pub(super) target: Target,
     tmp: OwnedFd,
     timeout: Duration,
     stop: &'a AtomicBool,
 }
 
 impl<'a> Approach<'a> {
-    fn to(pid: u32, timeout: Duration, stop: &'a AtomicBool) -> Result<Approach<'a>, AttachError> {
+    pub(super) fn to(pid: u32, timeout: Duration, stop: &'a AtomicBool) -> Result<Approach<'a>, AttachError> {
         let target = Target::find(pid)?;
         if target.has_option("-XX:+DisableAttachMechanism") {
             return Err(AttachError::AttachDisabled(pid));
@@ -118,12 +118,12 @@ impl<'a> Approach<'a> {
     }
 
     /// For one step, from now on.
-    fn patience(&self) -> Patience<'a> {
+    pub(super) fn patience(&self) -> Patience<'a> {
         Patience::new(self.timeout, Some(self.stop))
     }
 
     /// Where the agent will find us. Called as the JVM's user.
-    fn listen(&self) -> Result<(Place, UnixListener), AttachError> {
+    pub(super) fn listen(&self) -> Result<(Place, UnixListener), AttachError> {
         let make = || {
             let place = Place::create(self.tmp.try_clone()?)?;
             let listener = place.listen()?;
@@ -132,13 +132,13 @@ impl<'a> Approach<'a> {
         make().map_err(AttachError::system(format!("/tmp of JVM {}", self.target.pid)))
     }
 
-    fn load(&self, library: &Path, options: &str) -> Result<i32, AttachError> {
+    pub(super) fn load(&self, library: &Path, options: &str) -> Result<i32, AttachError> {
         hotspot::load(&self.target, &self.tmp, library, options, self.patience())
     }
 
     /// The library's path for the JVM: the one it has loaded already (a second copy would not be the one that its probes call), ours if it can
     /// read that, else a copy in `place`. Called as the JVM's user.
-    fn library_path(&self, ours: &Path, library: &File, place: &Place) -> Result<PathBuf, AttachError> {
+    pub(super) fn library_path(&self, ours: &Path, library: &File, place: &Place) -> Result<PathBuf, AttachError> {
         if let Some(loaded) = &self.target.loaded_library {
             return Ok(loaded.clone());
         }
@@ -166,7 +166,7 @@ impl<'a> Approach<'a> {
     }
 }
 
-fn check_status(pid: u32, status: i32) -> Result<(), AttachError> {
+pub(super) fn check_status(pid: u32, status: i32) -> Result<(), AttachError> {
     let failed = |answer: &str| {
         Err(AttachError::Load {
             pid,
@@ -177,6 +177,9 @@ fn check_status(pid: u32, status: i32) -> Result<(), AttachError> {
         0 => Ok(()),
         STATUS_CONNECT => failed("it does not reach the recorder's socket in its /tmp"),
         STATUS_JVM => failed("it gives no JVMTI environment"),
+        STATUS_OPTIONS => {
+            failed("the agent that it has loaded is of another plumb and does not know what it was asked")
+        }
         status => failed(&format!("status {status}")),
     }
 }

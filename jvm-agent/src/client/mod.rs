@@ -1,6 +1,7 @@
 //! The recorder's side: puts the agent into JVMs and talks to it.
 //!
 //! - [`attach`] reaches a JVM that runs, [`Listener`] those that are started with the agent. Both give a [`JvmSession`].
+//! - [`look`] asks what rules would match, and changes nothing.
 //! - [`detach`] ends a session that somebody else left behind.
 //! - [`checks`] is `plumb doctor`'s part for JVMs.
 //!
@@ -13,6 +14,7 @@ mod hotspot;
 mod identity;
 mod library;
 mod listener;
+mod look;
 mod patience;
 mod place;
 mod receive_fd;
@@ -20,12 +22,14 @@ mod session;
 mod stale;
 mod target;
 
+pub use crate::look::{LoadedClass, LoadedMethod};
 pub use crate::protocol::{Armed, Stopped};
 pub use attach::{AttachOptions, attach, detach};
 pub use doctor::{Check, JvmProcess, checks, running_jvms};
 pub use error::AttachError;
 pub use library::agent_library;
 pub use listener::Listener;
+pub use look::{Loaded, look};
 pub use session::JvmSession;
 
 use plumb_trace::arena::{self, Clock};

@@ -173,7 +173,7 @@ impl JvmSession {
     }
 }
 
-fn greet(stream: &UnixStream, pid: u32, patience: Patience<'_>) -> Result<(), AttachError> {
+pub(super) fn greet(stream: &UnixStream, pid: u32, patience: Patience<'_>) -> Result<(), AttachError> {
     match receive(stream, pid, patience)? {
         ToRecorder::Hello { protocol: PROTOCOL, .. } => Ok(()),
         ToRecorder::Hello { protocol, version, .. } => Err(AttachError::OtherVersion { pid, version, protocol }),
@@ -229,7 +229,7 @@ fn unexpected(pid: u32, message: ToRecorder) -> AttachError {
     }
 }
 
-fn explain(pid: u32, patience: Patience<'_>, error: io::Error) -> AttachError {
+pub(super) fn explain(pid: u32, patience: Patience<'_>, error: io::Error) -> AttachError {
     match patience.explain(pid, &error, "a message of the agent's") {
         Some(explained) => explained,
         None if error.kind() == io::ErrorKind::InvalidData => AttachError::Protocol {
@@ -240,7 +240,7 @@ fn explain(pid: u32, patience: Patience<'_>, error: io::Error) -> AttachError {
     }
 }
 
-fn peer_pid(stream: &UnixStream) -> io::Result<u32> {
+pub(super) fn peer_pid(stream: &UnixStream) -> io::Result<u32> {
     let mut credentials = libc::ucred { pid: 0, uid: 0, gid: 0 };
     let mut length = size_of::<libc::ucred>() as libc::socklen_t;
     // SAFETY: the buffer and its length are ours.
