@@ -1,9 +1,9 @@
 //! Units of work that change threads, against what the program counts by itself: examples/calls/src/Units.java.
 
-use crate::support::{checkout, java, jdks, last_json, machine, plumb, record, scratch, succeed};
+use crate::support::{Running, checkout, java, jdks, last_json, machine, open, plumb, record, scratch, succeed};
 use plumb_trace::timeline::{Query, TimelineFile, Unit};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, io::Write, path::Path};
 
 type Counts = BTreeMap<String, u64>;
 
@@ -13,13 +13,44 @@ fn units_and_their_parts_are_what_the_program_counts() {
     for (version, home) in jdks() {
         let dir = scratch();
         let rules = checkout("examples/calls/units.toml");
-        let (printed, timeline) = record(dir.path(), &["-f", &rules.to_string_lossy()], &java(&home, &["Units"]));
-        let counted = last_json(&printed);
-        let counts = |name: &str| serde_json::from_value::<Counts>(counted[name].clone()).expect("counts");
-        check_units(version, &timeline, &counts("units"));
-        check_parts(version, &timeline, &counts("elsewhere"));
-        check_ledger(&dir.path().join("r.plumb"), &counts("units"));
+        let (printed, _) = record(dir.path(), &["-f", &rules.to_string_lossy()], &java(&home, &["Units"]));
+        check(version, &dir.path().join("r.plumb"), &last_json(&printed));
     }
+}
+
+#[test]
+fn units_after_attaching_are_what_the_program_counts() {
+    let _machine = machine();
+    for (version, home) in jdks() {
+        let dir = scratch();
+        let mut units = Running::start(&mut java(&home, &["Units", "wait"]));
+        units.line_with("ready");
+        let mut recorder = Running::start(
+            plumb()
+                .args(["record", "--pid", &units.pid().to_string(), "-f"])
+                .arg(checkout("examples/calls/units.toml"))
+                .arg("-o")
+                .arg(dir.path().join("r")),
+        );
+        recorder.line_with("recording");
+        writeln!(units.stdin()).expect("the program reads");
+        let counted = last_json(&units.line_with("{\"units\""));
+        recorder.signal("INT");
+        let (status, said) = recorder.end();
+        assert!(status.success(), "{said}");
+        writeln!(units.stdin()).expect("the program lives on");
+        let (status, said) = units.end();
+        assert!(status.success(), "the traced program failed: {said}");
+        check(version, &dir.path().join("r.plumb"), &counted);
+    }
+}
+
+fn check(version: &str, path: &Path, counted: &Value) {
+    let counts = |name: &str| serde_json::from_value::<Counts>(counted[name].clone()).expect("counts");
+    let timeline = open(path);
+    check_units(version, &timeline, &counts("units"));
+    check_parts(version, &timeline, &counts("elsewhere"));
+    check_ledger(path, &counts("units"));
 }
 
 /// `request /pool/1`
@@ -80,7 +111,7 @@ fn check_parts(version: &str, timeline: &TimelineFile, elsewhere: &Counts) {
 }
 
 /// The ledger counts the units, and shows how long what they handed over waited.
-fn check_ledger(timeline: &std::path::Path, counted: &Counts) {
+fn check_ledger(timeline: &Path, counted: &Counts) {
     let printed = succeed(plumb().args(["ledger", "--by", "unit", "--json"]).arg(timeline));
     let ledger: Value = serde_json::from_str(&printed).expect("JSON");
     let rows = ledger["rows"].as_array().expect("rows");

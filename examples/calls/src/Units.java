@@ -31,6 +31,12 @@ public class Units {
     static volatile long sink;
 
     public static void main(String[] arguments) throws Exception {
+        if (arguments.length > 0 && arguments[0].equals("wait")) {
+            // The pools have worked before, and their workers wait for more.
+            nobody();
+            System.out.println("ready");
+            System.in.read();
+        }
         Thread[] threads = new Thread[3];
         for (int t = 0; t < threads.length; t++) {
             threads[t] = new Thread(Units::requests, "requests-" + t);
@@ -44,6 +50,7 @@ public class Units {
             pool.awaitTermination(1, TimeUnit.MINUTES);
         }
         System.out.println("{\"units\":" + json(UNITS) + ",\"elsewhere\":" + json(ELSEWHERE) + "}");
+        if (arguments.length > 0) System.in.read();
     }
 
     static String json(Map<String, Integer> counts) {
