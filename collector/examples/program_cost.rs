@@ -1,10 +1,10 @@
 //! What recording costs inside the kernel: mean time of each BPF program by the kernel's own statistics, while two threads wake each other.
 //!
 //! `empty` is a program that does nothing (what the statistics themselves cost), `clock_only` one that reads the clock and the threads' fields and stores
-//! nothing: the floor. One line of JSON for each program: `{"program", "runs", "mean_ns"}`; rounds in turn, the medians of which are told.
+//! nothing: the floor. With the argument `extras`, those of all that rules may ask for beside the scheduler are measured too. One line of JSON for each program: `{"program", "runs", "mean_ns"}`; rounds in turn, the medians of which are told.
 
 use plumb_collector::{
-    CollectorError, KernelOptions, Options, ProgramCost, Recorder, Scope, enable_statistics, probe_cost,
+    CollectorError, Extras, KernelOptions, Options, ProgramCost, Recorder, Scope, enable_statistics, probe_cost,
 };
 use std::collections::BTreeMap;
 use std::sync::mpsc;
@@ -12,8 +12,20 @@ use std::thread;
 
 const ROUNDS: usize = 5;
 const EXCHANGES: usize = 100_000;
+/// All system calls have numbers below this.
+const CALLS: u16 = 512;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let extras = match std::env::args().nth(1).as_deref() {
+        None => Extras::default(),
+        Some("extras") => Extras {
+            interrupts: true,
+            faults: true,
+            disk: true,
+            calls: (0..CALLS).collect(),
+        },
+        Some(_) => return Err("the only argument is `extras`".into()),
+    };
     let _statistics = enable_statistics()?;
     let mut costs: BTreeMap<String, Vec<ProgramCost>> = BTreeMap::new();
     for _ in 0..ROUNDS {
@@ -21,7 +33,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         for probe in probes {
             costs.extend_with(probe?);
         }
-        costs.extend_with(recorded()?);
+        costs.extend_with(recorded(&extras)?);
     }
     for (program, rounds) in costs {
         let mut means: Vec<f64> = rounds.iter().map(ProgramCost::mean_ns).collect();
@@ -48,10 +60,11 @@ impl ExtendWith for BTreeMap<String, Vec<ProgramCost>> {
 }
 
 /// The programs' costs during a recording, which is thrown away.
-fn recorded() -> Result<Vec<ProgramCost>, CollectorError> {
+fn recorded(extras: &Extras) -> Result<Vec<ProgramCost>, CollectorError> {
     let dir = std::env::temp_dir().join(format!("plumb-program-cost-{}", std::process::id()));
     let kernel = Some(KernelOptions {
         scope: Scope::System,
+        extras: extras.clone(),
         ..KernelOptions::default()
     });
     let recorder = Recorder::start(Options {
