@@ -109,13 +109,18 @@ impl JvmSession {
         }
     }
 
-    /// Has the agent go by other compiled rules from now on, and waits until it does.
+    /// Has the agent go by other compiled rules from now on, and waits until it does, as long as `stop` is not raised.
     ///
     /// # Errors
-    /// [`AttachError::Unchanged`], after which the session goes on as before; the JVM ends, or it takes longer than `timeout`.
-    pub fn change_rules(&mut self, matcher: Vec<u8>, timeout: Duration) -> Result<Armed, AttachError> {
-        self.wait_until_armed(timeout)?;
-        let patience = Patience::new(timeout, None);
+    /// [`AttachError::Unchanged`], after which the session goes on as before; the JVM ends, it takes longer than `timeout`, or [`AttachError::Interrupted`].
+    pub fn change_rules(
+        &mut self,
+        matcher: Vec<u8>,
+        stop: &AtomicBool,
+        timeout: Duration,
+    ) -> Result<Armed, AttachError> {
+        self.wait_until_armed_unless(stop, timeout)?;
+        let patience = Patience::new(timeout, Some(stop));
         protocol::send(&self.stream, &ToAgent::Rules(matcher).to_frame())
             .map_err(|error| explain(self.pid, patience, error))?;
         match receive(&self.stream, self.pid, patience)? {
@@ -148,8 +153,8 @@ impl JvmSession {
         loop {
             match receive(&self.stream, self.pid, patience) {
                 Ok(ToRecorder::Refused { reason }) => return Some(reason),
-                // Nobody has asked for it yet.
-                Ok(ToRecorder::Armed(_)) => {}
+                // Nobody has asked for it yet, or waits for it any more.
+                Ok(ToRecorder::Armed(_) | ToRecorder::Unchanged { .. }) => {}
                 _ => return None,
             }
         }
@@ -166,7 +171,7 @@ impl JvmSession {
             match receive(&self.stream, self.pid, patience)? {
                 ToRecorder::Stopped(stopped) => return Ok(stopped),
                 // Was on its way when we asked.
-                ToRecorder::Armed(_) => {}
+                ToRecorder::Armed(_) | ToRecorder::Unchanged { .. } => {}
                 other => return Err(unexpected(self.pid, other)),
             }
         }

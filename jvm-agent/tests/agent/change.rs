@@ -1,11 +1,16 @@
 //! Other rules for a session that goes on.
 
+use std::sync::atomic::AtomicBool;
+
 use plumb_agent::client::AttachError;
 use plumb_trace::record::JvmKind;
 
 use super::jvm::{Subject, jdks};
 use super::recorder::Recorder;
 use super::{RULES, TIMEOUT, attached, config};
+
+/// Nobody asks to stop.
+static GO_ON: AtomicBool = AtomicBool::new(false);
 
 fn compiled(rules: &str) -> Vec<u8> {
     config(rules).matcher
@@ -29,18 +34,22 @@ fn methods_and_settings_come_and_go() {
         subject.order("work 10");
         assert_eq!(calls(&mut recorder), (40, 40));
 
-        let armed = session.change_rules(compiled(STEP_ONLY), TIMEOUT).expect("changes");
+        let armed = session
+            .change_rules(compiled(STEP_ONLY), &GO_ON, TIMEOUT)
+            .expect("changes");
         assert_eq!((armed.classes, armed.methods), (1, 1));
         subject.order("work 10");
         assert_eq!(calls(&mut recorder), (40, 80));
         assert!(!recorder.counted().is_empty(), "exceptions are counted by now");
 
-        let refused = session.change_rules(b"no rules".to_vec(), TIMEOUT);
+        let refused = session.change_rules(b"no rules".to_vec(), &GO_ON, TIMEOUT);
         assert!(matches!(refused, Err(AttachError::Unchanged { .. })), "{refused:?}");
         subject.order("work 10");
         assert_eq!(calls(&mut recorder), (40, 120));
 
-        session.change_rules(compiled(RULES), TIMEOUT).expect("changes back");
+        session
+            .change_rules(compiled(RULES), &GO_ON, TIMEOUT)
+            .expect("changes back");
         let counted = recorder.of_kind(JvmKind::Counted).len();
         subject.order("work 10");
         subject.order("load 5");
@@ -67,7 +76,7 @@ fn calls_that_are_under_way_end_as_they_began() {
                 if work.is_finished() {
                     break;
                 }
-                session.change_rules(compiled(rules), TIMEOUT).expect("changes");
+                session.change_rules(compiled(rules), &GO_ON, TIMEOUT).expect("changes");
                 recorder.drain(true);
             }
         });

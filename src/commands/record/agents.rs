@@ -86,11 +86,12 @@ impl Agents {
         Ok(())
     }
 
-    /// Has every JVM go by these compiled rules from now on.
-    pub fn change_rules(&mut self, matcher: &[u8]) {
+    /// Has every JVM go by these compiled rules from now on; waits for it until `stop` is raised.
+    pub fn change_rules(&mut self, matcher: &[u8], stop: &AtomicBool) {
         for session in &mut self.sessions {
-            match session.change_rules(matcher.to_vec(), PATIENCE) {
+            match session.change_rules(matcher.to_vec(), stop, PATIENCE) {
                 Ok(armed) => tell_armed(session.pid, armed),
+                Err(AttachError::Interrupted(_)) => return,
                 Err(error) => eprintln!("warning: {error}\nremedy: {}", error.remedy()),
             }
         }

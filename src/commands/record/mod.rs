@@ -176,7 +176,7 @@ fn follow(
         agents.forget_ended();
         progress.tell(&recorder);
         if change.take() {
-            change::change(arguments, &mut recorder, &mut subject, &mut agents);
+            change::change(arguments, &mut recorder, &mut subject, &mut agents, stop);
         }
         if save.is_some_and(SaveSignal::take) {
             recorder.save("SIGUSR1");
