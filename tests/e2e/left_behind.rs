@@ -102,7 +102,13 @@ fn another_users_jvm_starts_although_only_root_can_read_the_library() {
     writeln!(recorder.stdin()).expect("it waits");
     let (status, said) = recorder.end();
     assert!(status.success() && said.contains("both"), "{said}");
-    wait_for("the copy to go", || (!library.exists()).then_some(()));
+    // A recorder that has given its rights up cannot look into every process, and leaves what it has doubts about to a later one.
+    if library.exists() {
+        let place = library.parent().expect("in a directory");
+        succeed(Command::new("touch").args(["-d", "1 hour ago"]).arg(place));
+        succeed(&mut record_script(plumb(), dir.path(), "next", "true"));
+    }
+    assert!(!library.exists(), "nobody needs the copy any more");
 }
 
 #[test]
