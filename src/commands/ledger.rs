@@ -52,6 +52,9 @@ const HELP: &str = "\
 The states of a row sum to its life within the window, to the nanosecond. `ready` is time without a CPU, `stolen` what the
 hypervisor took, `monitor` waiting for a Java monitor, `unknown` what was not seen. Losses are listed below the rows.
 
+Units have a row for each name and key. A unit that several threads worked on is the sum of what they did for it; `queue` is
+how long its tasks waited for a thread after they were handed over, beside its life, not in it.
+
 Examples:
   plumb ledger slow.plumb --by group
   plumb ledger slow.plumb --by unit --from 10s --to 20s

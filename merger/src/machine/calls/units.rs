@@ -5,6 +5,7 @@
 
 use plumb_trace::timeline::{StringId, TimelineError, TimelineWriter, TrackId, Unit, UnitPart};
 use rustc_hash::FxHashMap;
+use std::collections::VecDeque;
 
 type Result<T = ()> = std::result::Result<T, TimelineError>;
 
@@ -33,7 +34,7 @@ struct Open {
 #[derive(Debug, Default)]
 struct Waiting {
     units: Vec<u64>,
-    since: Vec<u64>,
+    since: VecDeque<u64>,
 }
 
 /// All that go on.
@@ -166,19 +167,20 @@ impl Units {
 
     /// A thread that works for these units hands a task over.
     pub(super) fn hand_over(&mut self, writer: &mut TimelineWriter, task: u32, units: Vec<u64>, at: u64) -> Result {
-        if self.tasks.len() >= TASKS_MAX {
+        let is_again = |waiting: &Waiting| waiting.since.len() >= TASKS_MAX;
+        if self.tasks.len() >= TASKS_MAX || self.tasks.get(&task).is_some_and(is_again) {
             self.forget(writer, at)?;
         }
         let waiting = self.tasks.entry(task).or_default();
         if waiting.since.is_empty() || waiting.units == units {
-            waiting.since.push(at);
+            waiting.since.push_back(at);
             self.wait(&units);
             self.tasks.entry(task).or_default().units = units;
             return Ok(());
         }
         // Whoever runs it next, nobody knows for whom.
         let (others, times) = (std::mem::take(&mut waiting.units), waiting.since.len());
-        waiting.since.push(at);
+        waiting.since.push_back(at);
         for unit in units.into_iter().chain(others.iter().copied()) {
             self.doubt(unit);
         }
@@ -187,9 +189,12 @@ impl Units {
 
     /// A thread that works for these units starts a virtual thread.
     pub(super) fn start(&mut self, thread: u64, units: Vec<u64>, at: u64) {
-        if !units.is_empty() && self.threads.len() < TASKS_MAX && !self.threads.contains_key(&thread) {
+        if self.threads.len() >= TASKS_MAX || self.threads.contains_key(&thread) {
+            units.into_iter().for_each(|unit| self.doubt(unit));
+        } else if !units.is_empty() {
             self.wait(&units);
-            self.threads.insert(thread, Waiting { units, since: vec![at] });
+            let since = VecDeque::from([at]);
+            self.threads.insert(thread, Waiting { units, since });
         }
     }
 
@@ -200,7 +205,7 @@ impl Units {
         };
         let taken = Taken {
             units: waiting.units.clone(),
-            since: waiting.since.remove(0),
+            since: waiting.since.pop_front().unwrap_or(0),
         };
         if waiting.since.is_empty() {
             self.tasks.remove(&task);
@@ -218,7 +223,7 @@ impl Units {
         let Waiting { units, since } = self.threads.remove(&thread)?;
         Some(Taken {
             units,
-            since: since.first().copied().unwrap_or(0),
+            since: since.front().copied().unwrap_or(0),
         })
     }
 
@@ -227,7 +232,7 @@ impl Units {
         let Some(waiting) = self.tasks.get_mut(&task) else {
             return Ok(());
         };
-        waiting.since.pop();
+        waiting.since.pop_back();
         let units = waiting.units.clone();
         if waiting.since.is_empty() {
             self.tasks.remove(&task);
