@@ -2,6 +2,7 @@
 //!
 //! A row's states sum to its life in the window: to the thread's, or, of a row that stands for several, to the sum of theirs.
 
+mod carried;
 mod csv;
 pub(crate) mod json;
 pub(crate) mod text;
@@ -14,13 +15,15 @@ use plumb_trace::{
 };
 
 use crate::{Window, roles, sweep};
+use carried::Carried;
 
 /// What a row stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum By {
     /// One thread.
     Thread,
-    /// The threads of one group; those without a group by what they are: [`NO_GROUP`] or plumb's own.
+    /// The threads of one group; those without a group by what they are: [`NO_GROUP`] or plumb's own. CPU time in which a thread carries a virtual one counts in that
+    /// one's group alone: each ns of a CPU is in one row.
     Group,
     /// The kernel's threads of one process; virtual threads are left out, for their time is their carriers' already.
     Process,
@@ -141,8 +144,10 @@ pub fn ledger(query: &dyn Query, by: By, window: Window, group: Option<&str>) ->
     let is_wanted = |track: &Track| group.is_none_or(|wanted| roles::group(query, track) == Some(wanted));
     let rows = match by {
         By::Thread => thread_rows(query, window, is_wanted)?,
-        By::Group => sum_rows(query, window, |track| is_wanted(track).then(|| group_key(query, track)))?,
-        By::Process => sum_rows(query, window, |track| {
+        By::Group => sum_rows(query, by, window, |track| {
+            is_wanted(track).then(|| group_key(query, track))
+        })?,
+        By::Process => sum_rows(query, by, window, |track| {
             (is_wanted(track) && track.kind == TrackKind::Thread).then(|| process_key(query, track))
         })?,
         By::Unit => unit_rows(query, window, is_wanted)?,
@@ -236,15 +241,29 @@ fn process_key(query: &dyn Query, track: &Track) -> String {
 
 fn sum_rows(
     query: &dyn Query,
+    by: By,
     window: Window,
     key_of: impl Fn(&Track) -> Option<String>,
 ) -> Result<Vec<Row>, TimelineError> {
     let mut sums = Sums::default();
+    let mut carried = Carried::new();
     for (id, track) in roles::threads(query) {
-        let (Some(life), Some(key)) = (window.clip(track.start_ns, track.end_ns), key_of(track)) else {
+        let Some(life) = window.clip(track.start_ns, track.end_ns) else {
             continue;
         };
-        sums.add(key, &query.totals(id, life.from_ns, life.to_ns)?);
+        if let Some(key) = key_of(track) {
+            sums.add(key, &query.totals(id, life.from_ns, life.to_ns)?);
+        }
+        // Also of those that are not asked for: their carriers may be.
+        if by == By::Group && track.kind == TrackKind::VirtualThread {
+            carried::add(query, id, life, &mut carried)?;
+        }
+    }
+    for (carrier, on_cpu) in carried {
+        let key = query.tracks().get(carrier.0 as usize).and_then(&key_of);
+        if let Some((_, sum)) = key.and_then(|key| sums.0.get_mut(&key)) {
+            carried::take_off(&mut sum.states, on_cpu);
+        }
     }
     Ok(sums.rows())
 }

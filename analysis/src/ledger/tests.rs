@@ -73,6 +73,36 @@ fn sums_by_group_process_and_unit() {
 }
 
 #[test]
+fn a_cpu_s_time_counts_once_where_threads_carry_virtual_ones() {
+    let mut fake = Fake::new(0, 1_000);
+    let carrier = fake.thread("java", "ForkJoinPool-1-worker-1");
+    fake.running(carrier, 0, 600, 0).stolen_ns = 60;
+    fake.state(carrier, 600, 1_000, State::Park);
+    let process = fake.tracks[carrier.0 as usize].process;
+    let cart = fake.track(TrackKind::VirtualThread, "java", "cart", None);
+    fake.tracks[cart.0 as usize].process = process;
+    fake.group(cart, "shop");
+    fake.running(cart, 0, 400, 0).peer = Some(carrier);
+    fake.state(cart, 400, 1_000, State::Sleep);
+    let part = Window {
+        from_ns: 100,
+        to_ns: 500,
+    };
+    let on_cpu = |totals: &StateTotals| totals.get(State::Running) + totals.get(State::Stolen);
+    for (window, both, carriers_own, carts) in [(whole(&fake), 600, 200, 400), (part, 400, 100, 300)] {
+        for by in [By::Group, By::Process] {
+            assert_eq!(on_cpu(&ledger(&fake, by, window, None).unwrap().sum()), both, "{by:?}");
+        }
+        let rows = ledger(&fake, By::Group, window, None).unwrap().rows;
+        let each = rows.iter().map(|row| on_cpu(&row.totals.states));
+        assert_eq!(each.collect::<Vec<_>>(), [carriers_own, carts]);
+    }
+    // Asked for alone, the virtual threads' group is what it is beside the others.
+    let alone = ledger(&fake, By::Group, whole(&fake), Some("shop")).unwrap();
+    assert_eq!((alone.rows.len(), on_cpu(&alone.sum())), (1, 400));
+}
+
+#[test]
 fn a_group_alone() {
     let fake = sample();
     let ledger = ledger(&fake, By::Thread, whole(&fake), Some("request")).unwrap();

@@ -24,6 +24,8 @@ pub(crate) type Key = (usize, u64);
 pub(crate) struct Mounted {
     pub(crate) key: Key,
     pub(crate) track: TrackId,
+    /// Who carries it.
+    carrier: TrackId,
     /// Its states are written up to here.
     since: u64,
 }
@@ -34,7 +36,7 @@ impl Mounted {
         self.since
     }
 
-    /// What its carrier does, it does.
+    /// What its carrier does, it does; while it runs, the peer tells whose CPU time that is in the kernel's books.
     pub(crate) fn mirror(&mut self, writer: &mut TimelineWriter, interval: &StateInterval) -> Result {
         let (start_ns, end_ns) = (self.since, interval.end_ns);
         if end_ns <= start_ns {
@@ -42,11 +44,16 @@ impl Mounted {
         }
         self.since = end_ns;
         let stolen_ns = interval.stolen_ns.min(end_ns - start_ns);
+        let peer = match interval.state {
+            State::Running => Some(self.carrier),
+            _ => interval.peer,
+        };
         writer.state(
             self.track,
             &StateInterval {
                 start_ns,
                 stolen_ns,
+                peer,
                 ..*interval
             },
         )
@@ -161,6 +168,7 @@ impl Machine {
         entry.mounted = Some(Mounted {
             key,
             track: thread.track,
+            carrier: entry.track,
             since: thread.since,
         });
         thread.exchange(entry);

@@ -160,7 +160,7 @@ pub struct StateInterval {
     pub cpu: Option<u16>,
     /// running: how much of it the hypervisor (or interrupts, see [`Info::notes`]) took, at most the length.
     pub stolen_ns: u64,
-    /// ready: waker or preemptor; monitor: the owner (who released it); otherwise who ended it.
+    /// ready: waker or preemptor; monitor: the owner (who released it); running, of a virtual thread: its carrier; otherwise who ended it.
     pub peer: Option<TrackId>,
     /// Cause.
     pub cause: Cause,

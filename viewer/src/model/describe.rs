@@ -118,6 +118,7 @@ fn peer(source: &Source, interval: &StateInterval) -> Option<Fact> {
         (State::Ready, Cause::Born) => "parent",
         (State::Ready, _) => "woken by",
         (State::Monitor, _) => "owner",
+        (State::Running, _) => "carried by",
         _ => "ended by",
     };
     interval.peer.map(|peer| fact(word, source.thread_title(peer)))
