@@ -348,7 +348,9 @@ pub fn summary(steps: &[Step], (from_ns, to_ns): (u64, u64)) -> Option<Step> {
 /// The lowest and highest value of a chart's height, round: at least 1 % or 1, and 0 is always on it.
 pub fn limits(shape: Shape, low: f64, high: f64) -> (f64, f64) {
     let least = if shape == Shape::Share { 0.01 } else { 1.0 };
-    let round = |value: f64| if value > 0.0 { nice(value).max(least) } else { 0.0 };
+    // The kernel's sums of times are a little late or early: 101 % is 100 %.
+    let slack = if shape == Shape::Share { 1.05 } else { 1.0 };
+    let round = |value: f64| if value > 0.0 { nice(value / slack).max(least) } else { 0.0 };
     let (below, above) = (round(-low), round(high));
     match (below > 0.0, above > 0.0) {
         (false, false) => (0.0, least),
@@ -411,6 +413,7 @@ mod tests {
     fn limits_are_round() {
         assert_eq!(limits(Shape::Share, 0.0, 0.0), (0.0, 0.01));
         assert_eq!(limits(Shape::Share, 0.0, 0.17), (0.0, 0.2));
+        assert_eq!(limits(Shape::Share, 0.0, 1.03), (0.0, 1.0));
         assert_eq!(limits(Shape::Value, 1.0, 1.0), (0.0, 1.0));
         assert_eq!(limits(Shape::Value, -30.0, 0.0), (-50.0, 0.0));
         assert_eq!(limits(Shape::Rate, 0.0, 1000.0), (0.0, 1000.0));
