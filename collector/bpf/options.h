@@ -193,12 +193,12 @@ int on_toll(u64 *ctx)
 
 		/* What the thread that was here at the beginning did before is not known. */
 		if (toll->tid && toll->tid == (u32)prev->pid) {
-			minor = BPF_CORE_READ(leaves, min_flt) - toll->minor;
-			major = BPF_CORE_READ(leaves, maj_flt) - toll->major;
+			minor = leaves->min_flt - toll->minor;
+			major = leaves->maj_flt - toll->major;
 		}
 		toll->tid = next->pid;
-		toll->minor = BPF_CORE_READ(comes, min_flt);
-		toll->major = BPF_CORE_READ(comes, maj_flt);
+		toll->minor = comes->min_flt;
+		toll->major = comes->maj_flt;
 	}
 	if (minor | major | toll->interrupts | toll->softirqs)
 		tell_toll(prev, toll, minor, major);

@@ -6,7 +6,7 @@
 //! | kept | where |
 //! | --- | --- |
 //! | CAP_DAC_OVERRIDE | the recording or its timeline goes into a directory that only this right opens to us (root in a user's home) |
-//! | CAP_SYS_PTRACE | /proc hides other users' processes (hidepid); and for JVMs that are still to come, in the watch thread alone, which reads their counters |
+//! | CAP_SYS_PTRACE | /proc hides other users' processes (hidepid); and for JVMs that are still to come, or have no counters yet, in the watch thread alone, which reads these |
 //! | CAP_BPF | the scope's maps change during the recording, and the kernel (before 5.19) asks for this right each time |
 //!
 //! JVMs are attached to before that. Those that a command starts later connect by themselves, so that nobody needs the rights to attach any more. Capabilities belong

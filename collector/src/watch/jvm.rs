@@ -97,6 +97,11 @@ impl Jvms {
         }
     }
 
+    /// Whether there is one whose file was not there yet.
+    pub fn awaits(&self) -> bool {
+        !self.awaited.is_empty()
+    }
+
     /// Looks for files that were not there yet, and which JVMs have ended.
     pub fn look(&mut self, counters: &mut Counters, live: &Live) {
         self.sampled.retain(|jvm| is_there(jvm.instance));

@@ -240,7 +240,11 @@ impl State {
                     self.jvms.add(jvm);
                     self.jvms.look(&mut self.counters, &self.live);
                 }
-                Ok(Order::GiveUp(kept)) => privilege::give_up_or_tell(kept, &self.live),
+                Ok(Order::GiveUp(kept)) => {
+                    // One whose file is not there yet is looked at again.
+                    let kept = kept.with_later_jvms(self.jvms.awaits());
+                    privilege::give_up_or_tell(kept, &self.live);
+                }
                 Err(RecvTimeoutError::Disconnected) => {
                     // The last sample is of the end, so that what was counted until then is known.
                     self.sample();
