@@ -1,7 +1,7 @@
 //! What a JVM counts about itself, sampled from outside, against what its own management bean says: examples/calls/src/Loads.java.
 
 use crate::support::{Running, java, jdks, last_json, machine, number, open, plumb, scratch, succeed, wait_for};
-use plumb_trace::timeline::{Query, TimelineFile, TrackKind};
+use plumb_trace::timeline::{Query, TimelineFile, Track, TrackKind};
 use std::io::Write;
 
 /// Classes that the program is told to load.
@@ -47,6 +47,9 @@ fn loaded_classes_are_those_that_the_jvm_tells_of() {
         let all = number(&last_json(&said), "end") - before;
 
         let timeline = open(&dir.path().join("r.plumb"));
+        let is_of_jvm = |track: &Track| timeline.processes()[track.process.0 as usize].jvm;
+        let is_counter = |track: &&Track| track.name.starts_with("jvm.");
+        assert!(timeline.tracks().iter().filter(is_counter).all(is_of_jvm));
         let loaded = growth(&timeline, "jvm.classes_loaded");
         assert!(
             (LOADED..=all).contains(&loaded),
@@ -87,11 +90,10 @@ fn a_jvm_that_starts_under_the_recorder_is_counted_too() {
 fn values(timeline: &TimelineFile, name: &str) -> Vec<i64> {
     let tracks = timeline.tracks().iter().enumerate();
     let mut of_name = tracks.filter(|(_, track)| matches!(track.kind, TrackKind::Counter { .. }) && track.name == name);
-    let Some((index, track)) = of_name.next() else {
+    let Some((index, _)) = of_name.next() else {
         return Vec::new();
     };
-    let process = &timeline.processes()[track.process.0 as usize];
-    assert!(process.jvm && of_name.next().is_none(), "{name} is one of the one JVM");
+    assert!(of_name.next().is_none(), "{name} is one of the one JVM");
     let id = plumb_trace::timeline::TrackId(index as u32);
     let points = timeline.counters(id, 0, u64::MAX, 0).expect("samples");
     points.iter().map(|point| point.last).collect()

@@ -94,7 +94,9 @@ const TURN: Duration = Duration::from_millis(20);
 /// Runs the subcommand.
 pub fn run(arguments: &Arguments) -> Result<()> {
     let plan = Plan::of(arguments)?;
+    // Before anything else: unless it is caught, a signal that somebody sends as soon as we record would end us.
     let stop = interrupt::stop_flag()?;
+    let (save, change) = (SaveSignal::catch()?, ChangeSignal::catch()?);
     let mut recorder =
         Recorder::start(plan.options.clone()).or_remedy("`plumb doctor` tells what this machine allows")?;
     let (subject, agents) = match begin(arguments, &plan, &mut recorder, &stop) {
@@ -113,8 +115,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         false => eprintln!("{}", announcement(&plan, &subject)),
         true => eprintln!("interrupted at the beginning: what was recorded so far is kept"),
     }
-    let save = plan.options.flight.as_ref().map(|_| SaveSignal::catch()).transpose()?;
-    let summary = follow(arguments, recorder, subject, agents, &stop, save.as_ref())?;
+    let summary = follow(arguments, recorder, (subject, agents), &stop, (&save, &change))?;
     finish(&plan, &summary)
 }
 
@@ -159,12 +160,10 @@ fn begin(
 fn follow(
     arguments: &Arguments,
     mut recorder: Recorder,
-    mut subject: Subject,
-    mut agents: Agents,
+    (mut subject, mut agents): (Subject, Agents),
     stop: &AtomicBool,
-    save: Option<&SaveSignal>,
+    (save, change): (&SaveSignal, &ChangeSignal),
 ) -> Result<Summary> {
-    let change = ChangeSignal::catch()?;
     let deadline = arguments.duration.map(|ns| Instant::now() + Duration::from_nanos(ns));
     let mut progress = Progress::new();
     loop {
@@ -178,7 +177,7 @@ fn follow(
         if change.take() {
             change::change(arguments, &mut recorder, &mut subject, &mut agents, stop);
         }
-        if save.is_some_and(SaveSignal::take) {
+        if save.take() {
             recorder.save("SIGUSR1");
         }
         recorder.take_saved().iter().for_each(flight::tell);
