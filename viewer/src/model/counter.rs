@@ -350,7 +350,13 @@ pub fn limits(shape: Shape, low: f64, high: f64) -> (f64, f64) {
     let least = if shape == Shape::Share { 0.01 } else { 1.0 };
     // The kernel's sums of times are a little late or early: 101 % is 100 %.
     let slack = if shape == Shape::Share { 1.05 } else { 1.0 };
-    let round = |value: f64| if value > 0.0 { nice(value / slack).max(least) } else { 0.0 };
+    let round = |value: f64| {
+        if value > 0.0 {
+            nice(value / slack).max(least)
+        } else {
+            0.0
+        }
+    };
     let (below, above) = (round(-low), round(high));
     match (below > 0.0, above > 0.0) {
         (false, false) => (0.0, least),
