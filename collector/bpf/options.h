@@ -135,8 +135,9 @@ int on_softirq_entry(u64 *ctx)
 	if (!toll)
 		return 0;
 	toll->softirqs++;
-	toll->hard_before = toll->hard_ns;
+	/* Interrupts go on: one between the two readings counts as soft, and none is taken off that lies outside. */
 	toll->soft_since = bpf_ktime_get_ns();
+	toll->hard_before = *(volatile u64 *)&toll->hard_ns;
 	return 0;
 }
 
@@ -144,11 +145,16 @@ SEC("tp_btf/softirq_exit")
 int on_softirq_exit(u64 *ctx)
 {
 	struct toll *toll = toll_here();
+	u64 hard_ns;
+	s64 ns;
 
 	if (!toll || !toll->soft_since)
 		return 0;
 	/* Without the interrupts in its midst. */
-	toll->soft_ns += bpf_ktime_get_ns() - toll->soft_since - (toll->hard_ns - toll->hard_before);
+	hard_ns = *(volatile u64 *)&toll->hard_ns;
+	ns = bpf_ktime_get_ns() - toll->soft_since - (hard_ns - toll->hard_before);
+	if (ns > 0)
+		toll->soft_ns += ns;
 	toll->soft_since = 0;
 	return 0;
 }

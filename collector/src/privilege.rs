@@ -6,7 +6,7 @@
 //! | kept | where |
 //! | --- | --- |
 //! | CAP_DAC_OVERRIDE | the recording or its timeline goes into a directory that only this right opens to us (root in a user's home) |
-//! | CAP_SYS_PTRACE | /proc hides other users' processes (hidepid); and for JVMs that are still to come, or have no counters yet, in the watch thread alone, which reads these |
+//! | CAP_SYS_PTRACE | /proc hides other users' processes (hidepid); and, with CAP_DAC_READ_SEARCH, for JVMs that are still to come, or have no counters yet, in the watch thread alone, which reads these |
 //! | CAP_BPF | the scope's maps change during the recording, and the kernel (before 5.19) asks for this right each time |
 //!
 //! JVMs are attached to before that. Those that a command starts later connect by themselves, so that nobody needs the rights to attach any more. Capabilities belong
@@ -22,6 +22,8 @@ use std::path::Path;
 
 /// Right over files of others.
 const DAC_OVERRIDE: u32 = 1;
+/// Right to read files of others.
+const DAC_READ_SEARCH: u32 = 2;
 /// Right to look into other processes.
 const SYS_PTRACE: u32 = 19;
 /// Right to use maps and programs.
@@ -31,8 +33,9 @@ const BPF: u32 = 39;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Capabilities(u64);
 
-const HELD: [(u32, &str); 3] = [
+const HELD: [(u32, &str); 4] = [
     (DAC_OVERRIDE, "CAP_DAC_OVERRIDE"),
+    (DAC_READ_SEARCH, "CAP_DAC_READ_SEARCH"),
     (SYS_PTRACE, "CAP_SYS_PTRACE"),
     (BPF, "CAP_BPF"),
 ];
@@ -45,9 +48,9 @@ impl Capabilities {
         Capabilities(self.0 | u64::from(wanted) << number)
     }
 
-    /// And the one by which a JVM that comes later is read from outside.
+    /// And those by which a JVM that comes later is read from outside: its file of counters is its user's alone.
     pub(crate) fn with_later_jvms(self, wanted: bool) -> Capabilities {
-        self.with(SYS_PTRACE, wanted)
+        self.with(SYS_PTRACE, wanted).with(DAC_READ_SEARCH, wanted)
     }
 
     /// Names, for people.
@@ -140,9 +143,9 @@ fn held() -> io::Result<u64> {
 }
 
 fn can_write(directory: &CString) -> bool {
-    let (mode, flags) = (libc::W_OK | libc::X_OK, libc::AT_EACCESS);
+    // The kernel's own check, by the real ids, which are the effective ones unless somebody made plumb setuid: older C libraries imitate AT_EACCESS, and know no capabilities.
     // SAFETY: a string with its NUL.
-    unsafe { libc::faccessat(libc::AT_FDCWD, directory.as_ptr(), mode, flags) == 0 }
+    unsafe { libc::faccessat(libc::AT_FDCWD, directory.as_ptr(), libc::W_OK | libc::X_OK, 0) == 0 }
 }
 
 /// Whether bpf(2) lets who has no capability change a map: on one that is not there, it says so then.

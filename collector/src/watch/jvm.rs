@@ -136,8 +136,8 @@ fn is_there(instance: JvmInstance) -> bool {
 
 impl Jvm {
     fn open(instance: JvmInstance, counters: &mut Counters) -> Option<Jvm> {
-        let file = open_file(instance)?;
-        let mut buffer = vec![0; usize::try_from(file.metadata().ok()?.len()).ok()?];
+        let (file, length) = open_file(instance)?;
+        let mut buffer = vec![0; length];
         read(&file, &mut buffer)?;
         let names: Vec<&str> = KINDS
             .iter()
@@ -201,7 +201,9 @@ fn read(file: &File, buffer: &mut [u8]) -> Option<()> {
 }
 
 /// The file that the JVM itself has mapped; only if it is one, and its user's.
-fn open_file(instance: JvmInstance) -> Option<File> {
+///
+/// With its length, asked for once: its user may change it at any time.
+fn open_file(instance: JvmInstance) -> Option<(File, usize)> {
     let pid = instance.pid;
     let path = mapped_path(pid)?;
     let mut options = OpenOptions::new();
@@ -212,13 +214,15 @@ fn open_file(instance: JvmInstance) -> Option<File> {
     let found = file.metadata().ok()?;
     let is_it = found.is_file() && found.len() <= FILE_BYTES_MAX && found.uid() == proc::Status::of(pid)?.uid;
     // It is this JVM that was looked at, not one that has its pid by now.
-    (is_it && is_there(instance)).then_some(file)
+    let length = usize::try_from(found.len()).ok()?;
+    (is_it && is_there(instance)).then_some((file, length))
 }
 
 fn mapped_path(pid: u32) -> Option<String> {
     let maps = File::open(format!("/proc/{pid}/maps")).ok()?.take(MAPS_BYTES_MAX);
-    let mut lines = BufReader::new(maps).lines().map_while(Result::ok);
-    lines.find_map(|line| path_in(&line).map(str::to_owned))
+    // Names of other files may be of any bytes.
+    let mut lines = BufReader::new(maps).split(b'\n').map_while(Result::ok);
+    lines.find_map(|line| path_in(str::from_utf8(&line).ok()?).map(str::to_owned))
 }
 
 /// The path in a line of /proc/PID/maps, if it is that of performance counters. A process writes its number as its own namespace has it, so that is left open.

@@ -298,7 +298,9 @@ impl Jvmti {
         let mut frames = vec![jvmtiFrameInfo::default(); frames_max];
         let mut count: jint = 0;
         let (max, first) = (frames_max as jint, frames.as_mut_ptr());
-        call!(self, GetStackTrace, ptr::null_mut(), 0, max, first, &raw mut count)?;
+        // By its name: for a thread that is not named, JVMs from 21 on hold up all virtual threads until the stack is told.
+        let own = self.current_thread()?;
+        call!(self, GetStackTrace, own, 0, max, first, &raw mut count)?;
         frames.truncate(usize::try_from(count).unwrap_or(0));
         let frame = |info: jvmtiFrameInfo| Frame {
             method: info.method,

@@ -28,7 +28,11 @@ struct Suspect {
 /// The gate was closed before.
 pub fn wait(limit: Duration) -> u64 {
     let deadline = Instant::now() + limit;
-    let mut suspects = suspects();
+    let Some(mut suspects) = suspects() else {
+        // It cannot be known who is inside: whoever was has surely left by then, but for one that got no CPU all the time.
+        thread::sleep(limit);
+        return 1;
+    };
     while !suspects.is_empty() && Instant::now() < deadline {
         thread::sleep(LOOK_EVERY);
         suspects.retain(|suspect| !suspect.has_left(state(suspect.tid), used_ns(suspect.tid)));
@@ -37,12 +41,12 @@ pub fn wait(limit: Duration) -> u64 {
 }
 
 impl Suspect {
-    /// With the thread's state and processor time of now; none of a thread that has ended.
+    /// With the thread's state, where it can be read, and its processor time of now; none of a thread that has ended.
     fn has_left(self, state: Option<char>, used_ns: Option<u64>) -> bool {
-        let (Some(state), Some(used_ns)) = (state, used_ns) else {
+        let Some(used_ns) = used_ns else {
             return true;
         };
-        is_outside(state) || used_ns >= self.used_ns.saturating_add(ENOUGH_NS)
+        state.is_some_and(is_outside) || used_ns >= self.used_ns.saturating_add(ENOUGH_NS)
     }
 }
 
@@ -51,21 +55,21 @@ fn is_outside(state: char) -> bool {
     matches!(state, 'S' | 'Z' | 'X' | 'I')
 }
 
-fn suspects() -> Vec<Suspect> {
+/// `None` where the threads cannot be listed (no descriptor left).
+fn suspects() -> Option<Vec<Suspect>> {
     // SAFETY: a system call without arguments.
     let own = unsafe { libc::gettid() } as u32;
-    let Ok(tasks) = fs::read_dir("/proc/self/task") else {
-        return Vec::new();
-    };
+    let tasks = fs::read_dir("/proc/self/task").ok()?;
     let tids = tasks
         .flatten()
         .filter_map(|task| task.file_name().to_str()?.parse().ok());
     let suspect = |tid| {
         // The time first: what is used between the two looks counts.
         let used_ns = used_ns(tid)?;
-        (!is_outside(state(tid)?)).then_some(Suspect { tid, used_ns })
+        // One whose state cannot be read is suspected, too; if it has ended, the next look finds no processor time.
+        (!state(tid).is_some_and(is_outside)).then_some(Suspect { tid, used_ns })
     };
-    tids.filter(|tid| *tid != own).filter_map(suspect).collect()
+    Some(tids.filter(|tid| *tid != own).filter_map(suspect).collect())
 }
 
 /// The state letter of a thread of ours.
@@ -103,7 +107,7 @@ mod tests {
         let has_left = |state, used_ns| suspect.has_left(Some(state), Some(used_ns));
         assert!(!has_left('R', 50) && !has_left('R', ENOUGH_NS) && !has_left('D', 50) && !has_left('t', 50));
         assert!(has_left('S', 50) && has_left('R', 50 + ENOUGH_NS));
-        assert!(suspect.has_left(None, None));
+        assert!(suspect.has_left(None, None) && !suspect.has_left(None, Some(50)));
     }
 
     #[test]

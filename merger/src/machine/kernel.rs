@@ -14,11 +14,22 @@ use plumb_trace::timeline::{Cause, TimelineError, TrackId};
 
 type Result<T = ()> = std::result::Result<T, TimelineError>;
 
+/// Who had the CPU when a record other than a switch was made, where it tells.
+fn current_of(kind: Option<KernelKind>, record: &KernelRecord) -> Option<u32> {
+    match kind? {
+        KernelKind::Waking | KernelKind::Fork | KernelKind::Rename => Some(record.other_tid),
+        KernelKind::Exec | KernelKind::Exit | KernelKind::CallEnter | KernelKind::CallExit | KernelKind::Toll => {
+            Some(record.tid)
+        }
+        KernelKind::Switch | KernelKind::Wakeup | KernelKind::Request => None,
+    }
+}
+
 impl Machine {
     pub(super) fn kernel_record(&mut self, host: usize, cpu: u16, at: u64, record: &KernelRecord) -> Result {
         let kind = KernelKind::from_u8(record.kind);
         if kind != Some(KernelKind::Switch) {
-            self.ends_hole(host, cpu, at);
+            self.ends_hole(host, cpu, at, current_of(kind, record));
         }
         match kind {
             Some(KernelKind::Switch) => self.switch(host, cpu, at, record),

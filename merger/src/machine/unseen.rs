@@ -22,6 +22,8 @@ impl Machine {
             return;
         };
         if Some(thread) == leaver {
+            let process = self.registry.threads[thread].process;
+            self.registry.processes[process].is_untold = false;
             return;
         }
         let hole = (state.since(), at);
@@ -39,10 +41,18 @@ impl Machine {
         }
     }
 
-    /// A record was made on this CPU: had a thread it of whom nothing is recorded, it has no more.
-    pub(super) fn ends_hole(&mut self, host: usize, cpu: u16, at: u64) {
+    /// A record was made on this CPU while `current` had it, as far as it tells: had it a thread of whom nothing is recorded, it has no more. If it is that
+    /// thread's own record, its process is recorded after all.
+    pub(super) fn ends_hole(&mut self, host: usize, cpu: u16, at: u64, current: Option<u32>) {
         let occupant = self.cpu(host, cpu).occupant;
-        if self.is_untold(occupant) {
+        if let Occupant::Thread(thread) = occupant
+            && self.is_untold(occupant)
+        {
+            let Thread { tid, process, .. } = self.registry.threads[thread];
+            if Some(tid) == current {
+                self.registry.processes[process].is_untold = false;
+                return;
+            }
             self.displace(host, cpu, at, None);
             self.hosts[host].cpus[usize::from(cpu)].is_told_from(at);
         }
