@@ -62,7 +62,8 @@ impl Background {
     /// Asks it to end (SIGINT) and waits until it has.
     pub fn interrupt(&mut self) -> Result<()> {
         self.still_runs()?;
-        run_quietly(Command::new("kill").args(["-INT", &self.pid().to_string()]))?;
+        // The shell's own: the program of that name is not on every machine.
+        run_quietly(Command::new("sh").args(["-c", &format!("kill -INT {}", self.pid())]))?;
         self.child
             .wait()
             .with_context(|| format!("cannot wait for {}", self.name))?;
