@@ -87,7 +87,13 @@ pub fn run(options: &Options) -> Result<()> {
         for (way, ratios) in ways.iter().zip(&mut ratios) {
             let (bare, recorded) = pair(way, &url, round)?;
             ratios.add(&bare, &recorded);
-            println!("{:<34} {}", way.name, ratios.last());
+            println!(
+                "{:<34} {} ({:.0} requests/s of {:.0} µs each without)",
+                way.name,
+                ratios.last(),
+                bare.requests_a_second,
+                bare.cpu_ns_a_request / 1e3
+            );
             shop.still_runs()?;
         }
     }

@@ -4,12 +4,13 @@ use crate::process;
 use anyhow::{Context, Result};
 use std::{fs, process::Command};
 
-/// What is asked: enough work for a real request, little enough for thousands a second.
-pub const PATH: &str = "/order?rounds=2000";
+/// What is asked: enough work for a real request, little enough for thousands a second. A request also waits for a bank that thinks for some milliseconds.
+pub const PATH: &str = "/order?rounds=20000";
 /// Turns before anything is measured: the compiler has to be done.
 pub const WARM_UP: usize = 4;
 const SECONDS: &str = "6";
-const CONNECTIONS: &str = "8";
+/// As many as the server has threads: then all its CPUs are busy.
+const CONNECTIONS: &str = "32";
 /// Of USER_HZ, in which /proc counts.
 const TICK_NS: f64 = 1e7;
 
