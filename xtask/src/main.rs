@@ -22,6 +22,8 @@ cargo xtask demo [--healthy] [--jdk 17|25]   a real server, overloaded in two wa
 cargo xtask test                             rustfmt, clippy, every test of the workspace
 cargo xtask bench kernel|agent               what one scheduler switch, one recorded method call costs, beside perf and JFR
 cargo xtask bench tomcat                     what recording costs a server under full load, beside JFR and perf, in pairs
+cargo xtask fuzz [TARGET] [--seconds N]      bytes that nobody would write, for whatever reads bytes of others
+cargo xtask soak [NAME]                      the same thing for long: attach again and again, record, keep a flight recorder
 cargo xtask dist                             the archive that is given away, made and tried
 
 Missing Debian packages are installed (as root). Everything else is made under target/.";

@@ -87,7 +87,8 @@ impl Machine {
         };
         let open = cpus.iter().filter(|cpu| may_be_untold(cpu.occupant));
         let open = open.map(|cpu| (cpu.since(), to));
-        let closed = holes.iter().copied();
+        // They ended in this order, and only the last can matter.
+        let closed = holes.iter().rev().copied().take_while(|(_, end)| *end > from);
         closed
             .chain(open)
             .map(|(begin, end)| (begin.max(from), end.min(to)))
