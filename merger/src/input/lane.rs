@@ -232,6 +232,12 @@ impl Lane {
             if self.is_gap(&entry) && !self.gap_told {
                 return Some(self.last_ns);
             }
+            // An empty segment only says that the stream is there: what follows may be of before it was written.
+            if entry.count == 0 && !self.is_gap(&entry) {
+                self.entries.next();
+                self.sequence = entry.sequence.wrapping_add(1);
+                continue;
+            }
             match self.clock.ns(entry.clock, entry.first, &mut self.hint) {
                 Some(first) => return Some(first.max(self.last_ns)),
                 None => {

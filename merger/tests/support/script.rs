@@ -127,6 +127,11 @@ impl Script {
         let mut pending: Vec<(FileKind, SegmentHeader, Payload)> = Vec::new();
         for line in &self.lines {
             let (file, mut head, record) = self.encode(line, &mut books);
+            if line.verb == "begins" {
+                (head.first_time, head.last_time) = (line.at, line.at);
+                recorder.append(file, head, &record);
+                continue;
+            }
             if line.verb == "lost" {
                 // The loss lies before whatever the stream's next segment begins with.
                 flush_stream(&mut recorder, &mut pending, file, head.stream);
@@ -155,7 +160,7 @@ impl Script {
     fn encode(&self, line: &Line, books: &mut Books) -> (FileKind, SegmentHeader, Payload) {
         if let Some(cpu) = line.stream.strip_prefix("cpu") {
             let cpu: u32 = cpu.parse().unwrap();
-            let records = if line.verb == "lost" {
+            let records = if ["lost", "begins"].contains(&line.verb.as_str()) {
                 vec![]
             } else {
                 vec![kernel(line, cpu as u16, books)]
