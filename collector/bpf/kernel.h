@@ -45,6 +45,12 @@ struct sched_entity {
 	struct cfs_rq *cfs_rq;
 };
 
+/* The books of waiting that /proc/PID/schedstat shows: ns waited so far, and since when (rq->clock) it is queued, 0: it is not. */
+struct sched_info {
+	unsigned long long run_delay;
+	unsigned long long last_queued;
+};
+
 struct inode {
 	u16 i_mode;
 };
@@ -116,6 +122,7 @@ struct task_struct {
 	unsigned int flags;
 	int prio;
 	struct sched_entity se;
+	struct sched_info sched_info;
 	int pid;
 	int tgid;
 	unsigned in_iowait : 1;

@@ -180,7 +180,7 @@ static __always_inline void tell_toll(struct task_struct *task, struct toll *tol
 	record->nvcsw = 0;
 	record->nivcsw = 0;
 	record->lag = 0;
-	commit(record, cpu, TOLL, 0, task->pid);
+	commit(record, TOLL, 0, task->pid);
 }
 
 /* Before on_switch, so that the record of a slice's toll stands before that of its end. */
@@ -261,7 +261,7 @@ int on_call_enter(u64 *ctx)
 	if (!record)
 		return 0;
 	read_call(record, task);
-	commit(record, cpu, CALL_ENTER, SYSCALL, task->pid);
+	commit(record, CALL_ENTER, SYSCALL, task->pid);
 	return 0;
 }
 
@@ -281,7 +281,7 @@ int on_call_exit(u64 *ctx)
 		return 0;
 	record->syscall = call;
 	record->charged_ns = ctx[1];
-	commit(record, cpu, CALL_EXIT, 0, task->pid);
+	commit(record, CALL_EXIT, 0, task->pid);
 	return 0;
 }
 
@@ -324,7 +324,7 @@ int on_request_done(u64 *ctx)
 	record->nvcsw = 0;
 	record->nivcsw = 0;
 	record->lag = 0;
-	commit(record, cpu, REQUEST, 0, 0);
+	commit(record, REQUEST, 0, 0);
 	bpf_map_delete_elem(&issued, &key);
 	return 0;
 }

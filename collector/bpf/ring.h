@@ -5,12 +5,13 @@
  *   heads    one struct ring_head for each possible CPU
  *   records  RING_RECORDS records for each possible CPU, one CPU's after the other's
  *
- * Writers (this side) reserve a place by moving `head`, fill the record and commit it by storing its second word, in which `kind` is not 0.
- * The reader (collector/src/kernel/ring.rs) reads committed records from `tail` on, zeroes their second word and then moves `tail`. A place is
- * therefore 0 in that word whenever it is free, and a record that a nested writer has overtaken is waited for, not read half.
+ * Writers (this side) reserve a place by moving `head`, fill the record and commit it by storing its second word, which holds the number of the writers' lap
+ * round the ring. The reader (collector/src/kernel/ring.rs) reads records from `tail` on as long as they are of the lap that `head` says, and then moves
+ * `tail`: it writes into no record, so that no cache line of records has two writers. A record that a nested writer has overtaken has the lap before: it is waited for, not read half.
  *
- * sched_switch runs with interrupts off, but fork, exec, exit, rename and a thread that wakes itself do not: an interrupt may write in their midst.
- * Hence the compare-and-swap, but for sched_switch. A full ring drops and counts: head + lost is what was produced, exactly.
+ * sched_switch and wakeups run with interrupts off, but fork, exec, exit, rename and a thread that wakes itself do not: an interrupt may write in their midst.
+ * Hence the compare-and-swap for these. It waits for all stores before it, also those of the record before, to a cache line that the reader had: that is dear.
+ * A full ring drops and counts: head + lost is what was produced, exactly.
  */
 #ifndef PLUMB_RING_H
 #define PLUMB_RING_H
@@ -24,7 +25,7 @@ struct record {
 		struct {
 			u8 kind;
 			u8 flags;
-			u16 cpu;
+			u16 lap; /* of the writers round the ring, from 1 on; the reader puts the CPU here */
 			u32 tid;
 		};
 		u64 commit;
@@ -61,6 +62,7 @@ enum flag {
 	SYSCALL = 16,
 	IOWAIT = 32,
 	OTHER_KTHREAD = 64,
+	WAITED = 128,
 };
 
 /* Who writes has a cache line of its own. */
@@ -96,11 +98,22 @@ const volatile u32 ring_bits = 0;
 /* Writers that can nest on one CPU: task, soft interrupt, interrupt, NMI, and as many again for luck. */
 #define RESERVE_TRIES 8
 
+/* The record with this count. Until it is committed, `tid` keeps its lap: the reader looks at the bytes before. */
+static __always_inline struct record *place(u32 cpu, u64 head)
+{
+	u64 size = 1ull << ring_bits;
+	u32 index = (cpu << ring_bits) + (head & (size - 1));
+	struct record *record = bpf_map_lookup_elem(&records, &index);
+
+	if (record)
+		record->tid = (head >> ring_bits) + 1;
+	return record;
+}
+
 static __always_inline struct record *reserve(u32 cpu)
 {
 	struct ring_head *ring = bpf_map_lookup_elem(&heads, &cpu);
 	u64 size = 1ull << ring_bits;
-	u32 index;
 
 	if (!ring)
 		return 0;
@@ -109,10 +122,8 @@ static __always_inline struct record *reserve(u32 cpu)
 
 		if (head - *(volatile u64 *)&ring->tail >= size)
 			break;
-		if (__sync_val_compare_and_swap(&ring->head, head, head + 1) != head)
-			continue;
-		index = (cpu << ring_bits) + (head & (size - 1));
-		return bpf_map_lookup_elem(&records, &index);
+		if (__sync_val_compare_and_swap(&ring->head, head, head + 1) == head)
+			return place(cpu, head);
 	}
 	__sync_fetch_and_add(&ring->lost, 1);
 	return 0;
@@ -123,7 +134,6 @@ static __always_inline struct record *reserve_undisturbed(u32 cpu)
 {
 	struct ring_head *ring = bpf_map_lookup_elem(&heads, &cpu);
 	u64 size = 1ull << ring_bits;
-	u32 index;
 	u64 head;
 
 	if (!ring)
@@ -134,15 +144,16 @@ static __always_inline struct record *reserve_undisturbed(u32 cpu)
 		return 0;
 	}
 	*(volatile u64 *)&ring->head = head + 1;
-	index = (cpu << ring_bits) + (head & (size - 1));
-	return bpf_map_lookup_elem(&records, &index);
+	return place(cpu, head);
 }
 
 /* The last store of a record. x86 keeps stores in order; a weakly ordered machine would need a release store here. */
-static __always_inline void commit(struct record *record, u32 cpu, u8 kind, u8 flags, u32 tid)
+static __always_inline void commit(struct record *record, u8 kind, u8 flags, u32 tid)
 {
+	u16 lap = record->tid;
+
 	asm volatile("" ::: "memory");
-	*(volatile u64 *)&record->commit = (u64)kind | (u64)flags << 8 | (u64)(u16)cpu << 16 | (u64)tid << 32;
+	*(volatile u64 *)&record->commit = (u64)kind | (u64)flags << 8 | (u64)lap << 16 | (u64)tid << 32;
 }
 
 #endif

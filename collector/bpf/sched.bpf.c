@@ -38,15 +38,37 @@ static __always_inline u32 cpu_of(struct task_struct *task)
 	return task->thread_info.cpu;
 }
 
+static __always_inline int has_clock(struct task_struct *task)
+{
+	return bpf_core_field_exists(task->se.cfs_rq) && bpf_core_field_exists(((struct cfs_rq *)0)->rq);
+}
+
+/* Whether the kernel keeps books of waiting (CONFIG_SCHED_INFO), and they can be read. */
+static __always_inline int has_waits(struct task_struct *task)
+{
+	return has_clock(task) && bpf_core_field_exists(task->sched_info);
+}
+
 /*
  * How far the clock that the scheduler accounts with, of the CPU that `task` is on or queued for, is behind `now`: low 32 bits, and both count from
  * different instants, so that only differences of lags mean something. 0 where the kernel has no way there from a task (no CONFIG_FAIR_GROUP_SCHED).
  */
 static __always_inline u32 lag_of(struct task_struct *task, u64 now)
 {
-	if (!bpf_core_field_exists(task->se.cfs_rq) || !bpf_core_field_exists(((struct cfs_rq *)0)->rq))
+	if (!has_clock(task))
 		return 0;
 	return (u32)(now - task->se.cfs_rq->rq->clock);
+}
+
+/*
+ * How long the thread that comes has waited for a CPU since it was born, this wait included: low 32 bits, ns. The kernel books the wait right after this, by the
+ * same reading of its clock. Where it keeps such books, no program need be at sched_wakeup.
+ */
+static __always_inline u32 waited(struct task_struct *comer, struct rq *rq)
+{
+	u64 since = comer->sched_info.last_queued;
+
+	return comer->sched_info.run_delay + (since ? rq->clock - since : 0);
 }
 
 SEC("tp_btf/sched_switch")
@@ -71,7 +93,7 @@ int on_switch(u64 *ctx)
 	record->other_pid = next->tgid;
 	record->value = state;
 	record->charged_ns = prev->se.sum_exec_runtime;
-	record->other_charged_ns = next->se.sum_exec_runtime;
+	record->other_charged_ns = (u32)next->se.sum_exec_runtime;
 	record->syscall = -1;
 	record->fd_kind = FD_NONE;
 	record->prio = next->prio;
@@ -79,6 +101,10 @@ int on_switch(u64 *ctx)
 	record->nvcsw = prev->nvcsw;
 	record->nivcsw = prev->nivcsw;
 	record->lag = lag_of(prev, now);
+	if (has_waits(prev)) {
+		record->other_charged_ns |= (u64)waited(next, prev->se.cfs_rq->rq) << 32;
+		flags |= WAITED;
+	}
 #ifdef RICH
 	if (state && !preempt) {
 		if (BPF_CORE_READ_BITFIELD(prev, in_iowait))
@@ -91,17 +117,13 @@ int on_switch(u64 *ctx)
 	if (bpf_core_field_exists(prev->throttled) && prev->throttled)
 		flags |= THROTTLED;
 #endif
-	commit(record, cpu, SWITCH, flags, prev->pid);
+	commit(record, SWITCH, flags, prev->pid);
 	return 0;
 }
 
 /* A record about `task`, caused by `other`. */
-static __always_inline struct record *about(u32 cpu, struct task_struct *task, struct task_struct *other)
+static __always_inline void about(struct record *record, struct task_struct *task, struct task_struct *other)
 {
-	struct record *record = reserve(cpu);
-
-	if (!record)
-		return 0;
 	record->time_ns = bpf_ktime_get_ns();
 	record->pid = task->tgid;
 	record->other_tid = other ? other->pid : 0;
@@ -116,7 +138,6 @@ static __always_inline struct record *about(u32 cpu, struct task_struct *task, s
 	record->nvcsw = 0;
 	record->nivcsw = 0;
 	record->lag = 0;
-	return record;
 }
 
 SEC("tp_btf/sched_waking")
@@ -130,15 +151,17 @@ int on_waking(u64 *ctx)
 
 	if (!wanted(task))
 		return 0;
-	record = about(cpu, task, waker);
+	/* Interrupts are off, unless it is a thread that wakes itself. */
+	record = task == waker ? reserve(cpu) : reserve_undisturbed(cpu);
 	if (!record)
 		return 0;
+	about(record, task, waker);
 	record->value = cpu_of(task);
 #ifdef RICH
 	if (only_interrupted(waker))
 		flags = INTERRUPT;
 #endif
-	commit(record, cpu, WAKING, flags, task->pid);
+	commit(record, WAKING, flags, task->pid);
 	return 0;
 }
 
@@ -149,12 +172,13 @@ static __always_inline int queued(struct task_struct *task)
 
 	if (!wanted(task))
 		return 0;
-	record = about(cpu, task, 0);
+	record = reserve(cpu);
 	if (!record)
 		return 0;
+	about(record, task, 0);
 	record->value = cpu_of(task);
 	record->lag = lag_of(task, record->time_ns);
-	commit(record, cpu, WAKEUP, 0, task->pid);
+	commit(record, WAKEUP, 0, task->pid);
 	return 0;
 }
 
@@ -173,13 +197,14 @@ int on_wakeup_new(u64 *ctx)
 static __always_inline void named(u8 kind, struct task_struct *task, struct task_struct *other, const char *comm, u32 value)
 {
 	u32 cpu = bpf_get_smp_processor_id();
-	struct record *record = about(cpu, task, other);
+	struct record *record = reserve(cpu);
 
 	if (!record)
 		return;
+	about(record, task, other);
 	bpf_probe_read_kernel_str(record->comm, sizeof(record->comm), comm);
 	record->value = value;
-	commit(record, cpu, kind, kthread_flag(task, KTHREAD), task->pid);
+	commit(record, kind, kthread_flag(task, KTHREAD), task->pid);
 }
 
 /* The thread's id in its own pid namespace. */
@@ -211,13 +236,14 @@ int on_exec(u64 *ctx)
 {
 	struct task_struct *task = (void *)ctx[0];
 	u32 cpu = bpf_get_smp_processor_id();
-	struct record *record = about(cpu, task, 0);
+	struct record *record = reserve(cpu);
 
 	if (!record)
 		return 0;
+	about(record, task, 0);
 	bpf_probe_read_kernel_str(record->comm, sizeof(record->comm), task->comm);
 	record->other_tid = (u32)ctx[1];
-	commit(record, cpu, EXEC, 0, task->pid);
+	commit(record, EXEC, 0, task->pid);
 	return 0;
 }
 

@@ -30,7 +30,7 @@ fn record(dir: &Path, selectors: Selectors) -> Recorder {
 }
 
 fn wakeups<'a>(records: &'a [KernelRecord], wanted: impl Fn(&KernelRecord) -> bool + 'a) -> Vec<&'a KernelRecord> {
-    let wakeup = |record: &&KernelRecord| record.kind == KernelKind::Wakeup as u8 && wanted(record);
+    let wakeup = |record: &&KernelRecord| record.kind == KernelKind::Waking as u8 && wanted(record);
     records.iter().filter(wakeup).collect()
 }
 

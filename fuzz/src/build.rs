@@ -33,7 +33,7 @@ fn kernel(number: u64) -> KernelRecord {
         flags: if number.is_multiple_of(5) {
             flags::PREEMPT
         } else {
-            flags::SYSCALL
+            flags::SYSCALL | flags::WAITED
         },
         cpu: number as u16 % 2,
         tid,
@@ -42,7 +42,7 @@ fn kernel(number: u64) -> KernelRecord {
         other_pid: 100,
         value: u32::from(number.is_multiple_of(4)),
         charged_ns: number * 6_500,
-        other_charged_ns: number * 6_000,
+        other_charged_ns: (number * 6_000) | ((number * 900) << 32),
         syscall: 45,
         fd: 7,
         prio: 120,

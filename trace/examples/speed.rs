@@ -71,7 +71,7 @@ impl Random {
 /// One CPU of a server: a waker wakes a thread, it is queued, it runs, it blocks; every eighth is preempted instead.
 fn synthetic_switches() -> Vec<KernelRecord> {
     let mut random = Random(7);
-    let mut threads = vec![(0u64, 0u32, 0u32); THREADS as usize];
+    let mut threads = vec![(0u64, 0u32, 0u32, 0u64); THREADS as usize];
     let mut records = Vec::new();
     let (mut now, mut current) = (40_000_000_000, 0usize);
     let tid = |thread: usize| if thread == 0 { 0 } else { 20_000 + thread as u32 };
@@ -96,15 +96,9 @@ fn synthetic_switches() -> Vec<KernelRecord> {
                 other_pid,
                 ..blank
             });
-            now += 800 + random.below(1500);
-            records.push(KernelRecord {
-                kind: KernelKind::Wakeup as u8,
-                tid,
-                pid,
-                time_ns: now,
-                lag: 200 + random.below(200) as u32,
-                ..blank
-            });
+            let waited = 800 + random.below(1500);
+            now += waited;
+            threads[next].3 += waited;
         }
         let ran = random.length(60_000);
         now += ran;
@@ -118,9 +112,9 @@ fn synthetic_switches() -> Vec<KernelRecord> {
         } else {
             leaver.1 += 1
         }
-        let (charged_ns, nvcsw, nivcsw) = *leaver;
+        let (charged_ns, nvcsw, nivcsw, _) = *leaver;
         let blocks = current != 0 && !preempted;
-        records.push(KernelRecord {
+        let mut switch = KernelRecord {
             time_ns: now,
             kind: KernelKind::Switch as u8,
             flags: if preempted {
@@ -137,7 +131,6 @@ fn synthetic_switches() -> Vec<KernelRecord> {
             other_pid: pid(next),
             value: u32::from(blocks),
             charged_ns,
-            other_charged_ns: threads[next].0,
             syscall: if blocks { [202, 0, 7, 232][current % 4] } else { -1 },
             fd_kind: if blocks { (current % 4) as u8 } else { 0 },
             prio: 120,
@@ -145,7 +138,10 @@ fn synthetic_switches() -> Vec<KernelRecord> {
             nvcsw: nvcsw as u16,
             nivcsw: nivcsw as u16,
             lag: 300 + random.below(200) as u32,
-        });
+            ..blank
+        };
+        switch.set_comer(threads[next].0, Some(threads[next].3));
+        records.push(switch);
         current = next;
     }
     records

@@ -366,7 +366,7 @@ fn what_is_no_recording_is_told_with_a_remedy() {
         Recording::open(dir.path()),
         Err(RecordingError::Version { found: 99, .. })
     ));
-    for text in ["", "{", "[]", "{\"version\": 2}"] {
+    for text in ["", "{", "[]", "{\"version\": 3}"] {
         write(text);
         let error = Recording::open(dir.path()).expect_err("no manifest");
         assert!(matches!(error, RecordingError::BadManifest { .. }), "{text}");

@@ -15,16 +15,17 @@ static PLAIN: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/sched_pl
 static PROBE: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/probe.o"));
 
 /// Programs and their tracepoints. Forks first, so that no child of a traced process is missed; switches last, so that who is seen to run is known.
-const PROGRAMS: [(&str, &str); 8] = [
+const PROGRAMS: [(&str, &str); 6] = [
     ("on_fork", "sched_process_fork"),
     ("on_exec", "sched_process_exec"),
     ("on_exit", "sched_process_exit"),
     ("on_rename", "task_rename"),
-    ("on_wakeup_new", "sched_wakeup_new"),
-    ("on_wakeup", "sched_wakeup"),
     ("on_waking", "sched_waking"),
     ("on_switch", "sched_switch"),
 ];
+
+/// Where the kernel keeps no books of waiting: the queueing is recorded.
+const WAKEUPS: [(&str, &str); 2] = [("on_wakeup_new", "sched_wakeup_new"), ("on_wakeup", "sched_wakeup")];
 
 /// What is left out of a kernel that does not take the object with all options.
 pub(super) const OPTIONS_NOTE: &str = "this machine does not take the programs for what the rules ask for beside the scheduler (interrupts, faults, disk, calls): none of it is recorded";
@@ -184,13 +185,22 @@ fn load_object(
             }
         }
     }
-    for (name, tracepoint) in PROGRAMS {
+    let wakeups = (!has_waits()).then_some(WAKEUPS).into_iter().flatten();
+    for (name, tracepoint) in wakeups.chain(PROGRAMS) {
         program(&mut bpf, name)?
             .load(tracepoint, btf)
             .map_err(|error| bpf_error(name, &chain(&error)))?;
         programs.push((name, tracepoint));
     }
     Ok(Loaded { bpf, programs, notes })
+}
+
+/// Whether the kernel keeps books of how long each thread has waited for a CPU (CONFIG_SCHED_INFO, and not switched off): then whoever comes to a CPU tells. The recorder itself has
+/// used the CPU already.
+fn has_waits() -> bool {
+    let books = std::fs::read_to_string("/proc/self/schedstat").unwrap_or_default();
+    let slices = books.split_whitespace().nth(2);
+    slices.is_some_and(|slices| slices != "0")
 }
 
 /// An error without its remedy.

@@ -247,12 +247,13 @@ impl Books {
             self.accounts.remove(&tid);
         }
         (record.other_pid, record.other_tid) = next;
-        record.other_charged_ns = self.accounts.entry(next.1).or_default().charged_ns;
+        let comer_charged_ns = self.accounts.entry(next.1).or_default().charged_ns;
+        record.set_comer(comer_charged_ns, None);
         *running = Some(Running {
             pid: next.0,
             tid: next.1,
             since_ns: record.time_ns,
-            charged_ns: record.other_charged_ns,
+            charged_ns: comer_charged_ns,
         });
     }
 

@@ -13,6 +13,8 @@ const LOST_AT: usize = 8;
 const TAIL_AT: usize = 64;
 /// Where a record's commit word lies.
 const COMMIT_AT: usize = 8;
+/// Where in a record the writers' lap lies.
+const LAP_AT: usize = COMMIT_AT + 2;
 
 /// All CPUs' rings.
 pub(crate) struct Rings {
@@ -142,11 +144,12 @@ impl Ring {
             ) {
                 break;
             }
+            self.name_cpu(&mut parcel.bytes[start..]);
             parcel.close_item(
                 start,
                 Item::new(Source::Cpu(self.cpu), Kind::Records, 0, 0, lost_before),
             );
-            self.free(records, run);
+            self.tail += run;
         }
         if let Some(tail) = heads.u64_at(self.cpu as usize * HEAD_BYTES + TAIL_AT) {
             tail.store(self.tail, Ordering::Release);
@@ -159,21 +162,22 @@ impl Ring {
     fn run(&self, records: &SharedMemory, end: u64, space: usize) -> u64 {
         let to_wrap = self.size - (self.tail & (self.size - 1));
         let most = (end - self.tail).min(to_wrap).min((space / KERNEL_RECORD_BYTES) as u64);
+        // They all lie before the ring's end: one lap.
+        let lap = (self.tail / self.size + 1) as u16;
         let committed = |count: &u64| {
             records
                 .u64_at(self.place(*count) + COMMIT_AT)
-                .is_some_and(|word| word.load(Ordering::Acquire) != 0)
+                .is_some_and(|word| (word.load(Ordering::Acquire) >> 16) as u16 == lap)
         };
         (self.tail..self.tail + most).take_while(committed).count() as u64
     }
 
-    fn free(&mut self, records: &SharedMemory, run: u64) {
-        for count in self.tail..self.tail + run {
-            if let Some(word) = records.u64_at(self.place(count) + COMMIT_AT) {
-                word.store(0, Ordering::Relaxed);
-            }
+    /// Puts the CPU where drained records have their lap.
+    fn name_cpu(&self, drained: &mut [u8]) {
+        let cpu = (self.cpu as u16).to_le_bytes();
+        for record in drained.chunks_exact_mut(KERNEL_RECORD_BYTES) {
+            record[LAP_AT..LAP_AT + cpu.len()].copy_from_slice(&cpu);
         }
-        self.tail += run;
     }
 
     /// Losses that lie directly before the record at `tail`.

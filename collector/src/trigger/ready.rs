@@ -16,12 +16,40 @@ const TIDS: usize = 1 << 22;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum What {
-    /// It may run.
-    Ready,
-    /// It has come to a CPU.
-    In,
+    /// It is woken; if it runs, that means nothing.
+    Woken,
+    /// It has left its CPU and wants one again.
+    Displaced,
+    /// It has come to a CPU; what its book of waiting says (ns, low 32 bits), where there is one.
+    In(Option<u32>),
     /// It has left its CPU and waits for something else.
     Out,
+}
+
+/// What a thread does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Doing {
+    /// It has a CPU.
+    Runs,
+    /// It waits for one since then; the triggers that concern it.
+    Waits(u64, u64),
+    /// Neither.
+    Sleeps,
+}
+
+/// What is known of a thread.
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    doing: Doing,
+    /// Its book when it last came.
+    waited: Option<u32>,
+}
+
+impl Known {
+    const NOTHING: Known = Known {
+        doing: Doing::Sleeps,
+        waited: None,
+    };
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -42,8 +70,7 @@ pub(super) struct Ready {
     marked: Vec<u64>,
     concerned: HashMap<u32, u64>,
     events: Vec<Event>,
-    /// Who waits for a CPU, since when, and the triggers that concern it.
-    since: HashMap<u32, (u64, u64)>,
+    known: HashMap<u32, Known>,
 }
 
 impl Ready {
@@ -53,7 +80,7 @@ impl Ready {
             marked: if mine == 0 { Vec::new() } else { vec![0; TIDS / 64] },
             concerned: HashMap::new(),
             events: Vec::new(),
-            since: HashMap::new(),
+            known: HashMap::new(),
         }
     }
 
@@ -63,7 +90,7 @@ impl Ready {
         if triggers == 0 {
             if self.is_marked(tid) {
                 self.events.retain(|event| event.tid != tid);
-                self.since.remove(&tid);
+                self.known.remove(&tid);
             }
             self.unmark(tid);
         } else if let Some(word) = self.marked.get_mut(tid as usize / 64) {
@@ -100,16 +127,17 @@ impl Ready {
         }
         let is_switch = record.kind == KernelKind::Switch as u8;
         if is_switch && self.is_marked(record.other_tid) {
-            self.add(time_ns, record.other_tid, What::In);
+            self.add(time_ns, record.other_tid, What::In(record.comer_waited()));
         }
         if !self.is_marked(record.tid) {
             return;
         }
         if is_switch {
             let is_runnable = record.value == 0 || record.flags & flags::PREEMPT != 0;
-            self.add(time_ns, record.tid, if is_runnable { What::Ready } else { What::Out });
-        } else if record.kind == KernelKind::Wakeup as u8 {
-            self.add(time_ns, record.tid, What::Ready);
+            let what = if is_runnable { What::Displaced } else { What::Out };
+            self.add(time_ns, record.tid, what);
+        } else if [KernelKind::Waking as u8, KernelKind::Wakeup as u8].contains(&record.kind) {
+            self.add(time_ns, record.tid, What::Woken);
         }
     }
 
@@ -140,7 +168,7 @@ impl Ready {
         };
         let mut first = None;
         for event in self.events.drain(..certain) {
-            let lasted_ns = step(&mut self.since, event);
+            let lasted_ns = step(&mut self.known, event);
             let passed = lasted_ns.and_then(|lasted_ns| limits.passed(event.triggers, lasted_ns));
             first = first.or(passed.map(|passed| (event.tid, passed)));
         }
@@ -149,7 +177,10 @@ impl Ready {
 
     /// A wait that has passed a limit and lasts.
     fn still_waiting(&self, until_ns: u64, limits: &Limits) -> Option<(u32, Passed)> {
-        self.since.iter().find_map(|(tid, &(since_ns, triggers))| {
+        self.known.iter().find_map(|(tid, known)| {
+            let Doing::Waits(since_ns, triggers) = known.doing else {
+                return None;
+            };
             let passed = limits.passed(triggers, until_ns.saturating_sub(since_ns))?;
             Some((*tid, passed))
         })
@@ -157,19 +188,28 @@ impl Ready {
 }
 
 /// Takes an event. Returns how long a wait lasted that it ends, ns.
-fn step(since: &mut HashMap<u32, (u64, u64)>, event: Event) -> Option<u64> {
-    match event.what {
-        What::Ready => {
-            // Woken twice before it runs: it waits since the first time.
-            since.entry(event.tid).or_insert((event.time_ns, event.triggers));
-            None
+fn step(known: &mut HashMap<u32, Known>, event: Event) -> Option<u64> {
+    let thread = known.entry(event.tid).or_insert(Known::NOTHING);
+    let before = thread.doing;
+    match (event.what, before) {
+        (What::Woken, Doing::Sleeps) | (What::Displaced, Doing::Sleeps | Doing::Runs) => {
+            thread.doing = Doing::Waits(event.time_ns, event.triggers);
         }
-        What::In => since
-            .remove(&event.tid)
-            .map(|(since_ns, _)| event.time_ns.saturating_sub(since_ns)),
-        What::Out => {
-            since.remove(&event.tid);
-            None
+        // Woken twice before it runs: it waits since the first time.
+        (What::Woken | What::Displaced, _) => {}
+        (What::In(waited), _) => {
+            let by_book = thread.waited.zip(waited).map(|(before, now)| now.wrapping_sub(before));
+            *thread = Known {
+                doing: Doing::Runs,
+                waited,
+            };
+            return match before {
+                Doing::Waits(since_ns, _) => Some(event.time_ns.saturating_sub(since_ns)),
+                // Its waking was told while it still seemed to run.
+                _ => by_book.map(u64::from),
+            };
         }
+        (What::Out, _) => thread.doing = Doing::Sleeps,
     }
+    None
 }

@@ -105,6 +105,25 @@ fn a_wait_that_lasts_fires_once_it_is_certain() {
 }
 
 #[test]
+fn who_is_woken_while_it_runs_does_not_wait() {
+    let mut watcher = watcher(vec![ready("*", 10 * MS)]);
+    watcher.comm(5, "http-nio-1");
+    let comes = |at: u64, waited: u64| {
+        let mut record = switch(at, 0, 0, 5);
+        record.set_comer(0, Some(waited));
+        record
+    };
+    let records = [comes(0, 0), wakeup(MS, 5), switch(90 * MS, 5, 1, 0)];
+    assert_eq!(fired(&mut watcher, &records), None);
+    // Woken between its decision to sleep and its leaving: its book tells how long it waited.
+    let records = [wakeup(90 * MS, 5), comes(130 * MS, 30 * MS)];
+    assert_eq!(
+        fired(&mut watcher, &records[1..]),
+        Some((0, "thread 5: 30.000 ms".into()))
+    );
+}
+
+#[test]
 fn who_is_renamed_or_ends_is_no_concern_any_more() {
     let mut watcher = watcher(vec![ready("http-nio-8080-exec-*", MS)]);
     watcher.comm(5, "http-nio-8080-e");

@@ -9,18 +9,39 @@ use super::accounting::between;
 /// Delay of a switch's record that is no theft, where delays are not recorded, ns.
 const DELAY_MAX_NS: u64 = 10_000;
 
+/// What a thread had been charged when it came, ns.
+#[derive(Clone, Copy, Debug)]
+enum Charged {
+    /// So much.
+    Whole(u64),
+    /// What it was when it last left is not known: low 32 bits.
+    Low(u32),
+}
+
 /// One thread's account.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Charge {
     /// When it came, as (time, lag), and what it had been charged then.
-    came: Option<((u64, u32), u64)>,
+    came: Option<((u64, u32), Charged)>,
     at_switch_out: Option<u64>,
 }
 
 impl Charge {
-    /// The thread came to a CPU at (time, lag), with so much charged so far.
-    pub(crate) fn comes(&mut self, at: (u64, u32), charged_ns: u64) {
-        self.came = Some((at, charged_ns));
+    /// A thread is born: nothing has been charged yet.
+    pub(crate) fn born() -> Charge {
+        Charge {
+            came: None,
+            at_switch_out: Some(0),
+        }
+    }
+
+    /// The thread came to a CPU at (time, lag), with so much charged so far, low 32 bits. Tells whether it has not run since it last left one, as far as that is known.
+    pub(crate) fn comes(&mut self, at: (u64, u32), charged: u32) -> bool {
+        let whole = self
+            .at_switch_out
+            .map(|left| left + u64::from(charged.wrapping_sub(left as u32)));
+        self.came = Some((at, whole.map_or(Charged::Low(charged), Charged::Whole)));
+        whole.is_some_and(|whole| self.at_switch_out == Some(whole))
     }
 
     /// What came before is not known: the next slice's charge is not either.
@@ -40,10 +61,15 @@ impl Charge {
         let Some((came, before)) = self.came.take().filter(|_| charged_ns > 0) else {
             return 0;
         };
-        let Some(charged) = charged_ns.checked_sub(before) else {
+        let lasted = between(came, at);
+        let charged = match before {
+            Charged::Whole(before) => charged_ns.checked_sub(before),
+            Charged::Low(low) => Some(since(low, charged_ns, lasted.unwrap_or(at.0.saturating_sub(came.0)))),
+        };
+        let Some(charged) = charged else {
             return 0;
         };
-        match between(came, at) {
+        match lasted {
             Some(lasted) => lasted.saturating_sub(charged),
             None => Some(at.0.saturating_sub(came.0).saturating_sub(charged))
                 .filter(|&stolen| stolen >= DELAY_MAX_NS)
@@ -52,11 +78,31 @@ impl Charge {
     }
 }
 
+/// What was charged in a slice that lasted so long, if of the charge before only the low 32 bits are known: the most that fits.
+fn since(low: u32, charged_ns: u64, lasted_ns: u64) -> u64 {
+    let least = u64::from((charged_ns as u32).wrapping_sub(low));
+    least + (lasted_ns.saturating_sub(least) & !u64::from(u32::MAX))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn stolen(came: (u64, u32), before: u64, left: (u64, u32), after: u64) -> u64 {
+    #[test]
+    fn long_slices_are_charged_whole() {
+        let long = 3 << 32;
+        assert_eq!(
+            stolen((1_000, 300), u32::MAX, (1_000 + long, 300), long + 0xffff_fff0),
+            15
+        );
+        let mut charge = Charge::default();
+        charge.leaves((500, 300), 7 << 32 | 5);
+        assert!(charge.comes((1_000, 300), 5));
+        assert_eq!(charge.leaves((1_000 + long, 300), 9 << 32 | 5), 1 << 32);
+        assert!(!charge.comes((1_000 + long, 300), 6));
+    }
+
+    fn stolen(came: (u64, u32), before: u32, left: (u64, u32), after: u64) -> u64 {
         let mut charge = Charge::default();
         charge.comes(came, before);
         charge.leaves(left, after)

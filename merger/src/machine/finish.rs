@@ -97,6 +97,7 @@ impl Machine {
     }
 
     fn close_thread(&mut self, thread: usize, to_ns: u64) -> Result {
+        self.settle_waking(thread, to_ns)?;
         let entry = &mut self.registry.threads[thread];
         if let Seen::Never(Some(letter)) = entry.seen {
             slept_all_the_time(entry, &self.hosts[entry.host], letter, &mut self.writer)?;

@@ -1,18 +1,23 @@
 //! The kernel's records: each arm says why that case happens.
 //!
-//! `ready` begins at the queueing (the wakeup record), as run_delay of schedstat does: between sched_waking and there the thread waits for an
-//! interrupt on its CPU and is not yet in its queue. Where the wakeup record is missing (filtered, or never written because the thread was still on its way out), it
-//! begins at the waking.
+//! `ready` begins at the queueing, as run_delay of schedstat does: between sched_waking and there the thread waits for an interrupt on its CPU and is not yet in
+//! its queue. When it was queued is told by the switch by which it comes to a CPU ([`super::waits`]), or, on kernels without these books, by a wakeup record. Where neither is to be had, and of
+//! whoever has not come to a CPU yet, `ready` begins at the waking.
 
 use super::cause::{Leaving, leaving};
+use super::charge::Charge;
 use super::cpu::Occupant;
 use super::thread::{Doing, Seen, Thread, Waker};
+use super::waits::{self, Waits};
 use super::{Machine, pauses};
 use plumb_trace::State;
 use plumb_trace::record::{KernelKind, KernelRecord, flags};
 use plumb_trace::timeline::{Cause, TimelineError, TrackId};
 
 type Result<T = ()> = std::result::Result<T, TimelineError>;
+
+/// A thread may be woken in the moment between its decision to sleep and the record of its leaving, ns: the choice of who comes lies between.
+const FALLING_ASLEEP_NS: u64 = 100_000;
 
 /// Who had the CPU when a record other than a switch was made, where it tells.
 fn current_of(kind: Option<KernelKind>, record: &KernelRecord) -> Option<u32> {
@@ -107,9 +112,14 @@ impl Machine {
         } else {
             successor
         };
+        // Woken while it ran, it did not sleep then.
+        entry.waker = entry
+            .waker
+            .filter(|waker| at.saturating_sub(waker.at) < FALLING_ASLEEP_NS);
         match leaving(record, !involuntary) {
             Leaving::Dead => self.end_thread(thread, at)?,
             Leaving::Runnable(yielded) => {
+                entry.waker = None;
                 let cause = if yielded { Cause::Yielded } else { Cause::Preempted };
                 entry.doing = Doing {
                     cpu: Some(cpu),
@@ -143,26 +153,35 @@ impl Machine {
             entry.lose_sight(&mut self.writer, lost_at.min(at))?;
         }
         entry.charge.forget();
+        entry.waits.forget();
         let from = from.max(entry.since).min(at);
         state.assume(thread, from);
-        self.wakes_unseen(thread, from)?;
+        if !self.wakes_unseen(thread, from)? {
+            self.settle_waking(thread, from)?;
+        }
         let entry = &mut self.registry.threads[thread];
         entry.change(&mut self.writer, from, Doing::running(cpu))
     }
 
     /// A thread comes to a CPU.
     fn come(&mut self, thread: usize, cpu: u16, at: u64, record: &KernelRecord) -> Result {
+        let waited = self.waited(thread, at, record);
         let entry = &self.registry.threads[thread];
         let (state, is_told) = (entry.doing.state, entry.waker.is_some() || entry.seen != Seen::Yes);
-        match state {
-            State::Ready | State::Throttled | State::Unknown => {}
+        match (state, waited) {
+            (State::Ready | State::Throttled, _) => {}
+            (State::Unknown, _) if entry.waker.is_none() => {}
             // Thought to run elsewhere: that it left was not recorded.
-            State::Running => {
+            (State::Running, _) => {
                 self.oddities.unseen_leavings += 1;
                 self.registry.threads[thread].forget_since();
             }
+            (_, Some(waited)) if entry.doing.is_off() => {
+                let since = at.saturating_sub(waited).max(entry.since);
+                self.queue(thread, since, Some(cpu))?;
+            }
             _ if !is_told && self.wakes_unseen(thread, at)? => {}
-            // No wakeup record: runnable since its birth or the waking, or, without these, since now.
+            // Runnable since its birth or the waking, or, without these, since now.
             _ => {
                 let entry = &self.registry.threads[thread];
                 let since = match entry.seen {
@@ -175,14 +194,20 @@ impl Machine {
         let entry = &mut self.registry.threads[thread];
         entry.seen = Seen::Yes;
         entry.waker = None;
-        entry.change(&mut self.writer, at, Doing::running(cpu))?;
-        entry
-            .charge
-            .comes((record.time_ns, record.lag), record.other_charged_ns);
-        Ok(())
+        entry.change(&mut self.writer, at, Doing::running(cpu))
     }
 
-    /// A thread is about to be woken: who does it is known only here.
+    /// How long a thread that comes to a CPU waited for it, by the kernel's books, ns; `None` where they do not tell: it may have come to one unseen before.
+    fn waited(&mut self, thread: usize, at: u64, record: &KernelRecord) -> Option<u64> {
+        let entry = &mut self.registry.threads[thread];
+        let came = (record.time_ns, record.lag);
+        let is_first = entry.charge.comes(came, record.comer_charged());
+        let low = entry.waits.comes(record.comer_waited()).filter(|_| is_first)?;
+        let since_waking = entry.waker.map(|waker| at.saturating_sub(waker.at));
+        Some(waits::whole(low, since_waking))
+    }
+
+    /// A thread is about to be woken: who does it is known only here. It shows as ready when it comes to its CPU, for then is known since when it was in the queue.
     fn waking(&mut self, host: usize, at: u64, record: &KernelRecord) -> Result {
         let interrupt = record.flags & flags::INTERRUPT != 0;
         let waker = if interrupt {
@@ -194,11 +219,52 @@ impl Machine {
             return Ok(());
         };
         self.see_off_cpu(thread, at)?;
+        // It was woken before, and came to a CPU unseen.
+        self.settle_waking(thread, at)?;
         let track = waker
             .filter(|&waker| waker != thread)
             .map(|waker| self.registry.threads[waker].track);
-        self.registry.threads[thread].waker = Some(Waker { at, track, interrupt });
+        let entry = &mut self.registry.threads[thread];
+        let is_off = entry.doing.is_off();
+        let waker = Waker {
+            at,
+            track,
+            interrupt,
+            cpu: u16::try_from(record.value).ok(),
+            // Of whom nothing is known, it is known now.
+            was_asleep: is_off || entry.doing.state == State::Unknown,
+        };
+        entry.waker = Some(waker);
+        match is_off {
+            true => self.ends_sleep(thread, at, Some(waker)),
+            false => Ok(()),
+        }
+    }
+
+    /// What a thread that sleeps until `at` slept for: a part of it may be its JVM's pause. Its peer becomes who woke it.
+    fn ends_sleep(&mut self, thread: usize, at: u64, waker: Option<Waker>) -> Result {
+        let entry = &mut self.registry.threads[thread];
+        let peer = waker.and_then(|waker| waker.track);
+        entry.doing.peer = peer;
+        let Some(jvm) = self.registry.processes[entry.process].jvm else {
+            return Ok(());
+        };
+        let jvm = &mut self.jvms[jvm];
+        pauses::split(entry, jvm, &mut self.writer, at, waker.is_some())?;
+        let by_worker = peer.is_some_and(|peer| !self.writer.track_mut(peer).java);
+        jvm.thread_woken(entry, at, by_worker);
         Ok(())
+    }
+
+    /// A thread that was woken out of its sleep has been ready since then, as far as is known at `at`: it was not seen to come to a CPU.
+    pub(super) fn settle_waking(&mut self, thread: usize, at: u64) -> Result {
+        let entry = &self.registry.threads[thread];
+        match entry.waker {
+            Some(waker) if waker.was_asleep && (entry.doing.is_off() || entry.doing.state == State::Unknown) => {
+                self.queue(thread, waker.at.clamp(entry.since.min(at), at), waker.cpu)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// A thread is in a queue from here on.
@@ -241,20 +307,13 @@ impl Machine {
             (_, Some(Waker { interrupt: true, .. })) => (None, Cause::WokenByInterrupt),
             (_, waker) => (waker.and_then(|waker| waker.track), Cause::Woken),
         };
-        if let Seen::Newborn(_) = entry.seen {
-            entry.seen = Seen::Yes;
-        } else if entry.doing.is_off() {
-            entry.doing.peer = peer;
-            let jvm = self.registry.processes[entry.process]
-                .jvm
-                .map(|jvm| &mut self.jvms[jvm]);
-            if let Some(jvm) = jvm {
-                pauses::split(entry, jvm, &mut self.writer, at, waker.is_some())?;
-                let by_worker = peer.is_some_and(|peer| !self.writer.track_mut(peer).java);
-                jvm.thread_woken(entry, at, by_worker);
-            }
+        let is_asleep = entry.doing.is_off() && !waker.is_some_and(|waker| waker.was_asleep);
+        match entry.seen {
+            Seen::Newborn(_) => entry.seen = Seen::Yes,
+            _ if is_asleep => self.ends_sleep(thread, at, waker)?,
+            _ => {}
         }
-        entry.change(
+        self.registry.threads[thread].change(
             &mut self.writer,
             at,
             Doing {
@@ -288,6 +347,8 @@ impl Machine {
             newborn.0,
             newborn.1,
         );
+        let entry = &mut self.registry.threads[thread];
+        (entry.charge, entry.waits) = (Charge::born(), Waits::born());
         self.registry.set_name(&mut self.writer, thread, at, &record.comm());
         Ok(())
     }

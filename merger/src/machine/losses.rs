@@ -48,9 +48,11 @@ impl Machine {
     fn lose_cpu(&mut self, host: usize, cpu: u16, gap: Gap) -> Result {
         let occupant = self.cpu(host, cpu).occupant;
         let track = self.occupant_track(occupant);
-        for thread in &mut self.registry.threads {
-            if thread.host == host && !thread.ended && thread.cpu == Some(cpu) {
-                thread.lose_sight(&mut self.writer, gap.from_ns)?;
+        for thread in 0..self.registry.threads.len() {
+            let entry = &self.registry.threads[thread];
+            if entry.host == host && !entry.ended && entry.cpu == Some(cpu) {
+                self.settle_waking(thread, gap.from_ns)?;
+                self.registry.threads[thread].lose_sight(&mut self.writer, gap.from_ns)?;
             }
         }
         self.hosts[host].cpus[usize::from(cpu)].lose(&mut self.writer, gap.from_ns, gap.to_ns, track)?;

@@ -26,6 +26,7 @@ mod syscalls;
 mod thread;
 mod unseen;
 mod virtual_threads;
+mod waits;
 
 use crate::MergeError;
 use crate::input::{Consumer, Gap, HostInput, JvmInput, LaneKind};

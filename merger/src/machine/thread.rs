@@ -5,6 +5,7 @@
 
 use super::charge::Charge;
 use super::virtual_threads::Mounted;
+use super::waits::Waits;
 use plumb_trace::State;
 use plumb_trace::timeline::{Cause, StateInterval, TimelineError, TimelineWriter, TrackId};
 
@@ -66,6 +67,10 @@ pub(crate) struct Waker {
     pub(crate) at: u64,
     pub(crate) track: Option<TrackId>,
     pub(crate) interrupt: bool,
+    /// The CPU that it was on last.
+    pub(crate) cpu: Option<u16>,
+    /// It slept then, and why it did has been settled.
+    pub(crate) was_asleep: bool,
 }
 
 /// How much is known of a thread's past.
@@ -97,6 +102,7 @@ pub(crate) struct Thread {
     /// (voluntary, involuntary) switches at its last switch-out, low 16 bits.
     pub(crate) switches: Option<(u16, u16)>,
     pub(crate) waker: Option<Waker>,
+    pub(crate) waits: Waits,
     pub(crate) activity: Activity,
     /// A pool's worker that asks for work: what it waits for is that.
     pub(crate) asks_for_work: bool,
@@ -141,6 +147,7 @@ impl Thread {
             charge: Charge::default(),
             switches: None,
             waker: None,
+            waits: Waits::default(),
             activity: Activity::None,
             asks_for_work: false,
             mounted: None,
@@ -203,6 +210,7 @@ impl Thread {
     /// What it was thought to be doing up to now was not so: what it did since then is not known.
     pub(crate) fn forget_since(&mut self) {
         self.charge.forget();
+        self.waits.forget();
         self.waker = None;
         self.doing = Doing::UNKNOWN;
     }
@@ -210,6 +218,7 @@ impl Thread {
     /// Nothing is known from `at` on.
     pub(crate) fn lose_sight(&mut self, writer: &mut TimelineWriter, at: u64) -> Result<(), TimelineError> {
         self.charge.forget();
+        self.waits.forget();
         self.waker = None;
         if self.doing.state == State::Unknown {
             return Ok(());

@@ -56,6 +56,7 @@ fn ids(word: &str) -> (u32, u32) {
 struct Books {
     came: HashMap<u32, u64>,
     charged: HashMap<u32, u64>,
+    waited: HashMap<u32, u64>,
     switches: HashMap<u32, (u16, u16)>,
 }
 
@@ -328,7 +329,13 @@ fn switch(line: &Line, record: &mut KernelRecord, books: &mut Books) {
     *books.charged.entry(record.tid).or_default() += line.value("unseen").map_or(0, |ns| ns.parse::<u64>().unwrap());
     books.came.insert(record.other_tid, accounted);
     record.charged_ns = books.charged.get(&record.tid).copied().unwrap_or(0);
-    record.other_charged_ns = books.charged.get(&record.other_tid).copied().unwrap_or(0);
+    let unseen = line.value("unseen_comer").map_or(0, |ns| ns.parse::<u64>().unwrap());
+    *books.charged.entry(record.other_tid).or_default() += unseen;
+    let waited = line.value("waited").map(|ns| ns.parse::<u64>().unwrap());
+    let sum = books.waited.entry(record.other_tid).or_default();
+    *sum += waited.unwrap_or(0);
+    let charged_ns = books.charged.get(&record.other_tid).copied().unwrap_or(0);
+    record.set_comer(charged_ns, waited.map(|_| *sum));
     let (voluntary, involuntary) = books.switches.entry(record.tid).or_default();
     if record.value == 0 || record.flags & flags::PREEMPT != 0 {
         *involuntary += 1;

@@ -10,9 +10,9 @@
 //!
 //! | kind    | tid, pid       | other_tid, other_pid | value               | more |
 //! | --- | --- | --- | --- | --- |
-//! | switch  | who leaves     | who comes            | prev_state, masked  | charged: `sum_exec_runtime` of both; syscall, fd_kind, fd: where the leaver blocks; nvcsw, nivcsw: of the leaver, low 16 bits, this switch included; prio: of the comer; lag |
+//! | switch  | who leaves     | who comes            | prev_state, masked  | charged: `sum_exec_runtime` of the leaver; other charged: that of the comer, low 32 bits, and with the flag WAITED above them ns that the comer has waited for a CPU since its birth, this wait included, low 32 bits; syscall, fd_kind, fd: where the leaver blocks; nvcsw, nivcsw: of the leaver, low 16 bits, this switch included; prio: of the comer; lag |
 //! | waking  | who is woken   | the waker            | CPU it was on last  | flag INTERRUPT: the waker only happened to be running |
-//! | wakeup  | who is queued  | 0                    | target CPU          | lag |
+//! | wakeup  | who is queued  | 0                    | target CPU          | lag. Only where switches have no flag WAITED |
 //! | fork    | the child      | the parent           | the child's tid in its own pid namespace, 0: not known | comm of the child; flag KTHREAD |
 //! | exec    | who            | old tid              | 0                   | comm after exec |
 //! | exit    | who            | 0                    | 0                   | comm |
@@ -95,6 +95,8 @@ pub mod flags {
     pub const IOWAIT: u8 = 32;
     /// switch: the comer is a kernel thread.
     pub const OTHER_KTHREAD: u8 = 64;
+    /// switch: how long the comer has waited is told ([`super::KernelRecord::comer_waited`]).
+    pub const WAITED: u8 = 128;
 }
 
 /// Values of [`KernelRecord::fd_kind`]: the kind of file behind the descriptor of a blocking call.
@@ -141,7 +143,7 @@ pub struct KernelRecord {
     pub value: u32,
     /// `sum_exec_runtime` of `tid`, ns since it was born.
     pub charged_ns: u64,
-    /// `sum_exec_runtime` of `other_tid`, ns.
+    /// switch: see [`Self::comer_charged`] and [`Self::comer_waited`].
     pub other_charged_ns: u64,
     /// System call number, -1 outside one.
     pub syscall: i16,
@@ -234,6 +236,25 @@ impl KernelRecord {
         bytes[58..60].copy_from_slice(&nivcsw.to_le_bytes());
         bytes[60..64].copy_from_slice(&lag.to_le_bytes());
         bytes
+    }
+
+    /// switch: the comer's `sum_exec_runtime`, ns, low 32 bits.
+    #[must_use]
+    pub fn comer_charged(&self) -> u32 {
+        self.other_charged_ns as u32
+    }
+
+    /// switch: how long the comer has waited for a CPU since its birth, this wait included (the kernel's `run_delay`), ns, low 32 bits; `None` where it is not told.
+    #[must_use]
+    pub fn comer_waited(&self) -> Option<u32> {
+        (self.flags & flags::WAITED != 0).then_some((self.other_charged_ns >> 32) as u32)
+    }
+
+    /// switch: puts in what [`Self::comer_charged`] and [`Self::comer_waited`] give.
+    pub fn set_comer(&mut self, charged_ns: u64, waited_ns: Option<u64>) {
+        let waited = waited_ns.unwrap_or(0) << 32;
+        self.other_charged_ns = charged_ns & u64::from(u32::MAX) | waited;
+        self.flags |= if waited_ns.is_some() { flags::WAITED } else { 0 };
     }
 
     /// The comm of fork, exec, exit and rename, up to its first NUL; what is not UTF-8 is replaced.

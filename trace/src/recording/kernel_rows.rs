@@ -11,7 +11,8 @@
 //! TID, OTHER     0: as predicted | 1: a thread not seen in this segment, its tid in LITERAL | n + 2: the n-th thread seen in it
 //! VALUE          as it is
 //! CHARGED        switch: difference to the prediction from the thread's last switch on this CPU in this segment
-//! OTHER_CHARGED  switch: difference to the thread's last value in this segment
+//! OTHER_CHARGED  switch: difference to the thread's last value in this segment, low 32 bits of both
+//! WAITED         switch: the upper 32 bits of that field: difference to the prediction from the thread's last one in this segment and since when it seems to wait
 //! LITERAL        what was not as predicted
 //! LAG            difference to the last record of its kind
 //! REST           other kinds, where not as in the last record of its kind: bytes 32 to 60 of the record
@@ -35,7 +36,8 @@ mod column {
     pub const LITERAL: usize = 9;
     pub const REST: usize = 10;
     pub const LAG: usize = 11;
-    pub const COUNT: usize = 12;
+    pub const WAITED: usize = 12;
+    pub const COUNT: usize = 13;
 }
 
 /// Bits of the column SURPRISE.
@@ -92,6 +94,9 @@ struct Known {
     charged_ns: u64,
     /// When it last came to the CPU, and the lag then.
     came: Option<(u64, u32)>,
+    /// What it had waited when it last came to the CPU, low 32 bits, and since when by the scheduler's clock it seems to wait again, if it does.
+    waited: u32,
+    waits_since: Option<u32>,
     /// Whether its charged time did not grow when it last left (the idle task's may not).
     stands_still: bool,
     call: u64,
@@ -109,10 +114,10 @@ struct Model {
     cpu: u16,
     /// Who has the CPU.
     current: usize,
-    /// Who is being woken.
-    waking: usize,
-    /// Who was queued last.
+    /// Who was woken last, and has not come yet.
     queued: usize,
+    /// The last lag of a switch.
+    lag: u32,
     /// The last lag, by the kind's lowest bits.
     lags: [u32; KINDS],
     /// The last record with a rest of its own, by the kind's lowest bits.
@@ -126,11 +131,16 @@ impl Model {
             time_ns: 0,
             cpu: 0,
             current: 0,
-            waking: 0,
             queued: 0,
+            lag: 0,
             lags: [0; KINDS],
             rests: [KernelRecord::default(); KINDS],
         }
+    }
+
+    /// The scheduler's clock, low 32 bits, as of the last switch.
+    fn accounted(&self, time_ns: u64) -> u32 {
+        (time_ns as u32).wrapping_sub(self.lag)
     }
 
     fn add(&mut self, tid: u32) -> usize {
@@ -147,7 +157,7 @@ impl Model {
         match KernelKind::from_u8(kind) {
             Some(KernelKind::Switch) => (self.current, self.queued),
             Some(KernelKind::Waking) => (self.threads[self.current].woke, self.current),
-            Some(KernelKind::Wakeup) => (self.waking, 0),
+            Some(KernelKind::Wakeup) => (self.queued, 0),
             _ => (self.current, 0),
         }
     }
@@ -163,7 +173,8 @@ impl Model {
             Some(KernelKind::Switch) => self.learn_switch(record, who, other),
             Some(KernelKind::Waking) => {
                 self.threads[other].woke = who;
-                self.waking = who;
+                self.threads[who].waits_since = Some(self.accounted(record.time_ns));
+                self.queued = who;
             }
             Some(KernelKind::Wakeup) => self.queued = who,
             _ => {}
@@ -172,14 +183,19 @@ impl Model {
 
     #[inline]
     fn learn_switch(&mut self, record: &KernelRecord, who: usize, other: usize) {
+        self.lag = record.lag;
+        let since = self.accounted(record.time_ns);
         let leaver = &mut self.threads[who];
         leaver.stands_still = leaver.charged_ns == record.charged_ns;
         leaver.charged_ns = record.charged_ns;
         leaver.came = None;
         leaver.call = pack_call(record);
+        leaver.waits_since = (!sleeps(record)).then_some(since);
         (leaver.nvcsw, leaver.nivcsw) = (record.nvcsw, record.nivcsw);
         let comer = &mut self.threads[other];
-        comer.charged_ns = record.other_charged_ns;
+        comer.charged_ns = comer.charged_ns & !u64::from(u32::MAX) | u64::from(record.comer_charged());
+        comer.waited = (record.other_charged_ns >> 32) as u32;
+        comer.waits_since = None;
         comer.came = Some((record.time_ns, record.lag));
         comer.prio = record.prio;
         self.current = other;
@@ -187,7 +203,18 @@ impl Model {
     }
 }
 
+/// Whether a switch's leaver does not wait for a CPU again.
+fn sleeps(record: &KernelRecord) -> bool {
+    record.value != 0 && record.flags & flags::PREEMPT == 0
+}
+
 impl Known {
+    /// What it has probably waited when it comes at this instant of the scheduler's clock.
+    fn waited_at(&self, accounted: u32) -> u32 {
+        let wait = self.waits_since.map_or(0, |since| accounted.wrapping_sub(since));
+        self.waited.wrapping_add(wait)
+    }
+
     /// The charged time that it probably has when it leaves its CPU at `time_ns`: what the scheduler's own clock went on since it came, if nothing was stolen.
     fn charged_at(&self, time_ns: u64, lag: u32) -> u64 {
         match self.came {
@@ -317,7 +344,15 @@ fn row(coder: &mut impl ThreadCoder, model: &mut Model, actual: &KernelRecord) -
         ..KernelRecord::default()
     };
     let record = if kind == KernelKind::Switch as u8 {
-        switch_fields(coder, &model.threads[who], &model.threads[other], actual, head)?
+        model.lag = head.lag;
+        let accounted = model.accounted(time_ns);
+        switch_fields(
+            coder,
+            &model.threads[who],
+            (&model.threads[other], accounted),
+            actual,
+            head,
+        )?
     } else {
         other_fields(coder, &mut model.rests[of_kind(kind)], actual, head)?
     };
@@ -328,7 +363,7 @@ fn row(coder: &mut impl ThreadCoder, model: &mut Model, actual: &KernelRecord) -
 fn switch_fields(
     coder: &mut impl ThreadCoder,
     leaver: &Known,
-    comer: &Known,
+    (comer, accounted): (&Known, u32),
     actual: &KernelRecord,
     head: KernelRecord,
 ) -> Option<KernelRecord> {
@@ -337,9 +372,17 @@ fn switch_fields(
         actual.charged_ns,
         leaver.charged_at(head.time_ns, head.lag),
     )?;
-    let other_charged_ns = coder.delta(column::OTHER_CHARGED, actual.other_charged_ns, comer.charged_ns)?;
+    let came = low_delta(
+        coder,
+        column::OTHER_CHARGED,
+        actual.comer_charged(),
+        comer.charged_ns as u32,
+    )?;
+    let waited = (actual.other_charged_ns >> 32) as u32;
+    let waited = low_delta(coder, column::WAITED, waited, comer.waited_at(accounted))?;
+    let other_charged_ns = u64::from(came) | u64::from(waited) << 32;
     let call = coder.expect(bit::CALL, column::LITERAL, pack_call(actual), leaver.call)?;
-    let voluntary = head.value != 0 && head.flags & flags::PREEMPT == 0;
+    let voluntary = sleeps(&head);
     let nvcsw = leaver.nvcsw.wrapping_add(u16::from(voluntary)).into();
     let nivcsw = leaver.nivcsw.wrapping_add(u16::from(!voluntary)).into();
     let nvcsw = coder.expect32(bit::NVCSW, column::LITERAL, actual.nvcsw.into(), nvcsw)?;
@@ -359,6 +402,13 @@ fn switch_fields(
         ..head
     };
     unpack_call(call, record)
+}
+
+/// Numbers modulo 2^32: the difference is small also where they wrapped.
+fn low_delta(coder: &mut impl ThreadCoder, column: usize, actual: u32, predicted: u32) -> Option<u32> {
+    let more = i64::from(actual.wrapping_sub(predicted) as i32);
+    let more = coder.delta(column, more as u64, 0)? as i64;
+    Some(predicted.wrapping_add(more as u32))
 }
 
 fn other_fields(
