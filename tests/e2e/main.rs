@@ -7,6 +7,7 @@
 mod bad_input;
 mod calls;
 mod damage;
+mod enter;
 mod extras;
 mod gc;
 mod interrupt;
