@@ -56,6 +56,19 @@ pub fn build_example(name: &str) -> Result<PathBuf> {
     Ok(target().join("release/examples").join(name))
 }
 
+/// Builds one of the libraries in jvm-agent/examples/ optimised; its path.
+pub fn build_library(name: &str) -> Result<PathBuf> {
+    process::run(&mut cargo(&[
+        "build",
+        "--release",
+        "--package",
+        "plumb-agent",
+        "--example",
+        name,
+    ]))?;
+    Ok(target().join("release/examples").join(format!("lib{name}.so")))
+}
+
 /// All files below `dir` whose name ends in `suffix`, sorted.
 pub fn files_below(dir: &Path, suffix: &str) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
