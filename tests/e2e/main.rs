@@ -19,5 +19,6 @@ mod live_rules;
 mod rules_check;
 mod spinner;
 mod support;
+mod survive;
 mod units;
 mod witness;
