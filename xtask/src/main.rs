@@ -27,7 +27,8 @@ cargo xtask fuzz [TARGET] [--seconds N]      bytes that nobody would write, for 
 cargo xtask soak [NAME]                      the same thing for long: attach again and again, record, keep a flight recorder
 cargo xtask dist                             the archive that is given away, made and tried
 
-Missing Debian packages are installed (as root). Everything else is made under target/.";
+Missing Debian packages are installed (as root). Everything else is made under target/. With PLUMB_BUILT=PATH bench and soak take that command, and the library beside it,
+in place of building one.";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
