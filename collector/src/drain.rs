@@ -6,7 +6,7 @@ use crate::arena::{Arena, Pass};
 use crate::clock;
 use crate::kernel::Rings;
 use crate::live::Live;
-use crate::parcel::Parcel;
+use crate::parcel::{PARCEL_COUNT, Parcel};
 use crate::privilege::{self, Capabilities};
 use crate::writer::Message;
 use std::sync::Arc;
@@ -25,6 +25,8 @@ const THOROUGH: Duration = Duration::from_millis(200);
 const CLOCK: Duration = Duration::from_millis(250);
 /// Longest time that a parcel with something in it is kept.
 const PARCEL_AGE: Duration = Duration::from_millis(50);
+/// Parcels that may be under way while one that is not full is sent for its age: a writer that is further behind gets full ones, so that all of their room counts.
+const UNDER_WAY: usize = 8;
 /// How long the end waits for the writer at most; a disk that hangs must not hang the command.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -61,6 +63,8 @@ pub(crate) struct Drain {
     /// Empty parcels come back through here.
     free: Receiver<Parcel>,
     writer: SyncSender<Message>,
+    /// Empty parcels that came back.
+    stock: Vec<Parcel>,
     parcel: Option<Parcel>,
     /// When the parcel's first record came.
     parcel_since: Instant,
@@ -85,6 +89,7 @@ impl Drain {
             commands,
             free,
             writer,
+            stock: Vec::with_capacity(PARCEL_COUNT),
             parcel: None,
             parcel_since: now,
             thorough: now,
@@ -139,17 +144,22 @@ impl Drain {
             self.thorough = now;
             self.drop_ended();
         }
-        if self.parcel.is_some() && self.parcel_since.elapsed() >= PARCEL_AGE {
+        if self.parcel.is_some() && self.parcel_since.elapsed() >= PARCEL_AGE && self.writer_keeps_up() {
             self.send();
         }
         self.tell_losses();
         moved
     }
 
+    fn writer_keeps_up(&mut self) -> bool {
+        self.stock.extend(self.free.try_iter());
+        PARCEL_COUNT.saturating_sub(self.stock.len()) <= UNDER_WAY
+    }
+
     /// Fills the parcel. Returns how many records came, and whether all of them fitted.
     fn fill(&mut self, pass: Pass) -> (u64, bool) {
         if self.parcel.is_none() {
-            self.parcel = self.free.try_recv().ok();
+            self.parcel = self.stock.pop().or_else(|| self.free.try_recv().ok());
             self.parcel_since = Instant::now();
         }
         // No parcel: the writer is behind, and the records wait in their rings.
@@ -260,6 +270,10 @@ impl Drain {
 
     /// Waits a moment for an empty parcel. False when none will ever come, because nobody writes any more.
     fn await_parcel(&mut self) -> bool {
+        if let Some(parcel) = self.stock.pop() {
+            self.parcel = Some(parcel);
+            return true;
+        }
         let parcel = self.free.recv_timeout(Duration::from_millis(100));
         let is_written = !matches!(parcel, Err(RecvTimeoutError::Disconnected));
         self.parcel = parcel.ok();
@@ -305,6 +319,24 @@ pub(crate) fn real_time() -> std::io::Result<()> {
 mod tests {
     use super::*;
     use std::sync::mpsc;
+
+    #[test]
+    fn a_writer_that_is_behind_gets_full_parcels_only() {
+        let (free, parcels) = mpsc::channel();
+        let (writer, messages) = mpsc::sync_channel(PARCEL_COUNT);
+        let (_commands, orders) = mpsc::channel();
+        (0..PARCEL_COUNT).for_each(|_| drop(free.send(Parcel::new())));
+        let mut drain = Drain::new(None, Arc::new(Live::default()), orders, parcels, writer);
+        for sent in 0..=UNDER_WAY {
+            assert!(drain.writer_keeps_up(), "{sent} are under way");
+            drain.stock.pop();
+        }
+        assert!(!drain.writer_keeps_up());
+        // One comes back.
+        drop(free.send(Parcel::new()));
+        assert!(drain.writer_keeps_up());
+        drop(messages);
+    }
 
     #[test]
     fn the_end_does_not_wait_for_a_writer_that_is_gone() {

@@ -169,8 +169,10 @@ pub fn tids(pid: u32) -> Vec<u32> {
 /// The thread of a process, by its id in the process's own pid namespace.
 #[must_use]
 pub fn tid_of_ns(pid: u32, ns_tid: u32) -> Option<u32> {
+    // The youngest first: it is mostly they who are asked for.
     tids(pid)
         .into_iter()
+        .rev()
         .find(|&tid| Status::of(tid).is_some_and(|status| status.ns_pid == ns_tid))
 }
 

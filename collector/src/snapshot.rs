@@ -20,7 +20,8 @@ pub(crate) fn everybody(mut each: impl FnMut(Dated)) {
     }
 }
 
-fn thread(pid: u32, tid: u32, in_namespace: bool) -> Option<Dated> {
+/// What /proc says of a thread now. `in_namespace`: its process has a pid namespace of its own.
+pub(crate) fn thread(pid: u32, tid: u32, in_namespace: bool) -> Option<Dated> {
     let at = clock::monotonic_ns();
     let stat = proc::Stat::of_thread(pid, tid)?;
     let ns_tid = if in_namespace {

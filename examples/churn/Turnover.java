@@ -1,5 +1,6 @@
 import java.io.IOException;
 import java.io.InputStream;
+import java.lang.reflect.InvocationTargetException;
 import java.lang.reflect.Method;
 import java.util.ArrayDeque;
 import java.util.concurrent.atomic.AtomicLong;
@@ -7,7 +8,7 @@ import java.util.concurrent.locks.LockSupport;
 
 /**
  * A JVM in which everything comes and goes, for as many milliseconds as it is told: threads, virtual threads where there are any, class loaders, exceptions,
- * stacks that overflow. It counts its calls of {@link #work}, and prints the count at its end.
+ * stacks that overflow, memory that is not there, and exceptions through native frames. It counts its calls of {@link #work}, and prints the count at its end.
  */
 public final class Turnover {
     private static final int THREADS = 30;
@@ -30,6 +31,11 @@ public final class Turnover {
             }
             if (born % 50 == 0) {
                 overflow();
+                noMemory();
+                throughNative(born);
+            }
+            if (born % 1000 == 0) {
+                overflowWithProbes();
             }
         }
         for (Thread thread : alive) {
@@ -96,6 +102,53 @@ public final class Turnover {
         }
     }
 
+    /** As {@link #deep}, with a probe in each frame where the rules say so. */
+    static int deepWithProbes(int depth) {
+        return deepWithProbes(depth + 1) + 1;
+    }
+
+    private static void overflowWithProbes() {
+        try {
+            deepWithProbes(0);
+        } catch (StackOverflowError expected) {
+            shared++;
+        }
+    }
+
+    /** More than any heap holds: the error comes at once, and to nobody else. */
+    private static void noMemory() {
+        try {
+            shared += new long[Integer.MAX_VALUE].length;
+        } catch (OutOfMemoryError expected) {
+            shared++;
+        }
+    }
+
+    /** A call by reflection has a native frame above it until it has been made some fifteen times; a class's initialiser always has. */
+    private static void throughNative(int number) throws Exception {
+        try {
+            Turnover.class.getDeclaredMethod("throwing", int.class).invoke(null, number);
+        } catch (InvocationTargetException expected) {
+            shared++;
+        }
+        try {
+            Class.forName("Turnover$Broken", true, new Loader());
+        } catch (ExceptionInInitializerError | NoClassDefFoundError expected) {
+            shared++;
+        }
+    }
+
+    public static void throwing(int number) {
+        throw new IllegalStateException("expected " + number);
+    }
+
+    /** A class that cannot be initialised. */
+    public static final class Broken {
+        static {
+            throwing(-1);
+        }
+    }
+
     /** Loads {@link Loaded} by a loader of its own, which then is garbage. */
     private static void loadAnew() throws Exception {
         Runnable loaded = (Runnable) new Loader().findClass("Turnover$Loaded").getDeclaredConstructor().newInstance();
@@ -111,6 +164,12 @@ public final class Turnover {
     }
 
     private static final class Loader extends ClassLoader {
+        /** Its own one of the class that breaks each time. */
+        @Override
+        protected Class<?> loadClass(String name, boolean resolve) throws ClassNotFoundException {
+            return name.equals("Turnover$Broken") ? findClass(name) : super.loadClass(name, resolve);
+        }
+
         @Override
         public Class<?> findClass(String name) throws ClassNotFoundException {
             try (InputStream in = Turnover.class.getResourceAsStream("/" + name + ".class")) {

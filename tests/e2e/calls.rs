@@ -43,7 +43,7 @@ fn calls_counted_after_attaching_are_the_slices() {
     }
 }
 
-fn check(version: &str, timeline: &TimelineFile, counted: &Value) {
+pub fn check(version: &str, timeline: &TimelineFile, counted: &Value) {
     let counted: BTreeMap<String, u64> = serde_json::from_value(counted["calls"].clone()).expect("counts");
     let slices = slices(timeline);
     let found: BTreeMap<String, u64> = counted

@@ -7,6 +7,7 @@
 mod bad_input;
 mod calls;
 mod damage;
+mod enter;
 mod extras;
 mod gc;
 mod interrupt;
@@ -18,5 +19,6 @@ mod live_rules;
 mod rules_check;
 mod spinner;
 mod support;
+mod survive;
 mod units;
 mod witness;

@@ -113,7 +113,8 @@ pub fn jdks() -> Vec<(&'static str, PathBuf)> {
         .collect()
 }
 
-fn java_home(version: &str) -> Option<PathBuf> {
+/// Where the JDK of this version is.
+pub fn java_home(version: &str) -> Option<PathBuf> {
     if let Some(home) = std::env::var_os(format!("PLUMB_JDK{version}")) {
         return Some(home.into());
     }
@@ -134,22 +135,32 @@ fn java_home(version: &str) -> Option<PathBuf> {
 
 /// The compiled programs of examples/calls.
 pub fn java_classes() -> &'static Path {
-    static CLASSES: OnceLock<PathBuf> = OnceLock::new();
-    CLASSES.get_or_init(|| {
-        let classes = Path::new(env!("CARGO_TARGET_TMPDIR")).join("classes");
-        let sources = std::fs::read_dir(checkout("examples/calls/src"))
-            .expect("the sources")
-            .flatten()
-            .map(|entry| entry.path());
-        let javac = java_home("17").expect("a JDK 17").join("bin/javac");
-        succeed(
-            Command::new(javac)
-                .args(["--release", "17", "-d"])
-                .arg(&classes)
-                .args(sources),
-        );
-        classes
-    })
+    classes_of("examples/calls/src")
+}
+
+/// The compiled programs of a directory of the checkout.
+pub fn classes_of(directory: &'static str) -> &'static Path {
+    static CLASSES: Mutex<Vec<(&str, &Path)>> = Mutex::new(Vec::new());
+    let mut compiled = CLASSES.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((_, classes)) = compiled.iter().find(|(of, _)| *of == directory) {
+        return classes;
+    }
+    let classes = Path::new(env!("CARGO_TARGET_TMPDIR")).join(directory.replace('/', "-"));
+    let sources = std::fs::read_dir(checkout(directory)).expect("the sources").flatten();
+    let sources = sources
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "java"));
+    let javac = java_home("17").expect("a JDK 17").join("bin/javac");
+    succeed(
+        Command::new(javac)
+            .args(["--release", "17", "-d"])
+            .arg(&classes)
+            .args(sources),
+    );
+    // For all tests of this run.
+    let classes: &Path = Box::leak(classes.into_boxed_path());
+    compiled.push((directory, classes));
+    classes
 }
 
 /// A `java` command with the classes of examples/calls.

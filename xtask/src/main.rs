@@ -22,11 +22,13 @@ cargo xtask demo [--healthy] [--jdk 17|25]   a real server, overloaded in two wa
 cargo xtask test                             rustfmt, clippy, every test of the workspace
 cargo xtask bench kernel|agent               what one scheduler switch, one recorded method call costs, beside perf and JFR
 cargo xtask bench tomcat                     what recording costs a server under full load, beside JFR and perf, in pairs
+cargo xtask bench attach                     what attaching costs a server, second by second
 cargo xtask fuzz [TARGET] [--seconds N]      bytes that nobody would write, for whatever reads bytes of others
 cargo xtask soak [NAME]                      the same thing for long: attach again and again, record, keep a flight recorder
 cargo xtask dist                             the archive that is given away, made and tried
 
-Missing Debian packages are installed (as root). Everything else is made under target/.";
+Missing Debian packages are installed (as root). Everything else is made under target/. With PLUMB_BUILT=PATH bench and soak take that command, and the library beside it,
+in place of building one.";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -59,7 +61,16 @@ fn run(arguments: &[&str]) -> Result<Done> {
         },
         ["test"] => test::run()?,
         ["bench", "kernel"] => bench::kernel::run()?,
-        ["bench", "agent"] => bench::agent::run()?,
+        ["bench", "agent", "--help" | "-h"] => println!("{}", bench::agent::HELP),
+        ["bench", "agent", options @ ..] => match bench::agent::Options::parse(options) {
+            Some(options) => bench::agent::run(&options)?,
+            None => return Ok(Done::WrongUsage),
+        },
+        ["bench", "attach", "--help" | "-h"] => println!("{}", bench::attach::HELP),
+        ["bench", "attach", options @ ..] => match bench::attach::Options::parse(options) {
+            Some(options) => bench::attach::run(&options)?,
+            None => return Ok(Done::WrongUsage),
+        },
         ["bench", "tomcat", "--help" | "-h"] => println!("{}", bench::tomcat::HELP),
         ["bench", "tomcat", options @ ..] => match bench::tomcat::Options::parse(options) {
             Some(options) => bench::tomcat::run(&options)?,

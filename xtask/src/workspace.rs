@@ -37,8 +37,12 @@ pub fn fresh_dir(name: &str) -> Result<PathBuf> {
     Ok(dir)
 }
 
-/// Builds the command and its agent library optimised; the path of the command.
+/// Builds the command and its agent library optimised; the path of the command. PLUMB_BUILT names a command that is built already, to be taken in its place.
 pub fn build_release() -> Result<PathBuf> {
+    if let Some(built) = std::env::var_os("PLUMB_BUILT") {
+        println!("note: PLUMB_BUILT is set: {} is what is measured", built.display());
+        return Ok(built.into());
+    }
     process::run(&mut cargo(&["build", "--release"]))?;
     Ok(target().join("release/plumb"))
 }
@@ -54,6 +58,19 @@ pub fn build_example(name: &str) -> Result<PathBuf> {
         name,
     ]))?;
     Ok(target().join("release/examples").join(name))
+}
+
+/// Builds one of the libraries in jvm-agent/examples/ optimised; its path.
+pub fn build_library(name: &str) -> Result<PathBuf> {
+    process::run(&mut cargo(&[
+        "build",
+        "--release",
+        "--package",
+        "plumb-agent",
+        "--example",
+        name,
+    ]))?;
+    Ok(target().join("release/examples").join(format!("lib{name}.so")))
 }
 
 /// All files below `dir` whose name ends in `suffix`, sorted.

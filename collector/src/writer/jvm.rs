@@ -5,6 +5,7 @@ use super::{DEFINITIONS, count, time_of};
 use crate::kernel::NamedThreads;
 use crate::live::Live;
 use crate::proc;
+use crate::snapshot::thread;
 use crate::trigger::Watcher;
 use plumb_trace::arena::Clock;
 use plumb_trace::definition::{Dated, Definition};
@@ -79,6 +80,20 @@ impl Jvm {
         }
         if let Some((number, watcher)) = watcher {
             watcher.define_in_jvm(number, definition, host_tid);
+        }
+    }
+
+    /// Who a thread of a JVM in another pid namespace is outside of it, if these bytes tell of one: for recordings without the kernel's own word.
+    pub fn thread_outside(&self, bytes: &[u8]) -> Option<Dated> {
+        if self.pid == self.ns_pid {
+            return None;
+        }
+        let Ok(Some(Dated { at: _, definition })) = Dated::decode(bytes) else {
+            return None;
+        };
+        match definition {
+            Definition::JavaThread { tid, started: true, .. } => thread(self.pid, self.host_tid(tid)?, true),
+            _ => None,
         }
     }
 

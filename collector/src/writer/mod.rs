@@ -286,6 +286,11 @@ impl Writer {
         if item.kind == Kind::Definition {
             let watcher = self.flying.as_mut().map(|flying| (number, &mut flying.watcher));
             jvm.definition(bytes, self.named.as_mut(), watcher, &self.live, now);
+            if self.cpus.is_empty()
+                && let Some(thread) = jvm.thread_outside(bytes)
+            {
+                self.define(thread, now);
+            }
             return;
         }
         let header = SegmentHeader::new(jvm.clock, item.stream);

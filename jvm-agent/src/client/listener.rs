@@ -22,6 +22,15 @@ const HANDSHAKES_MAX: usize = 64;
 /// How often is looked for further connections while agents are being greeted.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
+/// Whose JVMs may connect to a [`Listener`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Users {
+    /// Our own user's.
+    Own,
+    /// Everybody's who is told the path of the socket: of root's commands some start JVMs as another user.
+    All,
+}
+
 type Greeted = Result<JvmSession, AttachError>;
 
 /// Listens for agents. Dropping it removes the socket: JVMs that start later start without plumb.
@@ -40,15 +49,18 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Listens, for JVMs of our own user.
+    /// Listens, for JVMs of these users.
     ///
     /// # Errors
     /// Nothing can be made in /tmp.
-    pub fn bind(config: SessionConfig) -> Result<Listener, AttachError> {
+    pub fn bind(config: SessionConfig, users: Users) -> Result<Listener, AttachError> {
         let create = || Place::create(open_tmp(Path::new("/"))?);
-        let place = create().map_err(AttachError::system("a directory in /tmp"))?;
-        let bind = || {
-            let listener = place.listen()?;
+        let mut place = create().map_err(AttachError::system("a directory in /tmp"))?;
+        let mut bind = || {
+            let listener = match users {
+                Users::Own => place.listen()?,
+                Users::All => place.listen_to_everybody()?,
+            };
             listener.set_nonblocking(true)?;
             Ok(listener)
         };
@@ -191,7 +203,7 @@ mod tests {
             arena_bytes: 1 << 20,
             clock: Clock::Monotonic,
         };
-        Listener::bind(config).expect("a socket in /tmp")
+        Listener::bind(config, Users::Own).expect("a socket in /tmp")
     }
 
     #[test]

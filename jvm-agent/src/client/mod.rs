@@ -28,7 +28,7 @@ pub use attach::{AttachOptions, attach, detach};
 pub use doctor::{Check, JvmProcess, checks, running_jvms};
 pub use error::AttachError;
 pub use library::agent_library;
-pub use listener::Listener;
+pub use listener::{Listener, Users};
 pub use look::{Loaded, look};
 pub use session::JvmSession;
 

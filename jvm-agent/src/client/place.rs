@@ -24,6 +24,9 @@ use super::stale;
 /// What the directory's name begins with; 16 hexadecimal digits follow.
 pub(super) const PREFIX: &str = ".plumb-";
 pub(super) const SOCKET: &CStr = c"agent.sock";
+/// A socket that every user may connect to who knows its name: 16 hexadecimal digits follow, and then [`SHARED_SOCKET_END`].
+const SHARED_SOCKET: &str = "agent-";
+const SHARED_SOCKET_END: &str = ".sock";
 pub(super) const LIBRARY: &CStr = c"libplumb_agent.so";
 
 /// The directory; removed with what we put into it when dropped.
@@ -32,6 +35,8 @@ pub(super) struct Place {
     tmp: OwnedFd,
     name: CString,
     directory: OwnedFd,
+    /// The socket's name in it.
+    socket: CString,
     /// Not removed at the end.
     stays: bool,
 }
@@ -53,6 +58,7 @@ impl Place {
             tmp,
             name,
             directory,
+            socket: SOCKET.to_owned(),
             stays: false,
         })
     }
@@ -70,7 +76,8 @@ impl Place {
 
     /// The socket's path for the target.
     pub fn socket_path(&self) -> PathBuf {
-        self.seen_from_inside().join("agent.sock")
+        self.seen_from_inside()
+            .join(std::ffi::OsStr::from_bytes(self.socket.as_bytes()))
     }
 
     /// The library's path for the target, once it is copied.
@@ -82,6 +89,19 @@ impl Place {
     pub fn listen(&self) -> io::Result<UnixListener> {
         // Through the descriptor: the path cannot be changed under us, and it is short.
         UnixListener::bind(self.inside("agent.sock"))
+    }
+
+    /// Listens on a socket that any user may connect to whom its path is told: the directory can be entered by all and listed by none of them, and the socket's name
+    /// cannot be guessed. The kernel tells everybody under which name a socket was bound (/proc/net/unix), so it gets its own only afterwards.
+    pub fn listen_to_everybody(&mut self) -> io::Result<UnixListener> {
+        let listener = self.listen()?;
+        let name = format!("{SHARED_SOCKET}{}{SHARED_SOCKET_END}", random_hex()?);
+        let set = |path: &str, mode| std::fs::set_permissions(path, Permissions::from_mode(mode));
+        set(&self.inside("agent.sock"), 0o666)?;
+        std::fs::rename(self.inside("agent.sock"), self.inside(&name))?;
+        self.socket = CString::new(name).map_err(io::Error::other)?;
+        set(&self.inside("."), 0o711)?;
+        Ok(listener)
     }
 
     fn inside(&self, name: &str) -> String {
@@ -146,7 +166,7 @@ impl Drop for Place {
         if self.stays {
             return;
         }
-        remove(&self.directory, SOCKET, 0);
+        remove(&self.directory, &self.socket, 0);
         remove(&self.directory, LIBRARY, 0);
         remove(&self.tmp, &self.name, libc::AT_REMOVEDIR);
     }
@@ -180,6 +200,16 @@ pub(super) fn open_tmp(root: &Path) -> io::Result<OwnedFd> {
     }
     // SAFETY: an error, or a new descriptor that is ours.
     unsafe { own(opened as i32) }
+}
+
+/// Whether a file in such a directory is the socket of one.
+pub(super) fn is_socket(name: &CStr) -> bool {
+    let shared = || {
+        let rest = name.to_str().ok()?.strip_prefix(SHARED_SOCKET)?;
+        let digits = rest.strip_suffix(SHARED_SOCKET_END)?;
+        Some(digits.len() == 16 && digits.bytes().all(|byte| byte.is_ascii_hexdigit()))
+    };
+    name == SOCKET || shared() == Some(true)
 }
 
 /// Removes a file or directory of ours; what is not there (any more) is fine.
@@ -227,6 +257,28 @@ mod tests {
         let directory = tmp.join(std::ffi::OsStr::from_bytes(place.name.as_bytes()));
         UnixStream::connect(directory.join("agent.sock"))?;
         place.copy_library(&File::open("/proc/self/exe")?)?;
+        drop(place);
+        assert_eq!(std::fs::read_dir(tmp)?.count(), 0);
+        Ok(())
+    }
+
+    #[test]
+    fn a_socket_for_everybody_has_a_name_that_nobody_is_told() -> io::Result<()> {
+        let home = tempfile::tempdir()?;
+        let tmp = home.path().join("tmp");
+        std::fs::create_dir(&tmp)?;
+        let mut place = Place::create(open_tmp(home.path())?)?;
+        let _listener = place.listen_to_everybody()?;
+        let directory = tmp.join(place.name());
+        let mode = |path: &Path| Ok::<_, io::Error>(path.metadata()?.permissions().mode() & 0o777);
+        assert_eq!(mode(&directory)?, 0o711, "nobody else may list it");
+        let name = place.socket_path().file_name().expect("a name").to_owned();
+        let socket = directory.join(&name);
+        assert_eq!(mode(&socket)?, 0o666);
+        UnixStream::connect(&socket)?;
+        let told = std::fs::read_to_string("/proc/net/unix")?;
+        assert!(!told.contains(&*name.to_string_lossy()));
+        assert!(is_socket(&CString::new(name.as_bytes())?) && !is_socket(c"agent-1.sock"));
         drop(place);
         assert_eq!(std::fs::read_dir(tmp)?.count(), 0);
         Ok(())

@@ -15,7 +15,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::time::{Duration, SystemTime};
 
-use super::place::{LIBRARY, PREFIX, SOCKET, check, own, remove};
+use super::place::{LIBRARY, PREFIX, check, is_socket, own, remove};
 
 /// Younger directories are left alone: their owner may not have come to lock them yet.
 const AGE_MIN: Duration = Duration::from_secs(10);
@@ -65,10 +65,19 @@ fn clean_one(tmp: &OwnedFd, name: &CStr) -> io::Result<()> {
     if is_shared && is_named_by_somebody(name, age) {
         return Ok(());
     }
-    remove(&directory, SOCKET, 0);
+    remove_sockets(&directory);
     remove(&directory, LIBRARY, 0);
     remove(tmp, name, libc::AT_REMOVEDIR);
     Ok(())
+}
+
+fn remove_sockets(directory: &OwnedFd) {
+    let entries = fs::read_dir(format!("/proc/self/fd/{}", directory.as_raw_fd()));
+    let names = entries.into_iter().flatten().flatten().map(|entry| entry.file_name());
+    let sockets = names
+        .filter_map(|name| CString::new(name.as_bytes()).ok())
+        .filter(|name| is_socket(name));
+    sockets.for_each(|name| remove(directory, &name, 0));
 }
 
 fn age_of(stat: &libc::stat) -> Duration {
@@ -141,6 +150,9 @@ mod tests {
         let fresh = made_by_hand(&tmp, ".plumb-00000000000000ff")?;
         File::open(&fresh)?.set_times(FileTimes::new().set_modified(SystemTime::now()))?;
         let other = made_by_hand(&tmp, ".plumb-of-somebody-else")?;
+        let of_all = made_by_hand(&tmp, ".plumb-00000000000000cc")?;
+        fs::rename(of_all.join("agent.sock"), of_all.join("agent-0123456789abcdef.sock"))?;
+        grow_old(&of_all)?;
         let strange = made_by_hand(&tmp, ".plumb-00000000000000aa")?;
         fs::write(strange.join("precious"), "data")?;
         grow_old(&strange)?;
@@ -151,7 +163,7 @@ mod tests {
         grow_old(&of_living)?;
 
         let _next = Place::create(open_tmp(home.path())?)?;
-        assert!(!left.exists(), "its owner is dead");
+        assert!(!left.exists() && !of_all.exists(), "their owners are dead");
         assert!(of_living.exists(), "its owner lives");
         assert!(fresh.exists() && other.join("agent.sock").exists() && link.is_symlink());
         assert!(strange.join("precious").exists(), "plumb puts no such file there");

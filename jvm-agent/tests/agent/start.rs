@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
-use plumb_agent::client::{JvmSession, Listener, agent_library};
+use plumb_agent::client::{JvmSession, Listener, Users, agent_library};
 use plumb_trace::record::JvmKind;
 
 use super::jvm::{Jdk, Subject, jdks, wait_until};
@@ -17,7 +17,7 @@ fn library() -> PathBuf {
 
 /// A JVM started with the agent and these further arguments, recorded from its start.
 fn started(jdk: &Jdk, arguments: &[&str]) -> (Subject, JvmSession) {
-    let listener = Listener::bind(config(RULES)).expect("listens");
+    let listener = Listener::bind(config(RULES), Users::Own).expect("listens");
     let agent = listener.jvm_argument(&library()).into_string().expect("UTF-8");
     let accepted = thread::spawn(move || listener.accept(TIMEOUT).expect("greets").expect("connects"));
     let mut all = vec![agent.as_str()];
@@ -108,7 +108,7 @@ fn a_recorder_that_goes_away_leaves_the_jvm_asleep() {
         });
         subject.order("work 300");
         assert!(
-            Listener::bind(config(RULES))
+            Listener::bind(config(RULES), Users::Own)
                 .expect("listens")
                 .accept(Duration::ZERO)
                 .is_ok_and(|none| none.is_none())

@@ -389,6 +389,8 @@ impl Machine {
         let tid = match self.jvms[jvm].tids.get(&tid) {
             Some(&tid) => tid,
             None if ns_pid == pid => tid,
+            // Nobody's ids come from the kernel: a thread that had ended before it could be looked up keeps that of its own namespace.
+            None if !self.hosts[host].has_kernel => tid,
             None => return self.newborn(jvm, process, tid),
         };
         match self.registry.find(host, tid) {
@@ -401,7 +403,15 @@ impl Machine {
         }
     }
 
-    /// A thread that a JVM in another pid namespace started while recorded: its id outside is that of the one thread of the process that runs now and has no name
+    /// A thread was born in a process: where that is a JVM in another pid namespace, this is the id that the JVM will know it by.
+    pub(super) fn learn_outside_tid(&mut self, host: usize, pid: u32, ns_tid: u32, tid: u32) {
+        let of_process = |jvm: &&mut Jvm| (jvm.host, jvm.pid) == (host, pid) && jvm.ns_pid != pid;
+        for jvm in self.jvms.iter_mut().filter(of_process) {
+            jvm.tids.insert(ns_tid, tid);
+        }
+    }
+
+    /// A thread that a JVM in another pid namespace started while recorded, by a kernel side that does not tell the ids inside: its id outside is that of the one thread of the process that runs now and has no name
     /// from the JVM yet. `None` where there are several.
     fn newborn(&mut self, jvm: usize, process: usize, tid: u32) -> Option<usize> {
         let host = self.jvms[jvm].host;

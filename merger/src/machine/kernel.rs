@@ -350,6 +350,10 @@ impl Machine {
         let entry = &mut self.registry.threads[thread];
         (entry.charge, entry.waits) = (Charge::born(), Waits::born());
         self.registry.set_name(&mut self.writer, thread, at, &record.comm());
+        // Perf events give the same id twice.
+        if record.value != 0 && record.value != record.tid {
+            self.learn_outside_tid(host, record.pid, record.value, record.tid);
+        }
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::failure::{OrRemedy, whole};
 use anyhow::{Context, Result, anyhow};
-use plumb_agent::client::{Listener, SessionConfig, agent_library};
+use plumb_agent::client::{Listener, SessionConfig, Users, agent_library};
 use plumb_collector::{Recorder, proc};
 use std::{
     os::unix::fs::MetadataExt,
@@ -28,7 +28,7 @@ pub enum Subject {
         /// Its program.
         name: String,
         /// `None` where nothing inside JVMs is recorded.
-        listener: Option<Listener>,
+        listener: Option<Box<Listener>>,
     },
 }
 
@@ -125,15 +125,17 @@ impl Subject {
 }
 
 fn start(program: &str, rest: &[String], matcher: Option<&Vec<u8>>) -> Result<Subject> {
+    let is_java = Path::new(program).file_name().is_some_and(|name| name == "java");
+    let users = if !is_java && is_root() { Users::All } else { Users::Own };
     let listener = matcher
-        .map(|matcher| Listener::bind(SessionConfig::new(matcher.clone())))
+        .map(|matcher| Listener::bind(SessionConfig::new(matcher.clone()), users))
         .transpose();
-    let mut listener = listener.map_err(|error| with_remedy(&error))?;
+    let mut listener = listener.map_err(|error| with_remedy(&error))?.map(Box::new);
     let mut command = Command::new(program);
     if let Some(listener) = &mut listener {
         let library = agent_library().map_err(|error| with_remedy(&error))?;
         // Other programs (scripts, build tools) hand the variable down to the JVMs that they start.
-        if Path::new(program).file_name().is_some_and(|name| name == "java") {
+        if is_java {
             command.arg(listener.jvm_argument(&library));
         } else {
             let library = readable_library(library, listener);
@@ -154,8 +156,7 @@ fn start(program: &str, rest: &[String], matcher: Option<&Vec<u8>>) -> Result<Su
 
 /// A JVM that cannot read an agent's library does not start. Of root's commands some start JVMs as another user: for these a copy is made, if need be.
 fn readable_library(library: PathBuf, listener: &mut Listener) -> PathBuf {
-    let is_root = std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
-    if !is_root || is_for_everybody(&library) {
+    if !is_root() || is_for_everybody(&library) {
         return library;
     }
     listener.share_library(&library).unwrap_or_else(|error| {
@@ -166,6 +167,10 @@ fn readable_library(library: PathBuf, listener: &mut Listener) -> PathBuf {
         );
         library
     })
+}
+
+fn is_root() -> bool {
+    std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
 }
 
 fn is_for_everybody(file: &Path) -> bool {

@@ -1,7 +1,9 @@
 //! Benchmarks: what one recorded event costs, beside what others pay for the same event, in turns within the same run.
 
 pub mod agent;
+pub mod attach;
 pub mod kernel;
+mod recording;
 pub mod tomcat;
 
 use crate::process;

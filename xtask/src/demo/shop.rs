@@ -39,7 +39,12 @@ impl Shop {
 
     /// The address of a page of the shop.
     pub fn url(&self, path: &str) -> String {
-        format!("http://127.0.0.1:{}/shop{path}", self.port)
+        format!("http://{}{}", self.address(), page(path))
+    }
+
+    /// Its host and port.
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
     }
 
     /// An error if it has ended by itself.
@@ -48,14 +53,25 @@ impl Shop {
     }
 }
 
+/// Where a page of the shop is on its server.
+pub fn page(path: &str) -> String {
+    format!("/shop{path}")
+}
+
 /// Compiles and deploys the shop, starts Tomcat and waits until it answers.
 pub fn start(java_home: &Path, dir: &Path) -> Result<Shop> {
+    start_with(java_home, dir, &[])
+}
+
+/// As [`start`], with further arguments for the JVM.
+pub fn start_with(java_home: &Path, dir: &Path, jvm_arguments: &[String]) -> Result<Shop> {
     let base = dir.join("tomcat");
     deploy(&base)?;
     let port = free_port()?;
     let log = File::create(base.join("logs/tomcat.log"))?;
     let mut java = bound(&java_home.join("bin/java").to_string_lossy());
     java.args(["-Xms128m", "-Xmx128m", "-Djava.awt.headless=true"])
+        .args(jvm_arguments)
         .arg(format!("-Dcatalina.home={CATALINA_HOME}"))
         .arg(format!("-Dcatalina.base={}", base.display()))
         .arg(format!("-Djava.io.tmpdir={}", base.join("temp").display()))

@@ -66,11 +66,10 @@ impl Ratios {
         self.throughput.len()
     }
 
-    /// The widest half of an interval of what the targets are about; latencies scatter too much to wait for.
+    /// The widest half of an interval.
     pub fn half_width(&self) -> f64 {
-        Mean::of(&self.throughput)
-            .half_width()
-            .max(Mean::of(&self.cpu).half_width())
+        let all = [&self.throughput, &self.cpu, &self.p99];
+        all.map(|of| Mean::of(of).half_width()).into_iter().fold(0.0, f64::max)
     }
 
     /// The last pair, in words.

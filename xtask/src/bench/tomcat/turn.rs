@@ -2,7 +2,7 @@
 
 use crate::process;
 use anyhow::{Context, Result};
-use std::{fs, process::Command};
+use std::{fs, process::Command, time::Instant};
 
 /// What is asked: enough work for a real request, little enough for thousands a second. A request also waits for a bank that thinks for some milliseconds.
 pub const PATH: &str = "/order?rounds=20000";
@@ -25,13 +25,16 @@ pub struct Turn {
 
 /// Takes a turn.
 pub fn take(url: &str) -> Result<Turn> {
-    let mut wrk = Command::new("wrk");
+    // Bash tells what a program used to the millisecond, which /proc does in ticks.
+    let mut wrk = Command::new("bash");
+    wrk.args(["-c", "TIMEFORMAT='cpu %3U %3S'; { time wrk \"$@\"; } 2>&1", "bash"]);
     wrk.args(["--latency", "--threads", "1", "--connections", CONNECTIONS])
         .args(["--timeout", "20s", "--duration", SECONDS, url]);
-    let (machine, children) = (machine_ns()?, children_ns()?);
+    let before = Book::read()?;
     let said = process::output(&mut wrk)?;
-    let spent = machine_ns()? - machine - (children_ns()? - children);
-    read(&said, spent).with_context(|| format!("wrk said: {said}"))
+    let spent_ns = before.spent_ns(&Book::read()?);
+    let turn = of_wrk_ns(&said).and_then(|of_wrk_ns| read(&said, spent_ns - of_wrk_ns));
+    turn.with_context(|| format!("wrk said: {said}"))
 }
 
 fn read(said: &str, spent_ns: f64) -> Option<Turn> {
@@ -53,26 +56,53 @@ fn milliseconds(text: &str) -> Option<f64> {
     Some(number.parse::<f64>().ok()? * factor)
 }
 
-/// CPU time that the machine has spent since it started, ns: user, nice, system, interrupts and soft interrupts of /proc/stat.
-fn machine_ns() -> Result<f64> {
-    let text = fs::read_to_string("/proc/stat")?;
-    let fields: Vec<&str> = text.lines().next().unwrap_or("").split_whitespace().collect();
-    let ticks = [1, 2, 3, 6, 7].map(|field| fields.get(field)?.parse::<f64>().ok());
-    let ticks: Option<f64> = ticks.into_iter().sum();
-    Ok(ticks.context("/proc/stat is not as it should be")? * TICK_NS)
+/// CPU time, so far.
+struct Book {
+    at: Instant,
+    cpus: f64,
+    /// When the CPUs were idle, or taken away from this machine, ns.
+    not_ours_ns: f64,
 }
 
-/// CPU time of this process's children that have ended, ns.
-fn children_ns() -> Result<f64> {
-    let text = fs::read_to_string("/proc/self/stat")?;
-    let after_name = text.rsplit_once(") ").map_or("", |(_, rest)| rest);
-    let ticks = after_name
-        .split(' ')
-        .skip(13)
-        .take(2)
-        .map(|field| field.parse::<f64>().ok());
-    let ticks: Option<f64> = ticks.sum();
-    Ok(ticks.context("/proc/self/stat is not as it should be")? * TICK_NS)
+impl Book {
+    /// What /proc/stat says. Times that programs used are sampled there by ticks; idle and stolen time is kept to the nanosecond, and told to the tick. What is left of the
+    /// time of all CPUs was used: by programs, the kernel, its interrupts.
+    fn read() -> Result<Book> {
+        let (text, at) = (fs::read_to_string("/proc/stat")?, Instant::now());
+        let (cpus, ticks) = not_ours(&text).context("/proc/stat is not as it should be")?;
+        Ok(Book {
+            at,
+            cpus,
+            not_ours_ns: ticks * TICK_NS,
+        })
+    }
+
+    fn spent_ns(&self, later: &Book) -> f64 {
+        let wall_ns = later.at.duration_since(self.at).as_nanos() as f64 * self.cpus;
+        wall_ns - (later.not_ours_ns - self.not_ours_ns)
+    }
+}
+
+/// Number of CPUs, and ticks in which they were idle, waited for a disk, or were stolen.
+fn not_ours(stat: &str) -> Option<(f64, f64)> {
+    let cpus = stat
+        .lines()
+        .filter(|line| line.starts_with("cpu"))
+        .count()
+        .checked_sub(1)?;
+    let fields: Vec<&str> = stat.lines().next()?.split_whitespace().collect();
+    let ticks: Option<f64> = [4, 5, 8]
+        .map(|field| fields.get(field)?.parse::<f64>().ok())
+        .into_iter()
+        .sum();
+    Some((cpus as f64, ticks?))
+}
+
+/// What the shell says of the CPU time of wrk, ns: `cpu 1.234 0.567`.
+fn of_wrk_ns(said: &str) -> Option<f64> {
+    let line = said.lines().rev().find_map(|line| line.strip_prefix("cpu "))?;
+    let seconds: Option<f64> = line.split_whitespace().map(|part| part.parse::<f64>().ok()).sum();
+    Some(seconds? * 1e9)
 }
 
 #[cfg(test)]
@@ -90,5 +120,15 @@ mod tests {
         assert_eq!(read(said, 3e6), Some(turn));
         assert_eq!(read("", 1.0), None);
         assert_eq!(milliseconds("1.50s"), Some(1500.0));
+        assert_eq!(of_wrk_ns("Transfer/sec: 1MB\ncpu 1.250 0.500\n"), Some(1.75e9));
+        assert_eq!(of_wrk_ns("Transfer/sec: 1MB\n"), None);
+    }
+
+    #[test]
+    fn time_that_was_not_ours_is_understood() {
+        let stat =
+            "cpu  100 0 200 30 4 0 0 5 0 0\ncpu0 50 0 100 15 2 0 0 2 0 0\ncpu1 50 0 100 15 2 0 0 3 0 0\nintr 7\n";
+        assert_eq!(not_ours(stat), Some((2.0, 39.0)));
+        assert_eq!(not_ours("cpu 1 2"), None);
     }
 }

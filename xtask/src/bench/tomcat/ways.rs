@@ -1,17 +1,15 @@
 //! Who records the server: plumb by two presets, JFR, perf.
 
+use crate::bench::recording::Recording;
 use crate::process::{self, Background, bound};
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use std::{
-    fs::{self, File},
+    fs::File,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
-    time::{Duration, Instant},
+    process::Command,
+    time::Duration,
 };
 
-/// What plumb says when all is set up.
-const IS_RECORDING: &str = "Ctrl-C ends it";
-const PATIENCE: Duration = Duration::from_secs(60);
 /// After a start or an end, so that what it caused is over.
 const SETTLE: Duration = Duration::from_secs(1);
 
@@ -38,6 +36,7 @@ enum Recorder {
 
 /// A recording that goes on.
 pub enum Running {
+    Plumb(Recording),
     Program(Background),
     Jfr(Command),
 }
@@ -68,9 +67,12 @@ pub fn all(plumb: &Path, home: &Path, dir: &Path, pid: u32) -> Vec<Way> {
 
 impl Way {
     /// Starts it and waits until it records.
-    pub fn start(&self, round: usize) -> Result<Running> {
+    pub fn start(&self, name: &str) -> Result<Running> {
         let running = match &self.recorder {
-            Recorder::Plumb { program, preset, pid } => self.start_plumb(program, preset, *pid, round)?,
+            Recorder::Plumb { program, preset, pid } => {
+                let name = format!("{preset}-{name}");
+                Running::Plumb(Recording::start(program, preset, *pid, &self.dir, &name)?)
+            }
             Recorder::Jfr { jcmd, pid } => {
                 let file = self.dir.join("bench.jfr");
                 let jcmd = |arguments: &[&str]| {
@@ -94,24 +96,6 @@ impl Way {
         Ok(running)
     }
 
-    fn start_plumb(&self, program: &Path, preset: &str, pid: u32, round: usize) -> Result<Running> {
-        let recording = self.dir.join(format!("{preset}-{round}"));
-        let mut command = bound(&program.to_string_lossy());
-        command
-            .args(["record", "--no-merge", "-f", preset, "--pid", &pid.to_string(), "-o"])
-            .arg(&recording);
-        let mut running = Background::start("plumb", command.stdout(Stdio::null()).stderr(self.log()?))?;
-        let began = Instant::now();
-        while !fs::read_to_string(self.log_path())?.contains(IS_RECORDING) {
-            running.still_runs()?;
-            if began.elapsed() > PATIENCE {
-                bail!("plumb does not come to record, see {}", self.log_path().display());
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        Ok(Running::Program(running))
-    }
-
     fn log_path(&self) -> PathBuf {
         self.dir.join("recorder.log")
     }
@@ -125,6 +109,7 @@ impl Running {
     /// Ends it.
     pub fn stop(self) -> Result<()> {
         match self {
+            Running::Plumb(recording) => recording.stop()?,
             Running::Program(mut program) => program.interrupt()?,
             Running::Jfr(mut stop) => drop(process::output(&mut stop)?),
         }
