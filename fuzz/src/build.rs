@@ -5,8 +5,8 @@ use plumb_trace::definition::{Dated, Definition};
 use plumb_trace::record::{JvmKind, JvmRecord, KernelKind, KernelRecord, flags};
 use plumb_trace::recording::{ClockPair, CounterSample, Payload};
 use plumb_trace::timeline::{
-    Cause, HostInfo, Loss, Occupancy, Process, ProcessId, Slice, StateInterval, TimelineError, TimelineWriter, Track,
-    TrackId, TrackKind, Unit, UnitPart,
+    Cause, HostInfo, Loss, Occupancy, Process, ProcessId, Slice, StackKind, StateInterval, TimelineError,
+    TimelineWriter, Track, TrackId, TrackKind, Unit, UnitPart, WaitStack,
 };
 use std::path::Path;
 
@@ -145,6 +145,16 @@ pub fn timeline(path: &Path, turns: u64) -> Result<(), TimelineError> {
         };
         writer.slice(tracks[0], &slice)?;
         writer.slice(tracks[4], &slice)?;
+        let stack = writer.stack(&[name, unit]);
+        writer.wait_stack(
+            tracks[0],
+            &WaitStack {
+                start_ns,
+                end_ns: start_ns + 6 * MS,
+                kind: StackKind::Java,
+                stack,
+            },
+        )?;
         writer.unit(&Unit {
             name,
             key: name,

@@ -8,12 +8,13 @@ use super::format::{
 };
 use super::meta::{self, Meta};
 use super::model::{
-    CoarseOccupancy, CoarseState, CounterPoint, Info, Loss, Occupancy, Process, Slice, StateInterval, StringId, Totals,
-    Track, TrackId, Unit, UnitPart,
+    CoarseOccupancy, CoarseState, CounterPoint, Info, Loss, Occupancy, Process, Slice, StackId, StateInterval,
+    StringId, Totals, Track, TrackId, Unit, UnitPart, WaitStack,
 };
 use super::query::Query;
 use super::rows::Row;
 use super::source::{Range, Source};
+use super::stacks::Stacks;
 use super::states::Account;
 use super::stretch::Stretch;
 use std::fs::{File, OpenOptions};
@@ -31,6 +32,7 @@ pub struct TimelineFile {
     tail: Tail,
     meta: Meta,
     strings: Vec<String>,
+    stacks: Stacks,
     units: Vec<Sequence>,
     unit_parts: Vec<Sequence>,
 }
@@ -54,6 +56,8 @@ impl TimelineFile {
         source.set_track_count(tail.track_count);
         let strings = meta::decode_strings(&source.read(tail.strings, TABLE_MAX)?)
             .ok_or_else(|| source.damaged(tail.strings.offset, "the strings do not decode"))?;
+        let stacks = Stacks::decode(&source.read(tail.stacks, TABLE_MAX)?)
+            .ok_or_else(|| source.damaged(tail.stacks.offset, "the stacks do not decode"))?;
         let meta = read_meta(&source, &tail)?;
         let units = read_list(&source, tail.units)?;
         let (units, unit_parts) = units
@@ -64,6 +68,7 @@ impl TimelineFile {
             tail,
             meta,
             strings,
+            stacks,
             units,
             unit_parts,
         })
@@ -276,6 +281,24 @@ impl Query for TimelineFile {
         let mut slices: Vec<Slice> = self.classed(&sequences, (from_ns, to_ns), min_ns)?;
         slices.sort_by_key(|slice| (slice.start_ns, slice.depth));
         Ok(slices)
+    }
+
+    fn stack(&self, id: StackId) -> Vec<StringId> {
+        self.stacks.frames(id)
+    }
+
+    fn wait_stacks(
+        &self,
+        track: TrackId,
+        from_ns: u64,
+        to_ns: u64,
+        min_ns: u64,
+    ) -> Result<Vec<WaitStack>, TimelineError> {
+        let mut sequences = self.sequences(track)?;
+        sequences.retain(|sequence| sequence.kind == SequenceKind::Stacks);
+        let mut stacks: Vec<WaitStack> = self.classed(&sequences, (from_ns, to_ns), min_ns)?;
+        stacks.sort_by_key(|stack| (stack.start_ns, stack.end_ns, stack.kind));
+        Ok(stacks)
     }
 
     fn occupancy(&self, cpu_track: TrackId, from_ns: u64, to_ns: u64) -> Result<Vec<Occupancy>, TimelineError> {

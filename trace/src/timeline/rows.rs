@@ -1,6 +1,6 @@
 //! Rows as columns: how each kind of row stands in a block. States have their own module, `states`, and rows of levels of detail theirs, `coarse_rows`.
 
-use super::model::{Occupancy, Slice, StringId, TrackId, Unit, UnitPart};
+use super::model::{Occupancy, Slice, StackId, StackKind, StringId, TrackId, Unit, UnitPart, WaitStack};
 use crate::columns::{Coder, Decoder, Encoder};
 
 /// A row of a sequence.
@@ -92,6 +92,44 @@ impl Row for Slice {
             thrown,
             open_start,
             open_end,
+        })
+    }
+
+    fn span(&self) -> (u64, u64) {
+        (self.start_ns, self.end_ns)
+    }
+
+    fn is_sound(&self, _track_count: u32) -> bool {
+        self.start_ns <= self.end_ns
+    }
+}
+
+/// Columns: difference of end to the end before, length, kind, stack.
+impl Row for WaitStack {
+    const COLUMNS: usize = 4;
+    const BLANK: WaitStack = WaitStack {
+        start_ns: 0,
+        end_ns: 0,
+        kind: StackKind::Java,
+        stack: StackId(0),
+    };
+    type Model = u64;
+
+    fn model(_level: u8) -> Self::Model {
+        0
+    }
+
+    fn code(coder: &mut impl Coder, last_ns: &mut u64, actual: &WaitStack) -> Option<WaitStack> {
+        let end_ns = coder.delta(0, actual.end_ns, *last_ns)?;
+        let start_ns = end_ns.checked_sub(coder.number(1, actual.end_ns - actual.start_ns)?)?;
+        let kind = StackKind::from_u8(coder.byte(2, actual.kind as u8)?)?;
+        let stack = StackId(coder.number32(3, actual.stack.0)?);
+        *last_ns = end_ns;
+        Some(WaitStack {
+            start_ns,
+            end_ns,
+            kind,
+            stack,
         })
     }
 
@@ -263,6 +301,7 @@ mod tests {
         ) {
             check_decodes_without_panic::<crate::timeline::StateInterval>(&columns, level, count);
             check_decodes_without_panic::<Slice>(&columns, level, count);
+            check_decodes_without_panic::<WaitStack>(&columns, level, count);
             check_decodes_without_panic::<Unit>(&columns, level, count);
             check_decodes_without_panic::<UnitPart>(&columns, level, count);
             check_decodes_without_panic::<Occupancy>(&columns, level, count);

@@ -6,12 +6,13 @@ use super::error::TimelineError;
 use super::format::{self, BLOCK_ROWS, Extent, Sequence, SequenceKind, TABLE_MAX, Tail};
 use super::meta::{self, Meta};
 use super::model::{
-    Info, Loss, Occupancy, Process, ProcessId, Slice, StateInterval, StringId, Track, TrackId, TrackKind, Unit,
-    UnitPart,
+    Info, Loss, Occupancy, Process, ProcessId, Slice, StackId, StateInterval, StringId, Track, TrackId, TrackKind,
+    Unit, UnitPart, WaitStack,
 };
 use super::output::Output;
 use super::pyramid;
 use super::source::Source;
+use super::stacks::StacksWriter;
 use super::states::{self, Account};
 use super::tree::{RowsWriter, TreeBuilder};
 use crate::State;
@@ -31,6 +32,7 @@ pub struct TimelineWriter {
     meta: Meta,
     strings: Vec<String>,
     string_ids: HashMap<String, u32>,
+    stacks: StacksWriter,
     rows: Vec<TrackRows>,
     units: ClassesWriter<Unit>,
     unit_parts: ClassesWriter<UnitPart>,
@@ -42,6 +44,7 @@ pub struct TimelineWriter {
 struct TrackRows {
     states: StatesWriter,
     slices: ClassesWriter<Slice>,
+    stacks: ClassesWriter<WaitStack>,
     occupancy: RowsWriter<Occupancy>,
     counter: CounterWriter,
 }
@@ -59,6 +62,7 @@ impl TimelineWriter {
             meta: Meta::default(),
             strings: vec![String::new()],
             string_ids: HashMap::from([(String::new(), 0)]),
+            stacks: StacksWriter::default(),
             rows: Vec::new(),
             units: ClassesWriter::new(SequenceKind::Units),
             unit_parts: ClassesWriter::new(SequenceKind::UnitParts),
@@ -75,6 +79,11 @@ impl TimelineWriter {
         self.strings.push(text.to_owned());
         self.string_ids.insert(text.to_owned(), id);
         StringId(id)
+    }
+
+    /// The number of a stack: the same for equal ones. `frames` are names, from the innermost on. A stack that has no room any more is the empty one.
+    pub fn stack(&mut self, frames: &[StringId]) -> StackId {
+        self.stacks.number(frames)
     }
 
     /// Adds a process.
@@ -97,6 +106,7 @@ impl TimelineWriter {
         self.rows.push(TrackRows {
             states: StatesWriter::default(),
             slices: ClassesWriter::new(SequenceKind::Slices),
+            stacks: ClassesWriter::new(SequenceKind::Stacks),
             occupancy: RowsWriter::new(SequenceKind::Occupancy, 0),
             counter: CounterWriter::new(),
         });
@@ -134,6 +144,19 @@ impl TimelineWriter {
             return Err(self.meta.misuse(track, format!("{slice:?}")));
         }
         let more = rows.slices.push(*slice, &mut self.out)?;
+        self.count(more)
+    }
+
+    /// Adds a stack of a wait, about in order of the waits' ends.
+    ///
+    /// # Errors
+    /// [`TimelineError::Misuse`] where it ends before it begins; [`TimelineError::Io`].
+    pub fn wait_stack(&mut self, track: TrackId, stack: &WaitStack) -> Result<(), TimelineError> {
+        let rows = track_rows(&mut self.rows, track)?;
+        if stack.start_ns > stack.end_ns || stack.end_ns >= TIME_MAX {
+            return Err(self.meta.misuse(track, format!("{stack:?}")));
+        }
+        let more = rows.stacks.push(*stack, &mut self.out)?;
         self.count(more)
     }
 
@@ -225,6 +248,7 @@ impl TimelineWriter {
         let tracks_at = out.offset();
         out.put(&extents.iter().flat_map(|extent| extent.to_bytes()).collect::<Vec<_>>())?;
         let strings = put_table(&meta::encode_strings(&self.strings), out)?;
+        let stacks = put_table(&self.stacks.encode(), out)?;
         let json = serde_json::to_vec(&self.meta).map_err(|error| TimelineError::Misuse(error.to_string()))?;
         let meta = put_table(&json, out)?;
         let file_bytes = out.offset() + format::TAIL_BYTES as u64;
@@ -235,6 +259,7 @@ impl TimelineWriter {
                 meta,
                 strings,
                 units,
+                stacks,
                 tracks_at,
                 track_count,
             }
@@ -249,6 +274,7 @@ impl TimelineWriter {
         for (rows, track) in std::mem::take(&mut self.rows).into_iter().zip(&self.meta.tracks) {
             let mut list: Vec<Sequence> = rows.states.finish(&mut self.out)?.into_iter().collect();
             list.extend(rows.slices.finish(&mut self.out)?);
+            list.extend(rows.stacks.finish(&mut self.out)?);
             list.extend(rows.occupancy.finish(&mut self.out)?);
             list.extend(rows.counter.finish(track.end_ns.min(TIME_MAX), &mut self.out)?);
             lists.push(list);
@@ -275,6 +301,7 @@ impl TimelineWriter {
             for rows in &mut self.rows {
                 rows.states.flush(&mut self.out)?;
                 rows.slices.flush(&mut self.out)?;
+                rows.stacks.flush(&mut self.out)?;
                 rows.occupancy.flush(&mut self.out)?;
                 rows.counter.flush(&mut self.out)?;
             }
