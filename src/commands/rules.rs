@@ -156,7 +156,11 @@ fn shown(rules: &Rules) -> String {
         ("allocations", jvm.allocations),
     ];
     let events: Vec<&str> = wanted.into_iter().filter(|(_, on)| *on).map(|(name, _)| name).collect();
-    let stacks: Vec<&str> = rules.stacks.iter().flat_map(|stack| stack.threads.iter().map(String::as_str)).collect();
+    let stacks: Vec<&str> = rules
+        .stacks
+        .iter()
+        .flat_map(|stack| stack.threads.iter().map(String::as_str))
+        .collect();
     format!(
         "groups   {}\nmethods  {} rules, {} exclusions\nunits    {}\njvm      {}\nstacks   {}\nkernel   {kernel}\n",
         or_none(&groups),

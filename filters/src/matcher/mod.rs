@@ -13,10 +13,10 @@ use std::fmt;
 
 pub use self::argument::{Argument, ArgumentKind, argument};
 #[cfg(feature = "compile")]
+pub(crate) use self::format::StackImage;
+#[cfg(feature = "compile")]
 pub(crate) use self::format::{BYTES_MAX, encode};
 pub(crate) use self::format::{Image, Pattern, RuleImage};
-#[cfg(feature = "compile")]
-pub(crate) use self::format::StackImage;
 pub(crate) use self::kin::Relation;
 pub use self::kin::{Hierarchy, Kin};
 
