@@ -94,6 +94,15 @@ fn dump_track(query: &dyn Query, id: TrackId, track: &Track, out: &mut String) {
     for interval in query.states(id, 0, u64::MAX).unwrap() {
         let _ = writeln!(out, "  {}", state(query, &interval));
     }
+    for wait in query.wait_stacks(id, 0, u64::MAX, 0).unwrap() {
+        let frames: Vec<&str> = query
+            .stack(wait.stack)
+            .into_iter()
+            .map(|frame| query.string(frame))
+            .collect();
+        let (kind, frames) = (wait.kind, frames.join(" < "));
+        let _ = writeln!(out, "  stack {kind:?} {}..{} {frames}", wait.start_ns, wait.end_ns);
+    }
     for one in query.occupancy(id, 0, u64::MAX).unwrap() {
         let who = one.track.map_or("idle".into(), |track| called(query, track));
         let _ = writeln!(out, "  {}..{} {who}", one.start_ns, one.end_ns);
