@@ -10,8 +10,9 @@ use crate::varint;
 
 /// Longest string that is accepted or written, bytes; longer ones are cut at a character's border.
 pub const STRING_MAX: usize = 16 << 10;
-/// Longest list of numbers that is accepted or written; longer ones lose their end.
-pub const LIST_MAX: usize = 1024;
+
+/// Most numbers of a list that is accepted or written; what is beyond is cut.
+pub const LIST_MAX: usize = 1 << 10;
 
 /// A definition with its time.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -315,15 +316,15 @@ impl Field for String {
 
 impl Field for Vec<u32> {
     fn encode(&self, out: &mut Vec<u8>) {
-        let numbers = &self[..self.len().min(LIST_MAX)];
-        varint::put(out, numbers.len() as u64);
-        numbers.iter().for_each(|number| number.encode(out));
+        let list = &self[..self.len().min(LIST_MAX)];
+        varint::put(out, list.len() as u64);
+        list.iter().for_each(|number| number.encode(out));
     }
     fn decode(bytes: &mut &[u8]) -> Option<Vec<u32>> {
-        let count = usize::try_from(varint::take(bytes)?).ok()?;
-        // Each takes a byte at least: a count that lies costs no memory.
-        (count <= LIST_MAX.min(bytes.len())).then_some(())?;
-        (0..count).map(|_| u32::decode(bytes)).collect()
+        let length = usize::try_from(varint::take(bytes)?).ok()?;
+        // Each takes a byte at least.
+        (length <= LIST_MAX.min(bytes.len())).then_some(())?;
+        (0..length).map(|_| u32::decode(bytes)).collect()
     }
 }
 

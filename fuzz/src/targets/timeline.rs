@@ -103,8 +103,8 @@ fn ask_track(file: &TimelineFile, track: TrackId, (from_ns, to_ns): (u64, u64)) 
     let _ = file.counters(track, from_ns, to_ns, 0)?;
     let _ = file.occupancy(track, from_ns, to_ns)?;
     let _ = file.coarse_widths(track)?;
-    for stack in file.wait_stacks(track, from_ns, to_ns, 0)? {
-        let _ = file.stack(stack.stack);
+    for sleep in file.sleeps(track, from_ns, to_ns)? {
+        let _ = [sleep.stack, sleep.waker_stack, sleep.java_stack].map(|stack| file.stack(stack));
     }
     let slices = file.slices(track, from_ns, to_ns, 1)?;
     assert!(

@@ -156,10 +156,12 @@ fn stacks_of(
         .into_iter()
         .map(|(id, stack)| (id, stack.iter().map(&mut named).collect()))
         .collect();
-    stacks
-        .into_iter()
-        .map(|(id, stack)| (id, writer.stack(&stack)))
-        .collect()
+    let defined = stacks.into_iter().filter_map(|(id, mut frames)| {
+        let stack = writer.add_stack()?;
+        frames.reverse();
+        writer.define_stack(stack, &frames).then_some((id, stack))
+    });
+    defined.collect()
 }
 
 /// A record about a task that changes threads.

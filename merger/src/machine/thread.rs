@@ -4,7 +4,7 @@
 //! begins where it ended: nothing else writes states, so they are contiguous whatever the records say.
 
 use super::charge::Charge;
-use super::stacks::Waiting;
+use super::java_stacks::Waiting;
 use super::virtual_threads::Mounted;
 use plumb_trace::State;
 use plumb_trace::timeline::{Cause, StateInterval, TimelineError, TimelineWriter, TrackId};

@@ -94,14 +94,16 @@ fn dump_track(query: &dyn Query, id: TrackId, track: &Track, out: &mut String) {
     for interval in query.states(id, 0, u64::MAX).unwrap() {
         let _ = writeln!(out, "  {}", state(query, &interval));
     }
-    for wait in query.wait_stacks(id, 0, u64::MAX, 0).unwrap() {
-        let frames: Vec<&str> = query
-            .stack(wait.stack)
-            .into_iter()
-            .map(|frame| query.string(frame))
-            .collect();
-        let (kind, frames) = (wait.kind, frames.join(" < "));
-        let _ = writeln!(out, "  stack {kind:?} {}..{} {frames}", wait.start_ns, wait.end_ns);
+    for sleep in query.sleeps(id, 0, u64::MAX).unwrap() {
+        let frames = query.stack(sleep.java_stack);
+        let frames: Vec<&str> = frames.into_iter().rev().map(|frame| query.string(frame)).collect();
+        let _ = writeln!(
+            out,
+            "  sleep {}..{} {}",
+            sleep.start_ns,
+            sleep.end_ns,
+            frames.join(" < ")
+        );
     }
     for one in query.occupancy(id, 0, u64::MAX).unwrap() {
         let who = one.track.map_or("idle".into(), |track| called(query, track));

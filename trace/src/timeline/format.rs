@@ -7,7 +7,7 @@
 //! lists        the sequences of one track                       one for each track that has any, and one for the units
 //! tracks       Extent of each track's list                      20 bytes each
 //! strings      varint length + UTF-8 each                       zstd
-//! stacks       a tree of frames, see `stacks`                   zstd
+//! stacks       a tree of frames, see `stacks`; none: no extent  zstd
 //! meta         info, processes, tracks, losses as JSON          zstd
 //! Tail         where the above lies, checksum                   TAIL_BYTES, the last of the file
 //! ```
@@ -21,10 +21,10 @@
 //! | occupancy | 0             | [`Occupancy`](super::Occupancy), in order, not overlapping |
 //! | units     | length class  | [`Unit`](super::Unit), about in order of end |
 //! | unit parts | length class | [`UnitPart`](super::UnitPart), about in order of end |
-//! | stacks    | length class  | [`WaitStack`](super::WaitStack), in order of end |
 //! | counter   | 0             | [`CounterPoint`](super::CounterPoint), contiguous: one for each sample |
 //! | coarse occupancy | log2 of width | level of detail: [`CoarseOccupancy`](super::CoarseOccupancy), as for states |
 //! | coarse counter   | log2 of width | level of detail: [`CounterPoint`](super::CounterPoint), as for states |
+//! | sleeps    | 0             | [`Sleep`](super::Sleep), in order, not overlapping; only of threads of which stacks were recorded |
 //!
 //! **Trust.** Each [`Extent`] holds the checksum of what it points to: tail → lists → nodes → blocks. Whatever is read was checked just before, nothing
 //! is read that is not needed, and what is asked of one place does not depend on how long the file is.
@@ -206,13 +206,13 @@ pub enum SequenceKind {
     CoarseOccupancy = 7,
     CoarseCounter = 8,
     UnitParts = 9,
-    Stacks = 10,
+    Sleeps = 10,
 }
 
 impl SequenceKind {
     fn from_u8(number: u8) -> Option<SequenceKind> {
         use SequenceKind::{
-            Coarse, CoarseCounter, CoarseOccupancy, Counter, Occupancy, Slices, Stacks, States, UnitParts, Units,
+            Coarse, CoarseCounter, CoarseOccupancy, Counter, Occupancy, Sleeps, Slices, States, UnitParts, Units,
         };
         let kinds = [
             States,
@@ -224,7 +224,7 @@ impl SequenceKind {
             CoarseOccupancy,
             CoarseCounter,
             UnitParts,
-            Stacks,
+            Sleeps,
         ];
         kinds.into_iter().find(|&kind| kind as u8 == number)
     }

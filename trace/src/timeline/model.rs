@@ -15,8 +15,8 @@ pub struct ProcessId(pub u32);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct StringId(pub u32);
 
-/// Number of a stack, see [`Query::stack`](super::Query::stack). 0 is the empty stack: nobody knows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+/// Number of a stack, see [`Query::stack`](super::Query::stack). 0: none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct StackId(pub u32);
 
 /// What the whole timeline is about.
@@ -212,44 +212,21 @@ pub struct Slice {
     pub open_end: bool,
 }
 
-/// Whose stack it is, and of what it is made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[repr(u8)]
-pub enum StackKind {
-    /// Java methods of the thread, taken while it waited.
-    Java = 1,
-    /// Kernel functions of the thread, taken when it left its CPU.
-    Kernel = 2,
-    /// Functions of the thread's program, taken when it left its CPU.
-    User = 3,
-    /// Kernel functions of the thread that woke it.
-    WakerKernel = 4,
-    /// Functions of that thread's program.
-    WakerUser = 5,
-}
-
-impl StackKind {
-    /// The kind with this number.
-    #[must_use]
-    pub fn from_u8(number: u8) -> Option<StackKind> {
-        use StackKind::{Java, Kernel, User, WakerKernel, WakerUser};
-        [Java, Kernel, User, WakerKernel, WakerUser]
-            .into_iter()
-            .find(|&kind| kind as u8 == number)
-    }
-}
-
-/// A stretch in which a thread was off its CPU, and a stack that tells where or by whom it was woken. One stretch may have several, of different kinds.
+/// A sleep of a thread of which stacks were recorded: from when it left its CPU until it could go on. Its states tell why; a sleep may be several of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct WaitStack {
-    /// Begin of the stretch.
+pub struct Sleep {
+    /// Begin.
     pub start_ns: u64,
-    /// Its end.
+    /// End.
     pub end_ns: u64,
-    /// Which stack.
-    pub kind: StackKind,
-    /// The stack.
+    /// Where it slept; none where that was not recorded.
     pub stack: StackId,
+    /// Where it was woken from; none where that was not recorded, or an interrupt woke it.
+    pub waker_stack: StackId,
+    /// Who woke it, where it has a stack.
+    pub waker: Option<TrackId>,
+    /// The Java methods that it slept in; none where they were not asked for, or it did not sleep long enough.
+    pub java_stack: StackId,
 }
 
 /// One unit of work: a request, a job.

@@ -3,8 +3,8 @@
 use super::buckets;
 use super::error::TimelineError;
 use super::model::{
-    CoarseOccupancy, CoarseState, CounterPoint, Info, Loss, Occupancy, Process, Slice, StackId, StateInterval,
-    StringId, Totals, Track, TrackId, Unit, UnitPart, WaitStack,
+    CoarseOccupancy, CoarseState, CounterPoint, Info, Loss, Occupancy, Process, Sleep, Slice, StackId, StateInterval,
+    StringId, Totals, Track, TrackId, Unit, UnitPart,
 };
 
 /// Questions to a timeline, be it a file or one that still grows.
@@ -22,10 +22,6 @@ pub trait Query: Sync {
     fn losses(&self) -> &[Loss];
     /// A string; empty where the number is not known.
     fn string(&self, id: StringId) -> &str;
-    /// The frames of a stack, innermost first; none where the number is not known, or the source has no stacks.
-    fn stack(&self, _id: StackId) -> Vec<StringId> {
-        Vec::new()
-    }
     /// Exact states of a thread.
     ///
     /// # Errors
@@ -52,19 +48,6 @@ pub trait Query: Sync {
     /// # Errors
     /// See [`Query::states`].
     fn slices(&self, track: TrackId, from_ns: u64, to_ns: u64, min_ns: u64) -> Result<Vec<Slice>, TimelineError>;
-    /// Stacks of a thread's waits that last at least `min_ns` (0: all), in order of start. A source without stacks has none.
-    ///
-    /// # Errors
-    /// See [`Query::states`].
-    fn wait_stacks(
-        &self,
-        _track: TrackId,
-        _from_ns: u64,
-        _to_ns: u64,
-        _min_ns: u64,
-    ) -> Result<Vec<WaitStack>, TimelineError> {
-        Ok(Vec::new())
-    }
     /// Who had a CPU (`cpu` is a host's CPU number; the track is its CPU track).
     ///
     /// # Errors
@@ -101,6 +84,17 @@ pub trait Query: Sync {
         _resolution_ns: u64,
     ) -> Result<Vec<CounterPoint>, TimelineError> {
         Ok(Vec::new())
+    }
+    /// Sleeps of a thread of which stacks were recorded. A source without stacks has none.
+    ///
+    /// # Errors
+    /// See [`Query::states`].
+    fn sleeps(&self, _track: TrackId, _from_ns: u64, _to_ns: u64) -> Result<Vec<Sleep>, TimelineError> {
+        Ok(Vec::new())
+    }
+    /// The frames of a stack, outermost first; none of a stack that is not known. Frames of the kernel end in `_[k]`.
+    fn stack(&self, _stack: StackId) -> Vec<StringId> {
+        Vec::new()
     }
     /// Units that overlap the window, in order of end.
     ///

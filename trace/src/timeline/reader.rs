@@ -8,8 +8,8 @@ use super::format::{
 };
 use super::meta::{self, Meta};
 use super::model::{
-    CoarseOccupancy, CoarseState, CounterPoint, Info, Loss, Occupancy, Process, Slice, StackId, StateInterval,
-    StringId, Totals, Track, TrackId, Unit, UnitPart, WaitStack,
+    CoarseOccupancy, CoarseState, CounterPoint, Info, Loss, Occupancy, Process, Sleep, Slice, StackId, StateInterval,
+    StringId, Totals, Track, TrackId, Unit, UnitPart,
 };
 use super::query::Query;
 use super::rows::Row;
@@ -56,8 +56,7 @@ impl TimelineFile {
         source.set_track_count(tail.track_count);
         let strings = meta::decode_strings(&source.read(tail.strings, TABLE_MAX)?)
             .ok_or_else(|| source.damaged(tail.strings.offset, "the strings do not decode"))?;
-        let stacks = Stacks::decode(&source.read(tail.stacks, TABLE_MAX)?)
-            .ok_or_else(|| source.damaged(tail.stacks.offset, "the stacks do not decode"))?;
+        let stacks = read_stacks(&source, &tail)?;
         let meta = read_meta(&source, &tail)?;
         let units = read_list(&source, tail.units)?;
         let (units, unit_parts) = units
@@ -283,24 +282,6 @@ impl Query for TimelineFile {
         Ok(slices)
     }
 
-    fn stack(&self, id: StackId) -> Vec<StringId> {
-        self.stacks.frames(id)
-    }
-
-    fn wait_stacks(
-        &self,
-        track: TrackId,
-        from_ns: u64,
-        to_ns: u64,
-        min_ns: u64,
-    ) -> Result<Vec<WaitStack>, TimelineError> {
-        let mut sequences = self.sequences(track)?;
-        sequences.retain(|sequence| sequence.kind == SequenceKind::Stacks);
-        let mut stacks: Vec<WaitStack> = self.classed(&sequences, (from_ns, to_ns), min_ns)?;
-        stacks.sort_by_key(|stack| (stack.start_ns, stack.end_ns, stack.kind));
-        Ok(stacks)
-    }
-
     fn occupancy(&self, cpu_track: TrackId, from_ns: u64, to_ns: u64) -> Result<Vec<Occupancy>, TimelineError> {
         self.ordered_rows(cpu_track, SequenceKind::Occupancy, (from_ns, to_ns))
     }
@@ -331,6 +312,14 @@ impl Query for TimelineFile {
         } else {
             self.zoom(track, (from_ns, to_ns), resolution_ns, exact)
         }
+    }
+
+    fn sleeps(&self, track: TrackId, from_ns: u64, to_ns: u64) -> Result<Vec<Sleep>, TimelineError> {
+        self.ordered_rows(track, SequenceKind::Sleeps, (from_ns, to_ns))
+    }
+
+    fn stack(&self, stack: StackId) -> Vec<StringId> {
+        self.stacks.frames(stack)
     }
 
     fn units(&self, from_ns: u64, to_ns: u64) -> Result<Vec<Unit>, TimelineError> {
@@ -402,6 +391,14 @@ fn read_meta(source: &Source, tail: &Tail) -> Result<Meta, TimelineError> {
         return Err(damaged("the number of tracks is wrong".into()));
     }
     Ok(meta)
+}
+
+fn read_stacks(source: &Source, tail: &Tail) -> Result<Stacks, TimelineError> {
+    if tail.stacks == Extent::default() {
+        return Ok(Stacks::default());
+    }
+    Stacks::decode(&source.read(tail.stacks, TABLE_MAX)?)
+        .ok_or_else(|| source.damaged(tail.stacks.offset, "the stacks do not decode"))
 }
 
 fn read_list(source: &Source, extent: Extent) -> Result<Vec<Sequence>, TimelineError> {

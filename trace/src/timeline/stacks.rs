@@ -1,66 +1,104 @@
-//! The stacks that rows refer to, each told once: a tree of frames.
-//!
-//! A node is a frame and the node of its caller; a stack is known by the node of its innermost frame, so that stacks which begin alike share their begin. Node 0 is the
-//! empty stack. In the file, for each node after it:
+//! The stacks of a timeline: a tree of frames, in which a stack is the way from the root to one of its nodes.
 //!
 //! ```text
-//! caller (varint: number of a node before this one) | frame (varint: number of a string)
+//! number of nodes, then of each but the root: its number minus its parent's, its frame's string   varints
+//! number of stacks, then of each but the first: its node                                           varints
 //! ```
+//! Stack 0 is the empty one, and so is one of which only that it is there was ever known. A parent stands before its children.
 
 use super::model::{StackId, StringId};
 use crate::varint;
 use std::collections::HashMap;
 
-/// Most nodes of a timeline: what comes beyond is the empty stack, which says that nobody knows.
-pub(super) const NODES_MAX: usize = 1 << 20;
+/// Nodes that are written or read.
+const NODES_MAX: usize = 8 << 20;
+/// Stacks that are written or read.
+const STACKS_MAX: usize = 4 << 20;
+/// Frames of a stack that are written or read.
+const DEPTH_MAX: usize = 512;
 
-/// The nodes of a timeline, from the second on.
-#[derive(Debug, Default)]
-pub(super) struct Stacks {
-    nodes: Vec<Node>,
-}
-
+/// A frame, and its caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Node {
-    caller: u32,
+    parent: u32,
     frame: StringId,
 }
 
+const ROOT: Node = Node {
+    parent: 0,
+    frame: StringId(0),
+};
+
+/// Stacks by number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Stacks {
+    nodes: Vec<Node>,
+    stacks: Vec<u32>,
+}
+
+impl Default for Stacks {
+    fn default() -> Stacks {
+        Stacks {
+            nodes: vec![ROOT],
+            stacks: vec![0],
+        }
+    }
+}
+
 impl Stacks {
-    /// The frames of a stack, innermost first; none where the number is not known.
+    /// The frames of a stack, outermost first.
     pub(super) fn frames(&self, stack: StackId) -> Vec<StringId> {
         let mut frames = Vec::new();
-        let mut next = stack.0;
-        while let Some(node) = next.checked_sub(1).and_then(|at| self.nodes.get(at as usize)) {
+        let mut at = self.stacks.get(stack.0 as usize).copied().unwrap_or(0);
+        while at != 0 {
+            let node = self.nodes[at as usize];
             frames.push(node.frame);
-            next = node.caller;
+            at = node.parent;
         }
+        frames.reverse();
         frames
     }
 
+    /// The table's bytes.
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
-        for Node { caller, frame } in &self.nodes {
-            varint::put(&mut out, u64::from(*caller));
-            varint::put(&mut out, u64::from(frame.0));
+        varint::put(&mut out, self.nodes.len() as u64);
+        for (number, node) in self.nodes.iter().enumerate().skip(1) {
+            varint::put(&mut out, number as u64 - u64::from(node.parent));
+            varint::put(&mut out, u64::from(node.frame.0));
+        }
+        varint::put(&mut out, self.stacks.len() as u64);
+        for &node in self.stacks.iter().skip(1) {
+            varint::put(&mut out, u64::from(node));
         }
         out
     }
 
-    /// Reads nodes; every caller stands before those whom it calls, so that no stack is endless.
+    /// Reads a table from exactly these bytes.
     pub(super) fn decode(mut bytes: &[u8]) -> Option<Stacks> {
-        let mut nodes = Vec::new();
-        while !bytes.is_empty() {
-            let caller = u32::try_from(varint::take(&mut bytes)?).ok()?;
-            let frame = StringId(u32::try_from(varint::take(&mut bytes)?).ok()?);
-            (caller as usize <= nodes.len() && nodes.len() < NODES_MAX).then_some(())?;
-            nodes.push(Node { caller, frame });
+        let mut number = || usize::try_from(varint::take(&mut bytes)?).ok();
+        let count = number().filter(|count| (1..=NODES_MAX).contains(count))?;
+        let (mut nodes, mut depths) = (vec![ROOT], vec![0]);
+        for at in 1..count {
+            let parent = at.checked_sub(number().filter(|&back| back > 0)?)?;
+            let depth: usize = depths[parent] + 1;
+            (depth <= DEPTH_MAX).then_some(())?;
+            depths.push(depth);
+            nodes.push(Node {
+                parent: parent as u32,
+                frame: StringId(number()?.try_into().ok()?),
+            });
         }
-        Some(Stacks { nodes })
+        let count = number().filter(|count| (1..=STACKS_MAX).contains(count))?;
+        let mut stacks = vec![0];
+        for _ in 1..count {
+            stacks.push(number().filter(|&node| node < nodes.len())? as u32);
+        }
+        bytes.is_empty().then_some(Stacks { nodes, stacks })
     }
 }
 
-/// Gives stacks their numbers.
+/// Makes a table.
 #[derive(Debug, Default)]
 pub(super) struct StacksWriter {
     stacks: Stacks,
@@ -68,27 +106,44 @@ pub(super) struct StacksWriter {
 }
 
 impl StacksWriter {
-    /// The number of a stack, the same for equal ones; `frames` from the innermost on.
-    pub(super) fn number(&mut self, frames: &[StringId]) -> StackId {
-        let mut caller = 0;
-        for &frame in frames.iter().rev() {
-            let node = Node { caller, frame };
-            caller = match self.numbers.get(&node) {
-                Some(&known) => known,
-                None if self.stacks.nodes.len() >= NODES_MAX => return StackId(0),
+    /// A new number; none where there are too many.
+    pub(super) fn add(&mut self) -> Option<StackId> {
+        let stacks = &mut self.stacks.stacks;
+        (stacks.len() < STACKS_MAX).then(|| {
+            stacks.push(0);
+            StackId(stacks.len() as u32 - 1)
+        })
+    }
+
+    /// Gives a stack its frames, outermost first. False: they find no room.
+    pub(super) fn define(&mut self, stack: StackId, frames: &[StringId]) -> bool {
+        // Of one that is too deep the outermost are left out.
+        let frames = &frames[frames.len().saturating_sub(DEPTH_MAX)..];
+        let mut at = 0;
+        for &frame in frames {
+            let node = Node { parent: at, frame };
+            at = match self.numbers.get(&node) {
+                Some(&number) => number,
+                None if self.stacks.nodes.len() >= NODES_MAX => return false,
                 None => {
-                    self.stacks.nodes.push(node);
                     let number = self.stacks.nodes.len() as u32;
+                    self.stacks.nodes.push(node);
                     self.numbers.insert(node, number);
                     number
                 }
             };
         }
-        StackId(caller)
+        if let Some(place) = self.stacks.stacks.get_mut(stack.0 as usize)
+            && stack != StackId(0)
+        {
+            *place = at;
+        }
+        true
     }
 
-    pub(super) fn encode(&self) -> Vec<u8> {
-        self.stacks.encode()
+    /// The table's bytes; none where there is no stack.
+    pub(super) fn encode(&self) -> Option<Vec<u8>> {
+        (self.stacks.stacks.len() > 1).then(|| self.stacks.encode())
     }
 }
 
@@ -97,39 +152,57 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn frames(numbers: &[u32]) -> Vec<StringId> {
+    fn ids(numbers: &[u32]) -> Vec<StringId> {
         numbers.iter().copied().map(StringId).collect()
     }
 
     #[test]
-    fn stacks_that_begin_alike_share_their_begin_and_all_come_back() {
+    fn stacks_share_what_they_have_in_common() {
         let mut writer = StacksWriter::default();
-        let stacks = [&[3, 2, 1][..], &[4, 2, 1], &[2, 1], &[], &[1, 1, 1]].map(frames);
-        let numbers = stacks.each_ref().map(|stack| writer.number(stack));
-        assert_eq!(numbers.map(|number| number.0), [3, 4, 2, 0, 6]);
-        assert_eq!(writer.number(&stacks[0]), numbers[0]);
-        let read = Stacks::decode(&writer.encode()).expect("decodes");
-        for (stack, number) in stacks.iter().zip(numbers) {
-            assert_eq!(read.frames(number), *stack);
+        let [one, other, bare] = [(); 3].map(|()| writer.add().expect("room"));
+        assert!(writer.define(one, &ids(&[1, 2, 3])));
+        assert!(writer.define(other, &ids(&[1, 2, 4])));
+        // The empty one is nobody's to define.
+        assert!(writer.define(StackId(0), &ids(&[9])));
+        let stacks = Stacks::decode(&writer.encode().expect("stacks")).expect("whole");
+        assert_eq!(stacks.frames(one), ids(&[1, 2, 3]));
+        assert_eq!(stacks.frames(other), ids(&[1, 2, 4]));
+        assert_eq!(stacks.nodes.len(), 6);
+        for none in [StackId(0), bare, StackId(99)] {
+            assert_eq!(stacks.frames(none), []);
         }
-        assert!(read.frames(StackId(7)).is_empty() && read.frames(StackId(u32::MAX)).is_empty());
     }
 
     #[test]
-    fn a_caller_that_comes_later_is_refused() {
-        assert!(Stacks::decode(&[0, 5, 1, 6]).is_some());
-        assert!(Stacks::decode(&[1, 5]).is_none(), "itself");
-        assert!(Stacks::decode(&[0, 5, 9, 6]).is_none());
-        assert!(Stacks::decode(&[0]).is_none());
+    fn what_is_too_deep_loses_its_outermost() {
+        let mut writer = StacksWriter::default();
+        let stack = writer.add().expect("room");
+        let frames = ids(&(0..600).collect::<Vec<_>>());
+        writer.define(stack, &frames);
+        assert_eq!(writer.stacks.frames(stack), frames[600 - DEPTH_MAX..]);
     }
 
     proptest! {
         #[test]
-        fn any_bytes_are_finite_stacks(bytes in prop::collection::vec(0u8..20, 0..60)) {
+        fn made_up_tables_are_no_panic(bytes in prop::collection::vec(prop_oneof![0u8..4, any::<u8>()], 0..60)) {
             if let Some(stacks) = Stacks::decode(&bytes) {
-                for id in 0..stacks.nodes.len() as u32 + 2 {
-                    prop_assert!(stacks.frames(StackId(id)).len() <= stacks.nodes.len());
+                for stack in 0..stacks.stacks.len() as u32 {
+                    prop_assert!(stacks.frames(StackId(stack)).len() <= DEPTH_MAX);
                 }
+            }
+        }
+
+        #[test]
+        fn every_table_comes_back(all in prop::collection::vec(prop::collection::vec(0u32..5, 0..6), 0..20)) {
+            let mut writer = StacksWriter::default();
+            let numbers: Vec<_> = all.iter().filter_map(|frames| {
+                let stack = writer.add()?;
+                writer.define(stack, &ids(frames)).then_some(stack)
+            }).collect();
+            let stacks = Stacks::decode(&writer.stacks.encode());
+            prop_assert_eq!(stacks.as_ref(), Some(&writer.stacks));
+            for (stack, frames) in numbers.iter().zip(&all) {
+                prop_assert_eq!(writer.stacks.frames(*stack), ids(frames));
             }
         }
     }

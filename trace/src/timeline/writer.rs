@@ -6,8 +6,8 @@ use super::error::TimelineError;
 use super::format::{self, BLOCK_ROWS, Extent, Sequence, SequenceKind, TABLE_MAX, Tail};
 use super::meta::{self, Meta};
 use super::model::{
-    Info, Loss, Occupancy, Process, ProcessId, Slice, StackId, StateInterval, StringId, Track, TrackId, TrackKind,
-    Unit, UnitPart, WaitStack,
+    Info, Loss, Occupancy, Process, ProcessId, Sleep, Slice, StackId, StateInterval, StringId, Track, TrackId,
+    TrackKind, Unit, UnitPart,
 };
 use super::output::Output;
 use super::pyramid;
@@ -32,8 +32,8 @@ pub struct TimelineWriter {
     meta: Meta,
     strings: Vec<String>,
     string_ids: HashMap<String, u32>,
-    stacks: StacksWriter,
     rows: Vec<TrackRows>,
+    stacks: StacksWriter,
     units: ClassesWriter<Unit>,
     unit_parts: ClassesWriter<UnitPart>,
     in_memory: isize,
@@ -44,9 +44,9 @@ pub struct TimelineWriter {
 struct TrackRows {
     states: StatesWriter,
     slices: ClassesWriter<Slice>,
-    stacks: ClassesWriter<WaitStack>,
     occupancy: RowsWriter<Occupancy>,
     counter: CounterWriter,
+    sleeps: RowsWriter<Sleep>,
 }
 
 impl TimelineWriter {
@@ -62,8 +62,8 @@ impl TimelineWriter {
             meta: Meta::default(),
             strings: vec![String::new()],
             string_ids: HashMap::from([(String::new(), 0)]),
-            stacks: StacksWriter::default(),
             rows: Vec::new(),
+            stacks: StacksWriter::default(),
             units: ClassesWriter::new(SequenceKind::Units),
             unit_parts: ClassesWriter::new(SequenceKind::UnitParts),
             in_memory: 0,
@@ -79,11 +79,6 @@ impl TimelineWriter {
         self.strings.push(text.to_owned());
         self.string_ids.insert(text.to_owned(), id);
         StringId(id)
-    }
-
-    /// The number of a stack: the same for equal ones. `frames` are names, from the innermost on. A stack that has no room any more is the empty one.
-    pub fn stack(&mut self, frames: &[StringId]) -> StackId {
-        self.stacks.number(frames)
     }
 
     /// Adds a process.
@@ -106,9 +101,9 @@ impl TimelineWriter {
         self.rows.push(TrackRows {
             states: StatesWriter::default(),
             slices: ClassesWriter::new(SequenceKind::Slices),
-            stacks: ClassesWriter::new(SequenceKind::Stacks),
             occupancy: RowsWriter::new(SequenceKind::Occupancy, 0),
             counter: CounterWriter::new(),
+            sleeps: RowsWriter::new(SequenceKind::Sleeps, 0),
         });
         TrackId(self.meta.tracks.len() as u32 - 1)
     }
@@ -147,19 +142,6 @@ impl TimelineWriter {
         self.count(more)
     }
 
-    /// Adds a stack of a wait, about in order of the waits' ends.
-    ///
-    /// # Errors
-    /// [`TimelineError::Misuse`] where it ends before it begins; [`TimelineError::Io`].
-    pub fn wait_stack(&mut self, track: TrackId, stack: &WaitStack) -> Result<(), TimelineError> {
-        let rows = track_rows(&mut self.rows, track)?;
-        if stack.start_ns > stack.end_ns || stack.end_ns >= TIME_MAX {
-            return Err(self.meta.misuse(track, format!("{stack:?}")));
-        }
-        let more = rows.stacks.push(*stack, &mut self.out)?;
-        self.count(more)
-    }
-
     /// Adds who had a CPU next.
     ///
     /// # Errors
@@ -189,6 +171,30 @@ impl TimelineWriter {
             return Err(self.meta.misuse(track, what));
         }
         let more = rows.counter.push(time_ns, value, &mut self.out)?;
+        self.count(more)
+    }
+
+    /// A number for a stack whose frames are told later, or never; none where there are too many.
+    pub fn add_stack(&mut self) -> Option<StackId> {
+        self.stacks.add()
+    }
+
+    /// Gives a stack its frames, outermost first; those of the kernel end in `_[k]`. False: there is no room for more.
+    pub fn define_stack(&mut self, stack: StackId, frames: &[StringId]) -> bool {
+        self.stacks.define(stack, frames)
+    }
+
+    /// Adds the next sleep of a thread of which stacks were recorded.
+    ///
+    /// # Errors
+    /// [`TimelineError::Misuse`] where it is empty or begins before the end of the one before; [`TimelineError::Io`].
+    pub fn sleep(&mut self, track: TrackId, sleep: &Sleep) -> Result<(), TimelineError> {
+        let rows = track_rows(&mut self.rows, track)?;
+        let before_ns = rows.sleeps.last_ns();
+        if sleep.start_ns < before_ns || sleep.start_ns >= sleep.end_ns || sleep.end_ns >= TIME_MAX {
+            return Err(self.meta.misuse(track, format!("{sleep:?} after {before_ns}")));
+        }
+        let more = rows.sleeps.push(*sleep, &mut self.out)?;
         self.count(more)
     }
 
@@ -248,7 +254,10 @@ impl TimelineWriter {
         let tracks_at = out.offset();
         out.put(&extents.iter().flat_map(|extent| extent.to_bytes()).collect::<Vec<_>>())?;
         let strings = put_table(&meta::encode_strings(&self.strings), out)?;
-        let stacks = put_table(&self.stacks.encode(), out)?;
+        let stacks = match self.stacks.encode() {
+            Some(table) => put_table(&table, out)?,
+            None => Extent::default(),
+        };
         let json = serde_json::to_vec(&self.meta).map_err(|error| TimelineError::Misuse(error.to_string()))?;
         let meta = put_table(&json, out)?;
         let file_bytes = out.offset() + format::TAIL_BYTES as u64;
@@ -274,9 +283,9 @@ impl TimelineWriter {
         for (rows, track) in std::mem::take(&mut self.rows).into_iter().zip(&self.meta.tracks) {
             let mut list: Vec<Sequence> = rows.states.finish(&mut self.out)?.into_iter().collect();
             list.extend(rows.slices.finish(&mut self.out)?);
-            list.extend(rows.stacks.finish(&mut self.out)?);
             list.extend(rows.occupancy.finish(&mut self.out)?);
             list.extend(rows.counter.finish(track.end_ns.min(TIME_MAX), &mut self.out)?);
+            list.extend(rows.sleeps.finish(&mut self.out)?);
             lists.push(list);
         }
         let part = self.out.part().to_owned();
@@ -301,9 +310,9 @@ impl TimelineWriter {
             for rows in &mut self.rows {
                 rows.states.flush(&mut self.out)?;
                 rows.slices.flush(&mut self.out)?;
-                rows.stacks.flush(&mut self.out)?;
                 rows.occupancy.flush(&mut self.out)?;
                 rows.counter.flush(&mut self.out)?;
+                rows.sleeps.flush(&mut self.out)?;
             }
             self.units.flush(&mut self.out)?;
             self.unit_parts.flush(&mut self.out)?;

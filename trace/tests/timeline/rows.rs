@@ -3,8 +3,8 @@
 use super::model::{self, any_intervals, timeline, track};
 use plumb_trace::State;
 use plumb_trace::timeline::{
-    Cause, Occupancy, Query, Slice, StackKind, StateInterval, StringId, TimelineError, TimelineWriter, TrackId,
-    TrackKind, Unit, UnitPart, WaitStack,
+    Cause, Occupancy, Query, Slice, StateInterval, StringId, TimelineError, TimelineWriter, TrackId, TrackKind, Unit,
+    UnitPart,
 };
 use proptest::prelude::*;
 
@@ -111,33 +111,6 @@ proptest! {
             let (from, to) = ((end as f64 * from).max(0.0) as u64, (end as f64 * to).max(0.0) as u64);
             for min in [0, 1, 1000, 1024, 50_000, 1 << 40] {
                 prop_assert_eq!(file.slices(THREAD, from, to, min).expect("reads"), model::slices(&all, from, to, min));
-            }
-        }
-    }
-
-    #[test]
-    fn stacks_of_waits_are_found(rows in prop::collection::vec((0u64..3_000_000, 0u64..2_000_000, 1u8..6, prop::collection::vec(0u32..4, 0..5)), 1..1200), windows in windows()) {
-        let dir = tempfile::tempdir().expect("tempdir");
-        let mut all = Vec::new();
-        let file = timeline(&dir.path().join("t.plumb"), 2, |writer| {
-            let mut end_ns = 2_000_000;
-            for (gap, length, kind, frames) in &rows {
-                end_ns += gap;
-                let frames: Vec<StringId> = frames.iter().map(|number| writer.string(&format!("f{number}"))).collect();
-                let stack = WaitStack { start_ns: end_ns - length, end_ns, kind: StackKind::from_u8(*kind).expect("kind"), stack: writer.stack(&frames) };
-                writer.wait_stack(THREAD, &stack).expect("sound");
-                all.push((stack, frames));
-            }
-        });
-        let end = all[all.len() - 1].0.end_ns + 1;
-        for (from, to) in windows {
-            let (from, to) = ((end as f64 * from).max(0.0) as u64, (end as f64 * to).max(0.0) as u64);
-            for min in [0, 1000, 1 << 20] {
-                let overlaps = |stack: &WaitStack| stack.start_ns < to && (stack.end_ns > from || stack.start_ns == stack.end_ns && stack.start_ns >= from);
-                let order = |stack: &(WaitStack, Vec<StringId>)| (stack.0.start_ns, stack.0.end_ns, stack.0.kind as u64, stack.0.stack.0);
-                let expected = all.iter().filter(|(stack, _)| from < to && overlaps(stack) && stack.end_ns - stack.start_ns >= min).cloned().collect();
-                let got = file.wait_stacks(THREAD, from, to, min).expect("reads").into_iter().map(|stack| (stack, file.stack(stack.stack))).collect();
-                prop_assert_eq!(in_order(got, order), in_order(expected, order));
             }
         }
     }

@@ -5,7 +5,7 @@
 
 use super::Machine;
 use plumb_trace::record::JvmRecord;
-use plumb_trace::timeline::{StackId, StackKind, TimelineError, TimelineWriter, TrackId, WaitStack};
+use plumb_trace::timeline::{Sleep, StackId, TimelineError, TimelineWriter, TrackId};
 
 type Result<T = ()> = std::result::Result<T, TimelineError>;
 
@@ -47,17 +47,19 @@ impl Waiting {
         let (Some(start_ns), Some((taken, stack))) = (self.since.take(), self.taken) else {
             return Ok(());
         };
-        if !(start_ns..=at).contains(&taken) {
+        if !(start_ns..at).contains(&taken) {
             return Ok(());
         }
         self.taken = None;
-        let wait = WaitStack {
+        let sleep = Sleep {
             start_ns,
             end_ns: at,
-            kind: StackKind::Java,
-            stack,
+            stack: StackId::default(),
+            waker_stack: StackId::default(),
+            waker: None,
+            java_stack: stack,
         };
-        writer.wait_stack(track, &wait)
+        writer.sleep(track, &sleep)
     }
 }
 
