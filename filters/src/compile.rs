@@ -2,7 +2,7 @@
 
 use crate::{
     Rules,
-    matcher::{Image, RuleImage, encode},
+    matcher::{Image, RuleImage, StackImage, encode},
 };
 
 impl Rules {
@@ -36,10 +36,17 @@ impl Rules {
             code_bytes_min: rule.code_bytes_min,
             pattern: rule.pattern.clone(),
         });
+        let stacks = self.stacks.iter().flat_map(|rule| {
+            rule.threads.iter().map(|threads| StackImage {
+                threads: threads.as_str().into(),
+                longer_ns: rule.longer_ns,
+            })
+        });
         Image {
             features: self.jvm,
             rules: rules.collect(),
             excludes: self.excludes.iter().map(|rule| rule.pattern.clone()).collect(),
+            stacks: stacks.collect(),
             units: units.iter().map(|unit| (*unit).into()).collect(),
         }
     }

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use toml::de::DeTable;
 
 use crate::{
-    Diagnostic, ExcludeRule, Group, KernelRules, MethodRule, Place, Trigger,
+    Diagnostic, ExcludeRule, Group, KernelRules, MethodRule, Place, StackRule, Trigger,
     matcher::Pattern,
     pattern,
     reader::{Reader, Value},
@@ -20,6 +20,7 @@ pub(crate) struct Document {
     pub excludes: Vec<ExcludeRule>,
     pub jvm: JvmSettings,
     pub kernel: Option<KernelRules>,
+    pub stacks: Vec<StackRule>,
     pub triggers: Vec<Trigger>,
 }
 
@@ -69,7 +70,7 @@ fn one_line(message: &str) -> String {
 
 impl<'t> Reader<'t> {
     fn document(&mut self, table: &DeTable<'t>) -> Document {
-        let known = ["use", "group", "method", "exclude", "jvm", "kernel", "trigger"];
+        let known = ["use", "group", "method", "exclude", "jvm", "kernel", "stack", "trigger"];
         self.check_keys("a rule file", table, &known, &[]);
         let mut document = Document::default();
         for (key, value) in table {
@@ -80,6 +81,7 @@ impl<'t> Reader<'t> {
                 "exclude" => document.excludes = self.excludes(value),
                 "jvm" => document.jvm = self.jvm(value),
                 "kernel" => document.kernel = self.kernel(value),
+                "stack" => document.stacks = self.stacks(value),
                 "trigger" => document.triggers = self.triggers(value),
                 _ => {}
             }

@@ -34,6 +34,8 @@ mod reader;
 #[cfg(feature = "compile")]
 mod rules;
 #[cfg(feature = "compile")]
+mod stack;
+#[cfg(feature = "compile")]
 mod trigger;
 
 #[cfg(feature = "compile")]
@@ -43,5 +45,6 @@ pub use self::{
     load::load,
     presets::preset_names,
     rules::{ExcludeRule, Group, JvmRules, KernelRules, KernelScope, MethodRule, Rules, Source},
+    stack::StackRule,
     trigger::{Condition, Trigger},
 };

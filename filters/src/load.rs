@@ -204,12 +204,14 @@ fn combine(rules: &mut Rules, source: Source, document: Document) {
         excludes,
         jvm: _,
         kernel,
+        stacks,
         triggers,
     } = document;
     rules.sources.push(source);
     groups.into_iter().for_each(|group| add_group(&mut rules.groups, group));
     rules.methods.extend(methods);
     rules.excludes.extend(excludes);
+    rules.stacks.extend(stacks);
     rules.triggers.extend(triggers);
     rules.kernel = rules.kernel.take().or(kernel);
 }

@@ -2,7 +2,7 @@
 
 use wildmatch::WildMatch;
 
-use crate::{Place, Trigger, matcher::Pattern};
+use crate::{Place, StackRule, Trigger, matcher::Pattern};
 
 /// A rule file or preset that was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub struct Rules {
     pub jvm: JvmRules,
     /// Which kernel events are wanted; `None` for none.
     pub kernel: Option<KernelRules>,
+    /// Of whose long waits the Java stack is taken.
+    pub stacks: Vec<StackRule>,
     /// When the flight recorder saves what it holds.
     pub triggers: Vec<Trigger>,
 }
@@ -40,7 +42,7 @@ impl Rules {
 
     /// Whether anything inside the JVM is to be recorded.
     pub fn want_jvm(&self) -> bool {
-        self.jvm != JvmRules::default() || !self.methods.is_empty()
+        self.jvm != JvmRules::default() || !self.methods.is_empty() || !self.stacks.is_empty()
     }
 }
 

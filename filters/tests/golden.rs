@@ -43,6 +43,10 @@ fn describe(rules: &Rules) -> String {
     }
     writeln!(out, "jvm     {:?}", rules.jvm).unwrap();
     writeln!(out, "kernel  {:?}", rules.kernel).unwrap();
+    for stack in &rules.stacks {
+        let threads = stack.threads.join(" | ");
+        writeln!(out, "stack   {threads} longer_ns={} {}", stack.longer_ns, stack.place).unwrap();
+    }
     for trigger in &rules.triggers {
         let (keep, after) = (trigger.keep_ns, trigger.after_ns);
         writeln!(out, "trigger {:?} keep_ns={keep} after_ns={after}", trigger.when).unwrap();

@@ -5,8 +5,8 @@ use plumb_trace::definition::{Dated, Definition};
 use plumb_trace::record::{JvmKind, JvmRecord, KernelKind, KernelRecord, flags};
 use plumb_trace::recording::{ClockPair, CounterSample, Payload};
 use plumb_trace::timeline::{
-    Cause, HostInfo, Loss, Occupancy, Process, ProcessId, Slice, StateInterval, TimelineError, TimelineWriter, Track,
-    TrackId, TrackKind, Unit, UnitPart,
+    Cause, HostInfo, Loss, Occupancy, Process, ProcessId, Sleep, Slice, StackId, StateInterval, TimelineError,
+    TimelineWriter, Track, TrackId, TrackKind, Unit, UnitPart,
 };
 use std::path::Path;
 
@@ -121,6 +121,8 @@ pub fn timeline(path: &Path, turns: u64) -> Result<(), TimelineError> {
     .into_iter()
     .map(|kind| writer.add_track(track(kind, process, turns)))
     .collect();
+    let stack = writer.add_stack().unwrap_or_default();
+    writer.define_stack(stack, &[name, unit]);
     for turn in 0..turns {
         let (start_ns, end_ns) = (turn * 10 * MS, (turn + 1) * 10 * MS);
         states(&mut writer, tracks[0], start_ns, end_ns)?;
@@ -131,6 +133,17 @@ pub fn timeline(path: &Path, turns: u64) -> Result<(), TimelineError> {
                 start_ns,
                 end_ns: start_ns + 3 * MS,
                 track: (!turn.is_multiple_of(3)).then_some(tracks[0]),
+            },
+        )?;
+        writer.sleep(
+            tracks[0],
+            &Sleep {
+                start_ns,
+                end_ns: start_ns + 6 * MS,
+                stack,
+                waker_stack: StackId::default(),
+                waker: Some(tracks[0]),
+                java_stack: stack,
             },
         )?;
         writer.counter(tracks[2], start_ns, (turn * turn) as i64)?;

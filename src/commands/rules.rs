@@ -82,6 +82,10 @@ A rule file is TOML:
   exceptions = false                      # counted by class and place; an exception costs some microseconds more
   allocations = false                     # one object of each 512 KiB or so, counted by class and place
 
+  [[stack]]                               # the Java stack of a thread that has waited longer, once in each such wait
+  threads = \"checkout-*\"
+  longer = \"100ms\"
+
   [kernel]                                # who ran, who waited for a CPU: the preset `kernel` is this
   scope = \"system\"                        # or \"tree\": the traced process and its children
   interrupts = false                      # time in interrupts, of each CPU and taken from each thread
@@ -152,13 +156,19 @@ fn shown(rules: &Rules) -> String {
         ("allocations", jvm.allocations),
     ];
     let events: Vec<&str> = wanted.into_iter().filter(|(_, on)| *on).map(|(name, _)| name).collect();
+    let stacks: Vec<&str> = rules
+        .stacks
+        .iter()
+        .flat_map(|stack| stack.threads.iter().map(String::as_str))
+        .collect();
     format!(
-        "groups   {}\nmethods  {} rules, {} exclusions\nunits    {}\njvm      {}\nkernel   {kernel}\n",
+        "groups   {}\nmethods  {} rules, {} exclusions\nunits    {}\njvm      {}\nstacks   {}\nkernel   {kernel}\n",
         or_none(&groups),
         rules.methods.len(),
         rules.excludes.len(),
         or_none(&rules.units()),
         or_none(&events),
+        or_none(&stacks),
     )
 }
 

@@ -11,6 +11,9 @@ use crate::varint;
 /// Longest string that is accepted or written, bytes; longer ones are cut at a character's border.
 pub const STRING_MAX: usize = 16 << 10;
 
+/// Most numbers of a list that is accepted or written; what is beyond is cut.
+pub const LIST_MAX: usize = 1 << 10;
+
 /// A definition with its time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dated {
@@ -147,6 +150,20 @@ definitions! {
         unit: String,
         /// How many of the unit one in a record stands for.
         scale: u64,
+    }
+    /// A method on a stack: gives a name to a frame's number. Written by the agent.
+    JavaFrame = 10 {
+        /// Frame's number.
+        id: u32,
+        /// Class, with dots, and method: `com.shop.Cart.add`.
+        name: String,
+    }
+    /// A stack of a thread that waited: gives a meaning to its number. Its frames are defined before it. Written by the agent.
+    JavaStack = 11 {
+        /// Stack's number.
+        id: u32,
+        /// Numbers of the frames, from the innermost on.
+        frames: Vec<u32>,
     }
     /// A key of units, when first seen: gives a name to a key's number. Written by the agent.
     UnitKey = 14 {
@@ -294,6 +311,20 @@ impl Field for String {
         let (text, rest) = bytes.split_at_checked(length)?;
         *bytes = rest;
         Some(String::from_utf8_lossy(text).into_owned())
+    }
+}
+
+impl Field for Vec<u32> {
+    fn encode(&self, out: &mut Vec<u8>) {
+        let list = &self[..self.len().min(LIST_MAX)];
+        varint::put(out, list.len() as u64);
+        list.iter().for_each(|number| number.encode(out));
+    }
+    fn decode(bytes: &mut &[u8]) -> Option<Vec<u32>> {
+        let length = usize::try_from(varint::take(bytes)?).ok()?;
+        // Each takes a byte at least.
+        (length <= LIST_MAX.min(bytes.len())).then_some(())?;
+        (0..length).map(|_| u32::decode(bytes)).collect()
     }
 }
 

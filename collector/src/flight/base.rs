@@ -12,6 +12,9 @@ const LEFT_ALONE_MAX: usize = 10_000;
 const VIRTUAL_THREADS_MAX: usize = 65_536;
 /// Keys of units that are kept, of each JVM: more than an agent tells apart.
 const KEYS_MAX: usize = 65_536;
+/// Frames and stacks of Java that are kept, of each JVM: more than an agent tells.
+const FRAMES_MAX: usize = 262_144;
+const STACKS_MAX: usize = 32_768;
 /// Threads that may be known before it is looked whether they are still there: their ends may have been lost.
 const PRUNE_AT: usize = 4096;
 
@@ -38,6 +41,8 @@ struct JvmBase {
     keys: BTreeMap<u32, Dated>,
     classes: BTreeMap<u32, Dated>,
     places: BTreeMap<u32, Dated>,
+    frames: BTreeMap<u32, Dated>,
+    stacks: BTreeMap<u32, Dated>,
     threads: HashMap<u32, Dated>,
     left_alone: Vec<Dated>,
     virtual_threads: BTreeMap<u64, Dated>,
@@ -115,6 +120,12 @@ impl Base {
             Definition::UnitKey { id, .. } if base.keys.len() < KEYS_MAX => drop(base.keys.insert(*id, dated)),
             Definition::Class { id, .. } => drop(base.classes.insert(*id, dated)),
             Definition::Place { id, .. } => drop(base.places.insert(*id, dated)),
+            Definition::JavaFrame { id, .. } if base.frames.len() < FRAMES_MAX => {
+                drop(base.frames.insert(*id, dated));
+            }
+            Definition::JavaStack { id, .. } if base.stacks.len() < STACKS_MAX => {
+                drop(base.stacks.insert(*id, dated));
+            }
             Definition::JavaThread { tid, started, .. } => {
                 // Not within the window.
                 *started = false;
@@ -175,6 +186,8 @@ impl Base {
             .chain(base.keys.values())
             .chain(base.classes.values())
             .chain(base.places.values())
+            .chain(base.frames.values())
+            .chain(base.stacks.values())
             .chain(base.virtual_threads.values());
         all.chain(base.threads.values())
             .chain(&base.left_alone)

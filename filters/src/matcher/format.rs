@@ -1,12 +1,13 @@
 //! The bytes of compiled rules: written by `plumb`, read inside the JVM. Little endian, no padding.
 //!
 //! ```text
-//! ┌──────────┬─────────┬──────────┬───────┬───────┬──────────┬───────────────┬───────────────┬────────────┬──────────┐
-//! │ "plumbML"│ version │ features │ units │ rules │ excludes │ unit × units  │ rule × rules  │ pattern ×… │ checksum │
-//! │ + 0      │ u16     │ u16      │ u16   │ u32   │ u32      │ string        │               │            │ u64      │
-//! └──────────┴─────────┴──────────┴───────┴───────┴──────────┴───────────────┴───────────────┴────────────┴──────────┘
+//! ┌──────────┬─────────┬──────────┬───────┬───────┬──────────┬────────┬───────────────┬──────────────┬────────────┬─────────┬──────────┐
+//! │ "plumbML"│ version │ features │ units │ rules │ excludes │ stacks │ unit × units  │ rule × rules │ pattern ×… │ stack ×…│ checksum │
+//! │ + 0      │ u16     │ u16      │ u16   │ u32   │ u32      │ u32    │ string        │              │            │         │ u64      │
+//! └──────────┴─────────┴──────────┴───────┴───────┴──────────┴────────┴───────────────┴──────────────┴────────────┴─────────┴──────────┘
 //! rule     unit u16 (index, 0xffff none) · flags u16 · min_ns u64 · code_bytes_min u32 · pattern
 //! pattern  relation u8 (0 is, 1 extends, 2 annotated) · class string · method string · descriptor string (empty: any)
+//! stack    longer_ns u64 · threads string
 //! string   length u16 · UTF-8
 //! features bit 0 threads, 1 monitors, 2 waits, 3 gc, 4 parks, 5 sleeps, 6 virtual_threads, 7 exceptions, 8 allocations; the others are 0
 //! flags    bit 0 idle, 1 handover, 8 to 15 the number of the argument that is the unit's key (0 none); the others are 0
@@ -17,7 +18,7 @@
 use super::{JvmFeatures, MatcherError, Relation, glob};
 
 const MAGIC: &[u8; 8] = b"plumbML\0";
-const VERSION: u16 = 2;
+const VERSION: u16 = 3;
 const IDLE: u16 = 1;
 const HANDOVER: u16 = 2;
 const KEY_SHIFT: u32 = 8;
@@ -34,6 +35,16 @@ pub(crate) struct Image {
     pub units: Vec<Box<str>>,
     pub rules: Vec<RuleImage>,
     pub excludes: Vec<Pattern>,
+    pub stacks: Vec<StackImage>,
+}
+
+/// Threads of whose long waits the stack is taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct StackImage {
+    /// Glob over their names.
+    pub threads: Box<str>,
+    /// Waits that are longer.
+    pub longer_ns: u64,
 }
 
 /// One method rule.
@@ -70,6 +81,7 @@ pub(crate) fn encode(image: &Image) -> Vec<u8> {
         units,
         rules,
         excludes,
+        stacks,
     } = image;
     let mut out = MAGIC.to_vec();
     out.extend(VERSION.to_le_bytes());
@@ -77,6 +89,7 @@ pub(crate) fn encode(image: &Image) -> Vec<u8> {
     out.extend((units.len() as u16).to_le_bytes());
     out.extend((rules.len() as u32).to_le_bytes());
     out.extend((excludes.len() as u32).to_le_bytes());
+    out.extend((stacks.len() as u32).to_le_bytes());
     units.iter().for_each(|unit| put_string(&mut out, unit));
     for RuleImage {
         unit,
@@ -98,6 +111,10 @@ pub(crate) fn encode(image: &Image) -> Vec<u8> {
         put_pattern(&mut out, pattern);
     }
     excludes.iter().for_each(|pattern| put_pattern(&mut out, pattern));
+    for StackImage { threads, longer_ns } in stacks {
+        out.extend(longer_ns.to_le_bytes());
+        put_string(&mut out, threads);
+    }
     out.extend(checksum(&out).to_le_bytes());
     out
 }
@@ -163,19 +180,21 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Image, MatcherError> {
         });
     }
     let features = input.features()?;
-    let (units, rules, excludes) = (usize::from(input.u16()?), input.u32()?, input.u32()?);
+    let (units, rules, excludes, stacks) = (usize::from(input.u16()?), input.u32()?, input.u32()?, input.u32()?);
     let units = (0..units).map(|_| input.unit()).collect::<Result<Vec<_>, _>>()?;
     // A failing element ends the loop, so a lying count costs no memory beyond what the input itself holds.
     let rules = (0..rules)
         .map(|_| input.rule(units.len()))
         .collect::<Result<Vec<_>, _>>()?;
     let excludes = (0..excludes).map(|_| input.pattern()).collect::<Result<Vec<_>, _>>()?;
+    let stacks = (0..stacks).map(|_| input.stack()).collect::<Result<Vec<_>, _>>()?;
     match input.bytes.len() == input.offset {
         true => Ok(Image {
             features,
             units,
             rules,
             excludes,
+            stacks,
         }),
         false => Err(input.error("bytes are left over")),
     }
@@ -313,6 +332,13 @@ impl<'a> Input<'a> {
         })
     }
 
+    fn stack(&mut self) -> Result<StackImage, MatcherError> {
+        Ok(StackImage {
+            longer_ns: self.array().map(u64::from_le_bytes)?,
+            threads: self.string()?.into(),
+        })
+    }
+
     fn pattern(&mut self) -> Result<Pattern, MatcherError> {
         let relation = match self.take(1)? {
             [0] => Relation::Is,
@@ -387,6 +413,10 @@ mod tests {
                 },
             ],
             excludes: vec![pattern("**/*", "get*", None)],
+            stacks: vec![StackImage {
+                threads: "http-?-*".into(),
+                longer_ns: 100_000_000,
+            }],
         }
     }
 
@@ -439,6 +469,7 @@ mod tests {
                 let matcher = super::super::Matcher { image };
                 matcher.method("com/shop/Foo", "run", "()V", 1);
                 matcher.class_may_match("com/shop/Foo");
+                matcher.stack_after_ns("http-1-é");
             }
         }
     }

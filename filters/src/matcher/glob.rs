@@ -37,6 +37,32 @@ pub(super) fn name_matches(glob: &str, name: &str) -> bool {
     }
 }
 
+/// Whether the name of a thread matches: `*` stands for any characters, none included, `?` for one.
+pub(super) fn thread_matches(glob: &str, name: &str) -> bool {
+    let (mut g, mut n) = (glob.chars(), name.chars());
+    // After the last star: where the glob goes on, and the rest of the name that the star has not taken so far.
+    let mut retry = None;
+    loop {
+        let rest = n.clone();
+        match (g.next(), n.next()) {
+            (Some('*'), _) => {
+                n = rest;
+                retry = Some((g.clone(), n.clone()));
+            }
+            (Some('?'), Some(_)) => {}
+            (Some(wanted), Some(got)) if wanted == got => {}
+            (None, None) => return true,
+            _ => {
+                let Some((after, taken)) = &mut retry else { return false };
+                if taken.next().is_none() {
+                    return false;
+                }
+                (g, n) = (after.clone(), taken.clone());
+            }
+        }
+    }
+}
+
 /// Whether an internal class name matches a class pattern.
 pub(super) fn class_matches(pattern: &str, class: &str) -> bool {
     let (mut p, mut c) = (Some(pattern), Some(class));
@@ -80,7 +106,7 @@ pub(super) fn is_name_glob(glob: &str) -> bool {
     !glob.is_empty() && !glob.contains(CROSSING) && !glob.contains('/')
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "compile"))]
 mod tests {
     use proptest::prelude::*;
 
@@ -113,6 +139,11 @@ mod tests {
         #[test]
         fn names_match_as_defined(glob in "[ab*]{0,8}", name in "[ab]{0,10}") {
             prop_assert_eq!(name_matches(&glob, &name), naive_name(glob.as_bytes(), name.as_bytes()));
+        }
+
+        #[test]
+        fn threads_match_as_groups_do(glob in "[aé*?]{0,8}", name in "[aé]{0,10}") {
+            prop_assert_eq!(thread_matches(&glob, &name), wildmatch::WildMatch::new(&glob).matches(&name), "{} {}", glob, name);
         }
 
         #[test]

@@ -13,6 +13,8 @@ use std::fmt;
 
 pub use self::argument::{Argument, ArgumentKind, argument};
 #[cfg(feature = "compile")]
+pub(crate) use self::format::StackImage;
+#[cfg(feature = "compile")]
 pub(crate) use self::format::{BYTES_MAX, encode};
 pub(crate) use self::format::{Image, Pattern, RuleImage};
 pub(crate) use self::kin::Relation;
@@ -194,6 +196,22 @@ impl Matcher {
         rules
             .chain(&self.image.excludes)
             .any(|pattern| pattern.relation != Relation::Is)
+    }
+
+    /// Whether the stack of any thread's long waits is wanted.
+    pub fn wants_stacks(&self) -> bool {
+        !self.image.stacks.is_empty()
+    }
+
+    /// Beyond which length a wait of a thread of that name is to be told with its stack, ns; none: never.
+    pub fn stack_after_ns(&self, thread_name: &str) -> Option<u64> {
+        let names_it = |stack: &&format::StackImage| glob::thread_matches(&stack.threads, thread_name);
+        self.image.stacks.iter().find(names_it).map(|stack| stack.longer_ns)
+    }
+
+    /// The shortest of these lengths, ns; none where no stack is wanted.
+    pub fn stack_after_ns_min(&self) -> Option<u64> {
+        self.image.stacks.iter().map(|stack| stack.longer_ns).min()
     }
 
     /// Which of the JVM's own events are wanted.

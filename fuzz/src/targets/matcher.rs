@@ -37,6 +37,11 @@ fn mended(bytes: &[u8]) -> Vec<u8> {
 
 /// What the agent asks a matcher.
 pub fn ask(matcher: &Matcher) {
+    let _ = (
+        matcher.stack_after_ns("http-nio-8080-exec-1"),
+        matcher.stack_after_ns_min(),
+        matcher.wants_stacks(),
+    );
     for (class, name, descriptor) in METHODS {
         let may = matcher.class_may_match(class);
         let action = matcher.method(class, name, descriptor, 100);

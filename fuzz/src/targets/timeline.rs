@@ -20,6 +20,7 @@ const CRC_IN_TAIL: Range<usize> = 12..16;
 const META_IN_TAIL: usize = 24;
 const STRINGS_IN_TAIL: usize = META_IN_TAIL + EXTENT_BYTES;
 const UNITS_IN_TAIL: usize = STRINGS_IN_TAIL + EXTENT_BYTES;
+const STACKS_IN_TAIL: usize = UNITS_IN_TAIL + EXTENT_BYTES;
 
 thread_local! {
     static DIR: OnceCell<Option<TempDir>> = const { OnceCell::new() };
@@ -102,6 +103,9 @@ fn ask_track(file: &TimelineFile, track: TrackId, (from_ns, to_ns): (u64, u64)) 
     let _ = file.counters(track, from_ns, to_ns, 0)?;
     let _ = file.occupancy(track, from_ns, to_ns)?;
     let _ = file.coarse_widths(track)?;
+    for sleep in file.sleeps(track, from_ns, to_ns)? {
+        let _ = [sleep.stack, sleep.waker_stack, sleep.java_stack].map(|stack| file.stack(stack));
+    }
     let slices = file.slices(track, from_ns, to_ns, 1)?;
     assert!(
         slices.iter().all(|slice| slice.end_ns > slice.start_ns),
@@ -128,6 +132,7 @@ fn mend(bytes: &mut [u8]) {
     mend_list(bytes, at + UNITS_IN_TAIL, &mut pieces_left);
     mend_extent(bytes, at + META_IN_TAIL);
     mend_extent(bytes, at + STRINGS_IN_TAIL);
+    mend_extent(bytes, at + STACKS_IN_TAIL);
     mend_tail(bytes, at);
 }
 
@@ -200,7 +205,7 @@ fn seed(turns: u64) -> Option<Vec<u8>> {
     let at = bytes.len().checked_sub(TAIL_BYTES)?;
     let mut tail = tail(&bytes, at)?;
     let mut plain = bytes[..at].to_vec();
-    for extent in [&mut tail.meta, &mut tail.strings] {
+    for extent in [&mut tail.meta, &mut tail.strings, &mut tail.stacks] {
         let raw = unpacked(&bytes, *extent)?;
         *extent = Extent {
             offset: plain.len() as u64,

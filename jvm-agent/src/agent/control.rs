@@ -30,6 +30,7 @@ use super::barrier::{self, guard};
 use super::jni::Jni;
 use super::names::lock;
 use super::session::Session;
+use super::waits::Waits;
 use super::{Agent, change, helper, quiet, send_fd, transform, wake};
 use crate::look::Told;
 use crate::protocol::{self, Armed, Config, FRAME_MAX, PROTOCOL, Stopped, ToAgent, ToRecorder};
@@ -332,16 +333,10 @@ fn disarm(agent: &'static Agent, session: &Arc<Session>, jni: Jni) -> Stopped {
 /// Until the recorder asks for the end, or is gone.
 fn serve(agent: &'static Agent, conversation: &Conversation, session: &Arc<Session>, jni: Jni) -> End {
     let mut renames_after = Instant::now();
+    let mut waits = Waits::new();
     loop {
-        let wait = if !session.definitions.flush() {
-            Some(DEFINITIONS_EVERY)
-        } else if session.families.has_aside() {
-            Some(ASIDE_AFTER)
-        } else if wake::is_rename_pending() {
-            Some(renames_after.saturating_duration_since(Instant::now()))
-        } else {
-            None
-        };
+        let wait = [patience(session, renames_after), waits.patience(session)];
+        let wait = wait.into_iter().flatten().min();
         if wait_for(&conversation.stream, wait) {
             match conversation.order() {
                 Some(ToAgent::Rules(compiled)) if !agent.is_dying.load(Ordering::Acquire) => {
@@ -377,6 +372,20 @@ fn serve(agent: &'static Agent, conversation: &Conversation, session: &Arc<Sessi
             session.threads.scan(agent.thread_context(session, jni), renamed_at);
             renames_after = Instant::now() + RENAMES_EVERY;
         }
+        waits.look(agent, session, jni);
+    }
+}
+
+/// How long nothing need be done for the session, if nobody calls; none: as long as nobody does.
+fn patience(session: &Session, renames_after: Instant) -> Option<Duration> {
+    if !session.definitions.flush() {
+        Some(DEFINITIONS_EVERY)
+    } else if session.families.has_aside() {
+        Some(ASIDE_AFTER)
+    } else if wake::is_rename_pending() {
+        Some(renames_after.saturating_duration_since(Instant::now()))
+    } else {
+        None
     }
 }
 

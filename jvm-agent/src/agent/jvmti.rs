@@ -295,12 +295,16 @@ impl Jvmti {
 
     /// The calling thread's stack, at most so many frames from the top.
     pub fn own_stack(self, frames_max: usize) -> Result<Vec<Frame>, JvmtiError> {
+        // By its name: for a thread that is not named, JVMs from 21 on hold up all virtual threads until the stack is told.
+        self.stack_of(self.current_thread()?, frames_max)
+    }
+
+    /// The stack of a platform thread, at most so many frames from the top.
+    pub fn stack_of(self, thread: jthread, frames_max: usize) -> Result<Vec<Frame>, JvmtiError> {
         let mut frames = vec![jvmtiFrameInfo::default(); frames_max];
         let mut count: jint = 0;
         let (max, first) = (frames_max as jint, frames.as_mut_ptr());
-        // By its name: for a thread that is not named, JVMs from 21 on hold up all virtual threads until the stack is told.
-        let own = self.current_thread()?;
-        call!(self, GetStackTrace, own, 0, max, first, &raw mut count)?;
+        call!(self, GetStackTrace, thread, 0, max, first, &raw mut count)?;
         frames.truncate(usize::try_from(count).unwrap_or(0));
         let frame = |info: jvmtiFrameInfo| Frame {
             method: info.method,

@@ -115,6 +115,11 @@ fn slow(cursor: &mut Cursor, word: u64) {
     }
 }
 
+/// Linux id of the calling thread, if it has written a record by now; else 0.
+pub fn own_tid() -> u32 {
+    HOLDER.try_with(|holder| holder.tid.get()).unwrap_or(0)
+}
+
 /// What a thread holds in the arena of session `epoch`.
 struct Holder {
     epoch: Cell<u64>,

@@ -84,8 +84,8 @@ fn state_in(stat: &[u8]) -> Option<char> {
     stat.get(end_of_name + 2).map(|letter| char::from(*letter))
 }
 
-/// Processor time that a thread of ours has used.
-fn used_ns(tid: u32) -> Option<u64> {
+/// Processor time that a thread of ours has used, ns; none of one that has ended.
+pub fn used_ns(tid: u32) -> Option<u64> {
     /// The kernel's number for a thread's clock: its id, inverted, and which clock.
     const OF_THREAD: i32 = 4 | 2;
     let clock = !(tid.cast_signed()) << 3 | OF_THREAD;

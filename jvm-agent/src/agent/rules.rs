@@ -61,10 +61,11 @@ impl RuleSet {
     }
 }
 
-/// A call with a minimum duration may go on on another carrier than it began on, and a unit in a virtual thread: who is mounted where must be known then.
+/// Whose stack is taken is told by the name of the thread. A call with a minimum duration may go on on another carrier than it began on, and a unit in a virtual thread: who is mounted where must be known then.
 fn wanted(matcher: &Matcher) -> JvmFeatures {
     let features = matcher.features();
     JvmFeatures {
+        threads: features.threads || matcher.wants_stacks(),
         virtual_threads: features.virtual_threads || !matcher.minimums().is_empty() || matcher.hands_over(),
         ..features
     }

@@ -19,7 +19,7 @@ use super::names::{Names, dotted, internal_of, lock, readable};
 use super::places::Places;
 use super::rules::RuleSet;
 use super::threads::Threads;
-use super::{handover, keys, shadow, sites};
+use super::{handover, idlers, keys, shadow, sites};
 use crate::protocol::{Armed, Config};
 
 /// Most classes and methods left alone that are told by name.
@@ -78,6 +78,7 @@ impl Session {
         let explain = |error: io::Error| format!("no arena of {bytes} bytes: {error}");
         let (arena, memory) = Arena::create(epoch, bytes, clock).map_err(explain)?;
         keys::reset();
+        idlers::forget();
         let session = Session {
             epoch,
             arena,

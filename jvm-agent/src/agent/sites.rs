@@ -19,8 +19,8 @@ use plumb_filters::matcher::JvmFeatures;
 use plumb_trace::record::{JvmKind, JvmRecord};
 
 use super::barrier::guard;
-use super::probe::record;
-use super::{exceptions, handover, sleeps, wake};
+use super::probe::{own_tid, record};
+use super::{exceptions, handover, idlers, sleeps, wake};
 use crate::rewrite::{Begin, Choice};
 
 const RENAME: i32 = 0;
@@ -116,6 +116,12 @@ pub fn choice(features: JvmFeatures, class: &str, method: &str, descriptor: &str
     }
 }
 
+/// Whether a thread in this method of the JDK's has nothing to do.
+pub fn is_idle_method(class: &str, method: &str) -> bool {
+    let is_it = |site: &Site| site.id == IDLE && site.is_of(class) && site.methods.contains(&method);
+    SITES.iter().any(is_it)
+}
+
 /// The probes of a method in which a thread has nothing to do.
 pub fn idle() -> Choice {
     IDLE.cast_unsigned().into()
@@ -126,7 +132,10 @@ pub fn idle() -> Choice {
 pub fn begin(env: *mut JNIEnv, id: i32) {
     match id {
         SLEEP => record(JvmRecord::pack(JvmKind::Sleep, 0, 0)),
-        IDLE => record(JvmRecord::pack(JvmKind::Idle, 0, 0)),
+        IDLE => {
+            record(JvmRecord::pack(JvmKind::Idle, 0, 0));
+            idlers::begins(own_tid());
+        }
         // SAFETY: the JVM gave `env` to the probe that calls us.
         EXCEPTION => guard((), || unsafe { exceptions::made(env) }),
         // SAFETY: the JVM gave `env` to the probe that calls us.
@@ -143,7 +152,10 @@ pub fn end(id: i32) {
         RENAME => wake::renamed(),
         PARK => record(JvmRecord::pack(JvmKind::Unparked, 0, 0)),
         SLEEP => record(JvmRecord::pack(JvmKind::Slept, 0, 0)),
-        IDLE => record(JvmRecord::pack(JvmKind::Busy, 0, 0)),
+        IDLE => {
+            record(JvmRecord::pack(JvmKind::Busy, 0, 0));
+            idlers::ends(own_tid());
+        }
         _ => handover::end(id),
     }
 }

@@ -80,6 +80,8 @@ struct Table {
     known: HashMap<u64, Known>,
     /// Java ids of the threads that ended last: the JVM may have listed them a moment before, or even after.
     ended: VecDeque<u64>,
+    /// Grows with each thread that comes, goes or is renamed.
+    generation: u64,
 }
 
 struct Known {
@@ -127,6 +129,20 @@ impl Threads {
         lock(&self.table).see(context, java_id, tid.unwrap_or(0), info, renamed_at);
     }
 
+    /// Another number than at an earlier call: threads have come, gone or been renamed since.
+    pub fn generation(&self) -> u64 {
+        lock(&self.table).generation
+    }
+
+    /// Calls `body` with Java id, Linux id and name of each thread that lives. Nobody starts or ends meanwhile: it should be short.
+    pub fn each(&self, mut body: impl FnMut(u64, u32, &str)) {
+        let table = lock(&self.table);
+        table
+            .known
+            .iter()
+            .for_each(|(java_id, Known { tid, name })| body(*java_id, *tid, name));
+    }
+
     /// The calling thread has started.
     pub fn started(&self, context: Context<'_>, thread: jthread, tid: u32) {
         if context.jni.is_virtual(thread) {
@@ -161,6 +177,7 @@ impl Table {
             Some(known) if known.name == info.name => {}
             Some(known) => {
                 known.name.clone_from(&info.name);
+                self.generation += 1;
                 let (tid, name) = (known.tid, info.name);
                 let renamed = Definition::JavaThreadName { tid, name };
                 context.definitions.write(renamed_at, renamed);
@@ -182,6 +199,7 @@ impl Table {
             name: name.clone(),
         };
         self.known.insert(java_id, known);
+        self.generation += 1;
         let thread = Definition::JavaThread {
             tid,
             java_id,
@@ -201,6 +219,7 @@ impl Table {
 
     fn note_end(&mut self, java_id: u64) {
         self.known.remove(&java_id);
+        self.generation += 1;
         if self.ended.len() >= ENDED_MAX {
             self.ended.pop_front();
         }

@@ -55,11 +55,13 @@ pub fn classes() -> &'static Path {
     static CLASSES: OnceLock<PathBuf> = OnceLock::new();
     CLASSES.get_or_init(|| {
         let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("agent-classes-{}", std::process::id()));
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/java/agent/Subject.java");
+        let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/java/agent");
         let output = Command::new("javac")
             .args(["--release", "17", "-d"])
             .arg(&target)
-            .arg(source)
+            .arg("-sourcepath")
+            .arg(&sources)
+            .arg(sources.join("Subject.java"))
             .output()
             .expect("javac runs");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -12,6 +12,7 @@ mod limits;
 mod minimum;
 mod recorder;
 mod refusals;
+mod stacks;
 mod start;
 mod units;
 

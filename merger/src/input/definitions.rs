@@ -50,6 +50,10 @@ pub(crate) struct Classes {
     pub(crate) places: FxHashMap<u32, Place>,
     /// Keys of units.
     pub(crate) keys: FxHashMap<u32, String>,
+    /// Names of methods on stacks.
+    pub(crate) frames: FxHashMap<u32, String>,
+    /// Stacks, of frames from the innermost on.
+    pub(crate) stacks: FxHashMap<u32, Vec<u32>>,
     /// Classes and methods that the agent left alone.
     pub(crate) left_alone: u64,
 }
@@ -91,6 +95,12 @@ impl Classes {
             }
             Definition::UnitKey { id, key } => {
                 self.keys.insert(id, key);
+            }
+            Definition::JavaFrame { id, name } => {
+                self.frames.insert(id, name);
+            }
+            Definition::JavaStack { id, frames } => {
+                self.stacks.insert(id, frames);
             }
             Definition::HandsOver { id } => {
                 if let Some(method) = self.methods.get_mut(&id) {

@@ -103,7 +103,9 @@ impl Machine {
             slept_all_the_time(entry, &self.hosts[entry.host], letter, &mut self.writer)?;
         }
         entry.close(&mut self.writer, to_ns, 0, false)?;
-        self.writer.track_mut(entry.track).end_ns = to_ns.max(entry.since);
+        let end = to_ns.max(entry.since);
+        entry.waiting.end(&mut self.writer, entry.track, end)?;
+        self.writer.track_mut(entry.track).end_ns = end;
         Ok(())
     }
 

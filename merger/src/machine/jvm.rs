@@ -7,7 +7,9 @@ use super::{Cpu, Machine, Occupant};
 use crate::input::{Classes, JvmInput};
 use plumb_trace::State;
 use plumb_trace::record::{JvmKind, JvmRecord};
-use plumb_trace::timeline::{Cause, Slice, StringId, TimelineError, TimelineWriter, Track, TrackId, TrackKind};
+use plumb_trace::timeline::{
+    Cause, Slice, StackId, StringId, TimelineError, TimelineWriter, Track, TrackId, TrackKind,
+};
 use rustc_hash::FxHashMap;
 
 type Result<T = ()> = std::result::Result<T, TimelineError>;
@@ -24,6 +26,8 @@ pub(super) struct Jvm {
     classes: FxHashMap<u32, StringId>,
     pub(super) counted: Counted,
     keys: FxHashMap<u32, StringId>,
+    /// Stacks that the agent took of threads that waited.
+    pub(super) stacks: FxHashMap<u32, StackId>,
     /// For keys without a definition, and for those beyond what the agent tells apart.
     nameless_keys: [StringId; 2],
     /// Units that may go on in several threads.
@@ -65,6 +69,8 @@ impl Jvm {
                     classes,
                     places,
                     keys,
+                    frames,
+                    stacks,
                     ..
                 },
             tids,
@@ -99,6 +105,7 @@ impl Jvm {
                 hands_over: false,
             },
             keys: keys.into_iter().map(|(id, key)| (id, writer.string(&key))).collect(),
+            stacks: stacks_of(&frames, stacks, writer),
             nameless_keys: ["(key without a name)", "(other keys)"].map(|name| writer.string(name)),
             units: Units::new(place),
             pause_name: writer.string("GC pause"),
@@ -136,6 +143,25 @@ impl Jvm {
     fn class(&self, id: u32) -> Cause {
         self.classes.get(&id).map_or(Cause::None, |&name| Cause::Class(name))
     }
+}
+
+/// The numbers that stacks have in the timeline.
+fn stacks_of(
+    frames: &FxHashMap<u32, String>,
+    stacks: FxHashMap<u32, Vec<u32>>,
+    writer: &mut TimelineWriter,
+) -> FxHashMap<u32, StackId> {
+    let mut named = |frame: &u32| writer.string(frames.get(frame).map_or("(frame without a name)", String::as_str));
+    let stacks: Vec<(u32, Vec<StringId>)> = stacks
+        .into_iter()
+        .map(|(id, stack)| (id, stack.iter().map(&mut named).collect()))
+        .collect();
+    let defined = stacks.into_iter().filter_map(|(id, mut frames)| {
+        let stack = writer.add_stack()?;
+        frames.reverse();
+        writer.define_stack(stack, &frames).then_some((id, stack))
+    });
+    defined.collect()
 }
 
 /// A record about a task that changes threads.
@@ -196,6 +222,7 @@ impl Machine {
             }
             JvmKind::GcStart => self.pause_starts(jvm, thread, at),
             JvmKind::GcFinish => self.pause_ends(jvm, at, false),
+            JvmKind::Stack => self.java_stack(jvm, at, record),
             JvmKind::Counted => self.count_at_place(jvm, at, record),
             JvmKind::Armed => Ok(()),
             JvmKind::Mount | JvmKind::Unmount | JvmKind::VthreadStart | JvmKind::VthreadEnd => {

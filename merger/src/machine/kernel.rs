@@ -419,6 +419,7 @@ impl Machine {
         let entry = &mut self.registry.threads[thread];
         entry.close(&mut self.writer, at, 0, false)?;
         let end = at.max(entry.since);
+        entry.waiting.end(&mut self.writer, entry.track, end)?;
         self.writer.track_mut(entry.track).end_ns = end;
         self.registry.remove(thread, end);
         Ok(())

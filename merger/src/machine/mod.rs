@@ -17,11 +17,13 @@ mod cpu;
 mod definitions;
 mod extras;
 mod finish;
+mod java_stacks;
 mod jvm;
 mod kernel;
 mod losses;
 mod pauses;
 mod registry;
+
 mod syscalls;
 mod thread;
 mod unseen;

@@ -4,6 +4,7 @@
 //! begins where it ended: nothing else writes states, so they are contiguous whatever the records say.
 
 use super::charge::Charge;
+use super::java_stacks::Waiting;
 use super::virtual_threads::Mounted;
 use super::waits::Waits;
 use plumb_trace::State;
@@ -108,6 +109,8 @@ pub(crate) struct Thread {
     pub(crate) asks_for_work: bool,
     /// The virtual thread that it carries.
     pub(crate) mounted: Option<Mounted>,
+    /// Where it waits, if somebody looked.
+    pub(crate) waiting: Waiting,
     pub(crate) java: bool,
     /// The name came from the JVM, which knows it whole; the kernel's is cut.
     pub(crate) java_name: bool,
@@ -151,6 +154,7 @@ impl Thread {
             activity: Activity::None,
             asks_for_work: false,
             mounted: None,
+            waiting: Waiting::default(),
             java: false,
             java_name: false,
             ended: false,
@@ -200,6 +204,8 @@ impl Thread {
         if end_ns <= start_ns || self.ended {
             return Ok(());
         }
+        self.waiting
+            .see(writer, self.track, (start_ns, end_ns), doing.is_off())?;
         let interval = interval((start_ns, end_ns), doing, stolen_ns, involuntary);
         if let Some(mounted) = &mut self.mounted {
             mounted.mirror(writer, &interval)?;

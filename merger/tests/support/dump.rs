@@ -94,6 +94,17 @@ fn dump_track(query: &dyn Query, id: TrackId, track: &Track, out: &mut String) {
     for interval in query.states(id, 0, u64::MAX).unwrap() {
         let _ = writeln!(out, "  {}", state(query, &interval));
     }
+    for sleep in query.sleeps(id, 0, u64::MAX).unwrap() {
+        let frames = query.stack(sleep.java_stack);
+        let frames: Vec<&str> = frames.into_iter().rev().map(|frame| query.string(frame)).collect();
+        let _ = writeln!(
+            out,
+            "  sleep {}..{} {}",
+            sleep.start_ns,
+            sleep.end_ns,
+            frames.join(" < ")
+        );
+    }
     for one in query.occupancy(id, 0, u64::MAX).unwrap() {
         let who = one.track.map_or("idle".into(), |track| called(query, track));
         let _ = writeln!(out, "  {}..{} {who}", one.start_ns, one.end_ns);

@@ -375,6 +375,7 @@ fn jvm_kind(verb: &str) -> Option<JvmKind> {
         "ran" => JvmKind::Ran,
         "taken_back" => JvmKind::TakenBack,
         "starts" => JvmKind::Starts,
+        "stack" => JvmKind::Stack,
         _ => return None,
     })
 }
@@ -431,6 +432,14 @@ fn definition(line: &Line) -> Definition {
         "key" => Definition::UnitKey {
             id: line.number(0),
             key: line.word(1).into(),
+        },
+        "frame" => Definition::JavaFrame {
+            id: line.number(0),
+            name: line.word(1).into(),
+        },
+        "frames" => Definition::JavaStack {
+            id: line.number(0),
+            frames: line.words[1..].iter().map(|frame| frame.parse().unwrap()).collect(),
         },
         "hands_over" => Definition::HandsOver { id: line.number(0) },
         "class" => Definition::Class {

@@ -31,6 +31,7 @@
 //! | past           | ticks, high 24 bits | ticks, low 32 bits: a call that was long enough to be told began so long ago; `called` comes next |
 //! | called         | depth * 2, plus 1 where an exception left it | probe id: that call ends here. Depth is that among calls of such rules |
 //! | counted        | how many, in units of the place's scale | number of a place, see [`crate::definition::Definition::Place`]: so many more of what is counted there |
+//! | stack          | number of a stack | Linux thread id, as the JVM sees it, of another thread that waits since long: this is where, see [`crate::definition::Definition::JavaStack`] |
 //! | hand_over      | 0                | identity hash of a task: from here on it waits to be run, on behalf of whatever unit this thread works for |
 //! | run            | 0: a pool's next task; 1: one within whatever runs | identity hash: that task begins here |
 //! | ran            | 0                | identity hash: it ends |
@@ -70,6 +71,7 @@ pub enum JvmKind {
     Past = 21,
     Called = 22,
     Counted = 23,
+    Stack = 24,
     HandOver = 40,
     Run = 41,
     Ran = 42,
@@ -105,6 +107,7 @@ impl JvmKind {
             21 => JvmKind::Past,
             22 => JvmKind::Called,
             23 => JvmKind::Counted,
+            24 => JvmKind::Stack,
             40 => JvmKind::HandOver,
             41 => JvmKind::Run,
             42 => JvmKind::Ran,

@@ -7,6 +7,7 @@
 //! lists        the sequences of one track                       one for each track that has any, and one for the units
 //! tracks       Extent of each track's list                      20 bytes each
 //! strings      varint length + UTF-8 each                       zstd
+//! stacks       a tree of frames, see `stacks`; none: no extent  zstd
 //! meta         info, processes, tracks, losses as JSON          zstd
 //! Tail         where the above lies, checksum                   TAIL_BYTES, the last of the file
 //! ```
@@ -23,6 +24,7 @@
 //! | counter   | 0             | [`CounterPoint`](super::CounterPoint), contiguous: one for each sample |
 //! | coarse occupancy | log2 of width | level of detail: [`CoarseOccupancy`](super::CoarseOccupancy), as for states |
 //! | coarse counter   | log2 of width | level of detail: [`CounterPoint`](super::CounterPoint), as for states |
+//! | sleeps    | 0             | [`Sleep`](super::Sleep), in order, not overlapping; only of threads of which stacks were recorded |
 //!
 //! **Trust.** Each [`Extent`] holds the checksum of what it points to: tail → lists → nodes → blocks. Whatever is read was checked just before, nothing
 //! is read that is not needed, and what is asked of one place does not depend on how long the file is.
@@ -38,7 +40,7 @@ pub const EXTENSION: &str = "plumb";
 /// Bytes of the header.
 pub const HEADER_BYTES: usize = 16;
 /// Bytes of the tail.
-pub const TAIL_BYTES: usize = 100;
+pub const TAIL_BYTES: usize = 120;
 /// Bytes of an [`Extent`].
 pub const EXTENT_BYTES: usize = 20;
 /// Bytes of an [`Entry`].
@@ -204,12 +206,13 @@ pub enum SequenceKind {
     CoarseOccupancy = 7,
     CoarseCounter = 8,
     UnitParts = 9,
+    Sleeps = 10,
 }
 
 impl SequenceKind {
     fn from_u8(number: u8) -> Option<SequenceKind> {
         use SequenceKind::{
-            Coarse, CoarseCounter, CoarseOccupancy, Counter, Occupancy, Slices, States, UnitParts, Units,
+            Coarse, CoarseCounter, CoarseOccupancy, Counter, Occupancy, Sleeps, Slices, States, UnitParts, Units,
         };
         let kinds = [
             States,
@@ -221,6 +224,7 @@ impl SequenceKind {
             CoarseOccupancy,
             CoarseCounter,
             UnitParts,
+            Sleeps,
         ];
         kinds.into_iter().find(|&kind| kind as u8 == number)
     }
@@ -294,6 +298,8 @@ pub struct Tail {
     pub strings: Extent,
     /// The list of the sequences of units and their parts.
     pub units: Extent,
+    /// Stacks.
+    pub stacks: Extent,
     /// Where the tracks' extents begin.
     pub tracks_at: u64,
     /// How many there are.
@@ -311,6 +317,7 @@ impl Tail {
             meta,
             strings,
             units,
+            stacks,
             tracks_at,
             track_count,
         } = *self;
@@ -319,7 +326,7 @@ impl Tail {
         out.extend_from_slice(&VERSION.to_le_bytes());
         out.extend_from_slice(&[0; 4]);
         out.extend_from_slice(&file_bytes.to_le_bytes());
-        [meta, strings, units]
+        [meta, strings, units, stacks]
             .into_iter()
             .for_each(|extent| extent.put(&mut out));
         out.extend_from_slice(&tracks_at.to_le_bytes());
@@ -354,6 +361,7 @@ impl Tail {
             meta: Extent::take(fields)?,
             strings: Extent::take(fields)?,
             units: Extent::take(fields)?,
+            stacks: Extent::take(fields)?,
             tracks_at: fields.u64()?,
             track_count: fields.u32()?,
         })
@@ -390,6 +398,7 @@ mod tests {
             meta: extent,
             strings: extent,
             units: extent,
+            stacks: extent,
             tracks_at: 11,
             track_count: 12,
         };

@@ -17,6 +17,7 @@ mod query;
 mod reader;
 mod rows;
 mod source;
+mod stacks;
 mod states;
 mod stretch;
 mod tree;

@@ -15,6 +15,10 @@ pub struct ProcessId(pub u32);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct StringId(pub u32);
 
+/// Number of a stack, see [`Query::stack`](super::Query::stack). 0: none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct StackId(pub u32);
+
 /// What the whole timeline is about.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Info {
@@ -206,6 +210,23 @@ pub struct Slice {
     pub open_start: bool,
     /// End not seen.
     pub open_end: bool,
+}
+
+/// A sleep of a thread of which stacks were recorded: from when it left its CPU until it could go on. Its states tell why; a sleep may be several of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sleep {
+    /// Begin.
+    pub start_ns: u64,
+    /// End.
+    pub end_ns: u64,
+    /// Where it slept; none where that was not recorded.
+    pub stack: StackId,
+    /// Where it was woken from; none where that was not recorded, or an interrupt woke it.
+    pub waker_stack: StackId,
+    /// Who woke it, where it has a stack.
+    pub waker: Option<TrackId>,
+    /// The Java methods that it slept in; none where they were not asked for, or it did not sleep long enough.
+    pub java_stack: StackId,
 }
 
 /// One unit of work: a request, a job.

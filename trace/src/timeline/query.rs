@@ -3,8 +3,8 @@
 use super::buckets;
 use super::error::TimelineError;
 use super::model::{
-    CoarseOccupancy, CoarseState, CounterPoint, Info, Loss, Occupancy, Process, Slice, StateInterval, StringId, Totals,
-    Track, TrackId, Unit, UnitPart,
+    CoarseOccupancy, CoarseState, CounterPoint, Info, Loss, Occupancy, Process, Sleep, Slice, StackId, StateInterval,
+    StringId, Totals, Track, TrackId, Unit, UnitPart,
 };
 
 /// Questions to a timeline, be it a file or one that still grows.
@@ -84,6 +84,17 @@ pub trait Query: Sync {
         _resolution_ns: u64,
     ) -> Result<Vec<CounterPoint>, TimelineError> {
         Ok(Vec::new())
+    }
+    /// Sleeps of a thread of which stacks were recorded. A source without stacks has none.
+    ///
+    /// # Errors
+    /// See [`Query::states`].
+    fn sleeps(&self, _track: TrackId, _from_ns: u64, _to_ns: u64) -> Result<Vec<Sleep>, TimelineError> {
+        Ok(Vec::new())
+    }
+    /// The frames of a stack, outermost first; none of a stack that is not known. Frames of the kernel end in `_[k]`.
+    fn stack(&self, _stack: StackId) -> Vec<StringId> {
+        Vec::new()
     }
     /// Units that overlap the window, in order of end.
     ///

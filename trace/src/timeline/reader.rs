@@ -8,12 +8,13 @@ use super::format::{
 };
 use super::meta::{self, Meta};
 use super::model::{
-    CoarseOccupancy, CoarseState, CounterPoint, Info, Loss, Occupancy, Process, Slice, StateInterval, StringId, Totals,
-    Track, TrackId, Unit, UnitPart,
+    CoarseOccupancy, CoarseState, CounterPoint, Info, Loss, Occupancy, Process, Sleep, Slice, StackId, StateInterval,
+    StringId, Totals, Track, TrackId, Unit, UnitPart,
 };
 use super::query::Query;
 use super::rows::Row;
 use super::source::{Range, Source};
+use super::stacks::Stacks;
 use super::states::Account;
 use super::stretch::Stretch;
 use std::fs::{File, OpenOptions};
@@ -31,6 +32,7 @@ pub struct TimelineFile {
     tail: Tail,
     meta: Meta,
     strings: Vec<String>,
+    stacks: Stacks,
     units: Vec<Sequence>,
     unit_parts: Vec<Sequence>,
 }
@@ -54,6 +56,7 @@ impl TimelineFile {
         source.set_track_count(tail.track_count);
         let strings = meta::decode_strings(&source.read(tail.strings, TABLE_MAX)?)
             .ok_or_else(|| source.damaged(tail.strings.offset, "the strings do not decode"))?;
+        let stacks = read_stacks(&source, &tail)?;
         let meta = read_meta(&source, &tail)?;
         let units = read_list(&source, tail.units)?;
         let (units, unit_parts) = units
@@ -64,6 +67,7 @@ impl TimelineFile {
             tail,
             meta,
             strings,
+            stacks,
             units,
             unit_parts,
         })
@@ -310,6 +314,14 @@ impl Query for TimelineFile {
         }
     }
 
+    fn sleeps(&self, track: TrackId, from_ns: u64, to_ns: u64) -> Result<Vec<Sleep>, TimelineError> {
+        self.ordered_rows(track, SequenceKind::Sleeps, (from_ns, to_ns))
+    }
+
+    fn stack(&self, stack: StackId) -> Vec<StringId> {
+        self.stacks.frames(stack)
+    }
+
     fn units(&self, from_ns: u64, to_ns: u64) -> Result<Vec<Unit>, TimelineError> {
         let mut units: Vec<Unit> = self.classed(&self.units, (from_ns, to_ns), 0)?;
         units.sort_by_key(|unit| (unit.end_ns, unit.start_ns));
@@ -379,6 +391,14 @@ fn read_meta(source: &Source, tail: &Tail) -> Result<Meta, TimelineError> {
         return Err(damaged("the number of tracks is wrong".into()));
     }
     Ok(meta)
+}
+
+fn read_stacks(source: &Source, tail: &Tail) -> Result<Stacks, TimelineError> {
+    if tail.stacks == Extent::default() {
+        return Ok(Stacks::default());
+    }
+    Stacks::decode(&source.read(tail.stacks, TABLE_MAX)?)
+        .ok_or_else(|| source.damaged(tail.stacks.offset, "the stacks do not decode"))
 }
 
 fn read_list(source: &Source, extent: Extent) -> Result<Vec<Sequence>, TimelineError> {

@@ -1,6 +1,6 @@
 //! Rows as columns: how each kind of row stands in a block. States have their own module, `states`, and rows of levels of detail theirs, `coarse_rows`.
 
-use super::model::{Occupancy, Slice, StringId, TrackId, Unit, UnitPart};
+use super::model::{Occupancy, Sleep, Slice, StackId, StringId, TrackId, Unit, UnitPart};
 use crate::columns::{Coder, Decoder, Encoder};
 
 /// A row of a sequence.
@@ -232,6 +232,55 @@ impl Row for Occupancy {
     }
 }
 
+/// Columns: gap to the end before, length, difference of each stack to the one before, waker + 1 or 0, difference of the Java stack.
+impl Row for Sleep {
+    const COLUMNS: usize = 6;
+    const BLANK: Sleep = Sleep {
+        start_ns: 0,
+        end_ns: 0,
+        stack: StackId(0),
+        waker_stack: StackId(0),
+        waker: None,
+        java_stack: StackId(0),
+    };
+    type Model = (u64, [StackId; 3]);
+
+    fn model(_level: u8) -> Self::Model {
+        Self::Model::default()
+    }
+
+    fn code(coder: &mut impl Coder, (last_ns, last): &mut Self::Model, actual: &Sleep) -> Option<Sleep> {
+        let start_ns = last_ns.checked_add(coder.number(0, actual.start_ns.wrapping_sub(*last_ns))?)?;
+        let end_ns = code_length(coder, 1, actual.span(), start_ns)?;
+        let mut stack = |column, actual: StackId, last: StackId| {
+            let number = coder.delta(column, actual.0.into(), last.0.into())?;
+            number.try_into().ok().map(StackId)
+        };
+        *last = [
+            stack(2, actual.stack, last[0])?,
+            stack(3, actual.waker_stack, last[1])?,
+            stack(5, actual.java_stack, last[2])?,
+        ];
+        *last_ns = end_ns;
+        Some(Sleep {
+            start_ns,
+            end_ns,
+            stack: last[0],
+            waker_stack: last[1],
+            waker: code_track(coder, 4, actual.waker)?,
+            java_stack: last[2],
+        })
+    }
+
+    fn span(&self) -> (u64, u64) {
+        (self.start_ns, self.end_ns)
+    }
+
+    fn is_sound(&self, track_count: u32) -> bool {
+        self.start_ns < self.end_ns && self.waker.is_none_or(|track| track.0 < track_count)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -266,6 +315,7 @@ mod tests {
             check_decodes_without_panic::<Unit>(&columns, level, count);
             check_decodes_without_panic::<UnitPart>(&columns, level, count);
             check_decodes_without_panic::<Occupancy>(&columns, level, count);
+            check_decodes_without_panic::<Sleep>(&columns, level, count);
             check_decodes_without_panic::<CoarseState>(&columns, level, count);
             check_decodes_without_panic::<CoarseOccupancy>(&columns, level, count);
             check_decodes_without_panic::<CounterPoint>(&columns, level, count);

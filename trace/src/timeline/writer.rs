@@ -6,12 +6,13 @@ use super::error::TimelineError;
 use super::format::{self, BLOCK_ROWS, Extent, Sequence, SequenceKind, TABLE_MAX, Tail};
 use super::meta::{self, Meta};
 use super::model::{
-    Info, Loss, Occupancy, Process, ProcessId, Slice, StateInterval, StringId, Track, TrackId, TrackKind, Unit,
-    UnitPart,
+    Info, Loss, Occupancy, Process, ProcessId, Sleep, Slice, StackId, StateInterval, StringId, Track, TrackId,
+    TrackKind, Unit, UnitPart,
 };
 use super::output::Output;
 use super::pyramid;
 use super::source::Source;
+use super::stacks::StacksWriter;
 use super::states::{self, Account};
 use super::tree::{RowsWriter, TreeBuilder};
 use crate::State;
@@ -32,6 +33,7 @@ pub struct TimelineWriter {
     strings: Vec<String>,
     string_ids: HashMap<String, u32>,
     rows: Vec<TrackRows>,
+    stacks: StacksWriter,
     units: ClassesWriter<Unit>,
     unit_parts: ClassesWriter<UnitPart>,
     in_memory: isize,
@@ -44,6 +46,7 @@ struct TrackRows {
     slices: ClassesWriter<Slice>,
     occupancy: RowsWriter<Occupancy>,
     counter: CounterWriter,
+    sleeps: RowsWriter<Sleep>,
 }
 
 impl TimelineWriter {
@@ -60,6 +63,7 @@ impl TimelineWriter {
             strings: vec![String::new()],
             string_ids: HashMap::from([(String::new(), 0)]),
             rows: Vec::new(),
+            stacks: StacksWriter::default(),
             units: ClassesWriter::new(SequenceKind::Units),
             unit_parts: ClassesWriter::new(SequenceKind::UnitParts),
             in_memory: 0,
@@ -99,6 +103,7 @@ impl TimelineWriter {
             slices: ClassesWriter::new(SequenceKind::Slices),
             occupancy: RowsWriter::new(SequenceKind::Occupancy, 0),
             counter: CounterWriter::new(),
+            sleeps: RowsWriter::new(SequenceKind::Sleeps, 0),
         });
         TrackId(self.meta.tracks.len() as u32 - 1)
     }
@@ -169,6 +174,30 @@ impl TimelineWriter {
         self.count(more)
     }
 
+    /// A number for a stack whose frames are told later, or never; none where there are too many.
+    pub fn add_stack(&mut self) -> Option<StackId> {
+        self.stacks.add()
+    }
+
+    /// Gives a stack its frames, outermost first; those of the kernel end in `_[k]`. False: there is no room for more.
+    pub fn define_stack(&mut self, stack: StackId, frames: &[StringId]) -> bool {
+        self.stacks.define(stack, frames)
+    }
+
+    /// Adds the next sleep of a thread of which stacks were recorded.
+    ///
+    /// # Errors
+    /// [`TimelineError::Misuse`] where it is empty or begins before the end of the one before; [`TimelineError::Io`].
+    pub fn sleep(&mut self, track: TrackId, sleep: &Sleep) -> Result<(), TimelineError> {
+        let rows = track_rows(&mut self.rows, track)?;
+        let before_ns = rows.sleeps.last_ns();
+        if sleep.start_ns < before_ns || sleep.start_ns >= sleep.end_ns || sleep.end_ns >= TIME_MAX {
+            return Err(self.meta.misuse(track, format!("{sleep:?} after {before_ns}")));
+        }
+        let more = rows.sleeps.push(*sleep, &mut self.out)?;
+        self.count(more)
+    }
+
     /// Adds a unit of work, about in order of their ends.
     ///
     /// # Errors
@@ -225,6 +254,10 @@ impl TimelineWriter {
         let tracks_at = out.offset();
         out.put(&extents.iter().flat_map(|extent| extent.to_bytes()).collect::<Vec<_>>())?;
         let strings = put_table(&meta::encode_strings(&self.strings), out)?;
+        let stacks = match self.stacks.encode() {
+            Some(table) => put_table(&table, out)?,
+            None => Extent::default(),
+        };
         let json = serde_json::to_vec(&self.meta).map_err(|error| TimelineError::Misuse(error.to_string()))?;
         let meta = put_table(&json, out)?;
         let file_bytes = out.offset() + format::TAIL_BYTES as u64;
@@ -235,6 +268,7 @@ impl TimelineWriter {
                 meta,
                 strings,
                 units,
+                stacks,
                 tracks_at,
                 track_count,
             }
@@ -251,6 +285,7 @@ impl TimelineWriter {
             list.extend(rows.slices.finish(&mut self.out)?);
             list.extend(rows.occupancy.finish(&mut self.out)?);
             list.extend(rows.counter.finish(track.end_ns.min(TIME_MAX), &mut self.out)?);
+            list.extend(rows.sleeps.finish(&mut self.out)?);
             lists.push(list);
         }
         let part = self.out.part().to_owned();
@@ -277,6 +312,7 @@ impl TimelineWriter {
                 rows.slices.flush(&mut self.out)?;
                 rows.occupancy.flush(&mut self.out)?;
                 rows.counter.flush(&mut self.out)?;
+                rows.sleeps.flush(&mut self.out)?;
             }
             self.units.flush(&mut self.out)?;
             self.unit_parts.flush(&mut self.out)?;
