@@ -17,10 +17,32 @@ pub(crate) trait Coder {
     fn number(&mut self, column: usize, actual: u64) -> Option<u64>;
     /// A number near `predicted` (the difference wraps).
     fn delta(&mut self, column: usize, actual: u64, predicted: u64) -> Option<u64>;
-    /// Begins a row whose surprises are flagged in `column`, see [`Coder::expect`].
-    fn flagged_row(&mut self, column: usize) -> Option<()>;
-    /// A number that nearly always is `predicted`: costs a bit of the row's flags then, and a number in `literals` otherwise.
-    fn expect(&mut self, bit: u8, literals: usize, actual: u64, predicted: u64) -> Option<u64>;
+    /// Begins a row with sixteen bits in two columns, low ones in the first: `bits` as they are, and what [`Coder::is_surprise`] adds. Gives all that is set from the start.
+    fn begin_row(&mut self, columns: [usize; 2], bits: u16) -> Option<u16>;
+    /// Ends the row.
+    fn end_row(&mut self, columns: [usize; 2]);
+    /// A bit of the row: whether something is not as predicted.
+    fn is_surprise(&mut self, bit: u16, actual: bool) -> bool;
+
+    /// A number that nearly always is `predicted`: costs a bit of the row then, and a number in `literals` otherwise.
+    #[inline(always)]
+    fn expect(&mut self, bit: u16, literals: usize, actual: u64, predicted: u64) -> Option<u64> {
+        if self.is_surprise(bit, actual != predicted) {
+            self.number(literals, actual)
+        } else {
+            Some(predicted)
+        }
+    }
+
+    /// A number that often is `predicted`, and near it otherwise.
+    #[inline(always)]
+    fn expect_near(&mut self, bit: u16, column: usize, actual: u64, predicted: u64) -> Option<u64> {
+        if self.is_surprise(bit, actual != predicted) {
+            self.delta(column, actual, predicted)
+        } else {
+            Some(predicted)
+        }
+    }
 
     /// A number of at most 32 bits.
     fn number32(&mut self, column: usize, actual: u32) -> Option<u32> {
@@ -28,7 +50,8 @@ pub(crate) trait Coder {
     }
 
     /// See [`Coder::expect`], of at most 32 bits.
-    fn expect32(&mut self, bit: u8, literals: usize, actual: u32, predicted: u32) -> Option<u32> {
+    #[inline(always)]
+    fn expect32(&mut self, bit: u16, literals: usize, actual: u32, predicted: u32) -> Option<u32> {
         self.expect(bit, literals, u64::from(actual), u64::from(predicted))?
             .try_into()
             .ok()
@@ -42,14 +65,14 @@ const COLUMN_BYTES: usize = 1 << 12;
 #[derive(Debug)]
 pub(crate) struct Encoder {
     columns: Vec<Vec<u8>>,
-    flags: usize,
+    bits: u16,
 }
 
 impl Encoder {
     pub(crate) fn new(columns: usize) -> Encoder {
         Encoder {
             columns: (0..columns).map(|_| Vec::with_capacity(COLUMN_BYTES)).collect(),
-            flags: 0,
+            bits: 0,
         }
     }
 
@@ -83,20 +106,23 @@ impl Coder for Encoder {
         Some(actual)
     }
 
-    #[inline]
-    fn flagged_row(&mut self, column: usize) -> Option<()> {
-        self.flags = column;
-        self.columns[column].push(0);
-        Some(())
+    #[inline(always)]
+    fn begin_row(&mut self, _columns: [usize; 2], bits: u16) -> Option<u16> {
+        self.bits = bits;
+        Some(bits)
     }
 
-    #[inline]
-    fn expect(&mut self, bit: u8, literals: usize, actual: u64, predicted: u64) -> Option<u64> {
-        if actual != predicted {
-            *self.columns[self.flags].last_mut()? |= bit;
-            varint::put(&mut self.columns[literals], actual);
+    #[inline(always)]
+    fn end_row(&mut self, columns: [usize; 2]) {
+        for (column, bits) in columns.into_iter().zip(self.bits.to_le_bytes()) {
+            self.columns[column].push(bits);
         }
-        Some(actual)
+    }
+
+    #[inline(always)]
+    fn is_surprise(&mut self, bit: u16, actual: bool) -> bool {
+        self.bits |= if actual { bit } else { 0 };
+        actual
     }
 }
 
@@ -104,7 +130,7 @@ impl Coder for Encoder {
 #[derive(Debug)]
 pub(crate) struct Decoder<'a> {
     columns: Vec<&'a [u8]>,
-    flags: u8,
+    bits: u16,
 }
 
 impl<'a> Decoder<'a> {
@@ -122,7 +148,7 @@ impl<'a> Decoder<'a> {
         }
         bytes.is_empty().then_some(Decoder {
             columns: split,
-            flags: 0,
+            bits: 0,
         })
     }
 
@@ -148,17 +174,15 @@ impl Coder for Decoder<'_> {
         Some(predicted.wrapping_add(difference as u64))
     }
 
-    fn flagged_row(&mut self, column: usize) -> Option<()> {
-        self.flags = self.byte(column, 0)?;
-        Some(())
+    fn begin_row(&mut self, [low, high]: [usize; 2], _bits: u16) -> Option<u16> {
+        self.bits = u16::from_le_bytes([self.byte(low, 0)?, self.byte(high, 0)?]);
+        Some(self.bits)
     }
 
-    fn expect(&mut self, bit: u8, literals: usize, _actual: u64, predicted: u64) -> Option<u64> {
-        if self.flags & bit == 0 {
-            Some(predicted)
-        } else {
-            varint::take(&mut self.columns[literals])
-        }
+    fn end_row(&mut self, _columns: [usize; 2]) {}
+
+    fn is_surprise(&mut self, bit: u16, _actual: bool) -> bool {
+        self.bits & bit != 0
     }
 }
 
@@ -167,30 +191,32 @@ mod tests {
     use super::*;
 
     fn row(coder: &mut impl Coder, row: [u64; 3]) -> Option<[u64; 3]> {
-        coder.flagged_row(0)?;
-        Some([
-            coder.expect(1, 1, row[0], 7)?,
+        assert_eq!(coder.begin_row([0, 3], 5)? & 7, 5);
+        let row = [
+            coder.expect(8, 1, row[0], 7)?,
             coder.number(1, row[1])?,
-            coder.delta(2, row[2], 100)?,
-        ])
+            coder.expect_near(1 << 15, 2, row[2], 100)?,
+        ];
+        coder.end_row([0, 3]);
+        Some(row)
     }
 
     #[test]
     fn rows_and_back_and_every_cut_is_none() {
         let rows = [[7, 0, 100], [8, u64::MAX, 0], [7, 300, u64::MAX]];
-        let mut encoder = Encoder::new(3);
+        let mut encoder = Encoder::new(4);
         for values in rows {
             assert_eq!(row(&mut encoder, values), Some(values));
         }
         let mut bytes = Vec::new();
         encoder.finish(&mut bytes);
-        let mut decoder = Decoder::new(&bytes, 3).expect("columns");
+        let mut decoder = Decoder::new(&bytes, 4).expect("columns");
         for values in rows {
             assert_eq!(row(&mut decoder, [0; 3]), Some(values));
         }
         assert!(decoder.is_done());
         for length in 0..bytes.len() {
-            assert!(Decoder::new(&bytes[..length], 3).is_none(), "{length}");
+            assert!(Decoder::new(&bytes[..length], 4).is_none(), "{length}");
         }
     }
 }

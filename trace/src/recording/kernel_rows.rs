@@ -5,17 +5,15 @@
 //!
 //! ```text
 //! column         what
+//! SURPRISE, KIND 16 bits: one for each prediction that failed, and the kind, see `bit`
 //! TIME           difference to the record before
-//! KIND, FLAGS    one byte each
-//! SURPRISE       one bit for each prediction that failed, see `bit`
-//! TID, OTHER     0: as predicted | 1: a thread not seen in this segment, its tid in LITERAL | n + 2: the n-th thread seen in it
-//! VALUE          as it is
-//! CHARGED        switch: difference to the prediction from the thread's last switch on this CPU in this segment
-//! OTHER_CHARGED  switch: difference to the thread's last value in this segment, low 32 bits of both
+//! TID, OTHER     where not as predicted: 0: a thread not seen in this segment, its tid in LITERAL | n + 1: the n-th thread seen in it
+//! CHARGED        switch, where not as predicted: difference to the prediction from the thread's last switch on this CPU in this segment
+//! OTHER_CHARGED  switch, where not as predicted: difference to the thread's last value in this segment, low 32 bits of both
 //! WAITED         switch: the upper 32 bits of that field: difference to the prediction from the thread's last one in this segment and since when it seems to wait
 //! LITERAL        what was not as predicted
-//! LAG            difference to the last record of its kind
-//! REST           other kinds, where not as in the last record of its kind: bytes 32 to 60 of the record
+//! LAG            switch, wakeup: difference to the last record of its kind
+//! REST           other kinds, where not as in the last record of its kind: bytes 32 to 64 of the record
 //! ```
 
 use crate::columns::{Coder, Decoder, Encoder};
@@ -26,34 +24,45 @@ use std::hash::{BuildHasherDefault, Hasher};
 mod column {
     pub const TIME: usize = 0;
     pub const KIND: usize = 1;
-    pub const FLAGS: usize = 2;
-    pub const SURPRISE: usize = 3;
-    pub const TID: usize = 4;
-    pub const OTHER: usize = 5;
-    pub const VALUE: usize = 6;
-    pub const CHARGED: usize = 7;
-    pub const OTHER_CHARGED: usize = 8;
-    pub const LITERAL: usize = 9;
-    pub const REST: usize = 10;
-    pub const LAG: usize = 11;
-    pub const WAITED: usize = 12;
-    pub const COUNT: usize = 13;
+    pub const SURPRISE: usize = 2;
+    pub const TID: usize = 3;
+    pub const OTHER: usize = 4;
+    pub const CHARGED: usize = 5;
+    pub const OTHER_CHARGED: usize = 6;
+    pub const LITERAL: usize = 7;
+    pub const REST: usize = 8;
+    pub const LAG: usize = 9;
+    pub const WAITED: usize = 10;
+    pub const COUNT: usize = 11;
 }
 
-/// Bits of the column SURPRISE.
+/// Where the bits of a row stand, low ones first.
+const BITS: [usize; 2] = [column::SURPRISE, column::KIND];
+
+/// Bits of a row.
 mod bit {
-    pub const CPU: u8 = 1;
-    pub const PID: u8 = 2;
-    pub const OTHER_PID: u8 = 4;
-    pub const CALL: u8 = 8;
-    pub const NVCSW: u8 = 16;
-    pub const NIVCSW: u8 = 32;
-    pub const PRIO: u8 = 64;
-    pub const REST: u8 = 128;
+    pub const CPU: u16 = 1;
+    pub const PID: u16 = 2;
+    pub const OTHER_PID: u16 = 4;
+    /// Flags or value.
+    pub const HEAD: u16 = 8;
+    /// Switch.
+    pub const CALL: u16 = 0x10;
+    /// Other kinds.
+    pub const REST: u16 = 0x10;
+    pub const NVCSW: u16 = 0x20;
+    pub const NIVCSW: u16 = 0x40;
+    pub const PRIO: u16 = 0x80;
+    pub const TID: u16 = 0x100;
+    pub const OTHER: u16 = 0x200;
+    pub const CHARGED: u16 = 0x400;
+    pub const OTHER_CHARGED: u16 = 0x800;
+    /// The kind, four bits. All of them: it is in LITERAL.
+    pub const KIND: u16 = 0xf000;
 }
 
 /// What a record holds besides ids, value and lag.
-const REST: std::ops::Range<usize> = 32..60;
+const REST: std::ops::Range<usize> = 32..64;
 /// Kinds that are told apart where the last of a kind predicts the next.
 const KINDS: usize = 16;
 
@@ -100,6 +109,10 @@ struct Known {
     /// Whether its charged time did not grow when it last left (the idle task's may not).
     stands_still: bool,
     call: u64,
+    /// Flags and value of the last switch by which it left, and of the last record of its waking.
+    left: (u8, u32),
+    woken: (u8, u32),
+    kthread: bool,
     nvcsw: u16,
     nivcsw: u16,
     prio: u8,
@@ -120,7 +133,7 @@ struct Model {
     lag: u32,
     /// The last lag, by the kind's lowest bits.
     lags: [u32; KINDS],
-    /// The last record with a rest of its own, by the kind's lowest bits.
+    /// The last record that is no switch, by the kind's lowest bits.
     rests: [KernelRecord; KINDS],
 }
 
@@ -162,7 +175,25 @@ impl Model {
         }
     }
 
-    #[inline]
+    /// The flags and the value that a record of this kind about these threads probably has.
+    #[inline(always)]
+    fn predict_head(&self, kind: u8, who: usize, other: usize) -> (u8, u32) {
+        match KernelKind::from_u8(kind) {
+            Some(KernelKind::Switch) => {
+                let (before, value) = self.threads[who].left;
+                let kthread = self.threads[other].kthread;
+                let comer = if kthread { flags::OTHER_KTHREAD } else { 0 };
+                (before & !flags::OTHER_KTHREAD | comer, value)
+            }
+            Some(KernelKind::Waking) => self.threads[who].woken,
+            _ => {
+                let last = &self.rests[of_kind(kind)];
+                (last.flags, last.value)
+            }
+        }
+    }
+
+    #[inline(always)]
     fn learn(&mut self, record: &KernelRecord, who: usize, other: usize) {
         self.time_ns = record.time_ns;
         self.cpu = record.cpu;
@@ -174,14 +205,18 @@ impl Model {
             Some(KernelKind::Waking) => {
                 self.threads[other].woke = who;
                 self.threads[who].waits_since = Some(self.accounted(record.time_ns));
+                self.threads[who].woken = (record.flags, record.value);
                 self.queued = who;
             }
             Some(KernelKind::Wakeup) => self.queued = who,
             _ => {}
         }
+        if record.kind != KernelKind::Switch as u8 {
+            self.rests[of_kind(record.kind)] = *record;
+        }
     }
 
-    #[inline]
+    #[inline(always)]
     fn learn_switch(&mut self, record: &KernelRecord, who: usize, other: usize) {
         self.lag = record.lag;
         let since = self.accounted(record.time_ns);
@@ -190,12 +225,14 @@ impl Model {
         leaver.charged_ns = record.charged_ns;
         leaver.came = None;
         leaver.call = pack_call(record);
+        leaver.left = (record.flags, record.value);
         leaver.waits_since = (!sleeps(record)).then_some(since);
         (leaver.nvcsw, leaver.nivcsw) = (record.nvcsw, record.nivcsw);
         let comer = &mut self.threads[other];
         comer.charged_ns = comer.charged_ns & !u64::from(u32::MAX) | u64::from(record.comer_charged());
         comer.waited = (record.other_charged_ns >> 32) as u32;
         comer.waits_since = None;
+        comer.kthread = record.flags & flags::OTHER_KTHREAD != 0;
         comer.came = Some((record.time_ns, record.lag));
         comer.prio = record.prio;
         self.current = other;
@@ -230,8 +267,8 @@ impl Known {
 
 /// A [`Coder`] that also knows threads.
 trait ThreadCoder: Coder {
-    /// A thread: its place in the model.
-    fn thread(&mut self, column: usize, model: &mut Model, tid: u32, predicted: usize) -> Option<usize>;
+    /// A thread that is not the one predicted: its place in the model.
+    fn other_thread(&mut self, column: usize, model: &mut Model, tid: u32) -> Option<usize>;
     /// Bytes [`REST`] of a record.
     fn rest(&mut self, actual: &[u8]) -> Option<[u8; REST.end - REST.start]>;
 }
@@ -242,39 +279,39 @@ struct Threads<C> {
 }
 
 impl Coder for Threads<Encoder> {
-    #[inline]
+    #[inline(always)]
     fn byte(&mut self, column: usize, actual: u8) -> Option<u8> {
         self.coder.byte(column, actual)
     }
-    #[inline]
+    #[inline(always)]
     fn number(&mut self, column: usize, actual: u64) -> Option<u64> {
         self.coder.number(column, actual)
     }
-    #[inline]
+    #[inline(always)]
     fn delta(&mut self, column: usize, actual: u64, predicted: u64) -> Option<u64> {
         self.coder.delta(column, actual, predicted)
     }
-    #[inline]
-    fn flagged_row(&mut self, column: usize) -> Option<()> {
-        self.coder.flagged_row(column)
+    #[inline(always)]
+    fn begin_row(&mut self, columns: [usize; 2], bits: u16) -> Option<u16> {
+        self.coder.begin_row(columns, bits)
     }
-    #[inline]
-    fn expect(&mut self, bit: u8, literals: usize, actual: u64, predicted: u64) -> Option<u64> {
-        self.coder.expect(bit, literals, actual, predicted)
+    #[inline(always)]
+    fn end_row(&mut self, columns: [usize; 2]) {
+        self.coder.end_row(columns);
+    }
+    #[inline(always)]
+    fn is_surprise(&mut self, bit: u16, actual: bool) -> bool {
+        self.coder.is_surprise(bit, actual)
     }
 }
 
 impl ThreadCoder for Threads<Encoder> {
-    fn thread(&mut self, column: usize, model: &mut Model, tid: u32, predicted: usize) -> Option<usize> {
-        if model.threads[predicted].tid == tid {
-            self.byte(column, 0)?;
-            return Some(predicted);
-        }
+    fn other_thread(&mut self, column: usize, model: &mut Model, tid: u32) -> Option<usize> {
         if let Some(&index) = self.index.get(&tid) {
-            self.number(column, index as u64 + 2)?;
+            self.number(column, index as u64 + 1)?;
             return Some(index);
         }
-        self.byte(column, 1)?;
+        self.byte(column, 0)?;
         self.number32(column::LITERAL, tid)?;
         let index = model.add(tid);
         self.index.insert(tid, index);
@@ -290,11 +327,10 @@ impl ThreadCoder for Threads<Encoder> {
 }
 
 impl ThreadCoder for Decoder<'_> {
-    fn thread(&mut self, column: usize, model: &mut Model, _tid: u32, predicted: usize) -> Option<usize> {
+    fn other_thread(&mut self, column: usize, model: &mut Model, _tid: u32) -> Option<usize> {
         match self.number(column, 0)? {
-            0 => Some(predicted),
-            1 => Some(model.add(self.number32(column::LITERAL, 0)?)),
-            code => usize::try_from(code - 2)
+            0 => Some(model.add(self.number32(column::LITERAL, 0)?)),
+            code => usize::try_from(code - 1)
                 .ok()
                 .filter(|&index| index < model.threads.len()),
         }
@@ -309,57 +345,106 @@ impl ThreadCoder for Decoder<'_> {
     }
 }
 
-#[inline]
+/// A thread: its place in the model.
+#[inline(always)]
+fn thread(
+    coder: &mut impl ThreadCoder,
+    (bit, column): (u16, usize),
+    model: &mut Model,
+    tid: u32,
+    predicted: usize,
+) -> Option<usize> {
+    if coder.is_surprise(bit, model.threads[predicted].tid != tid) {
+        coder.other_thread(column, model, tid)
+    } else {
+        Some(predicted)
+    }
+}
+
+/// The kind, in the upper bits of the row that begins.
+#[inline(always)]
+fn begin(coder: &mut impl ThreadCoder, kind: u8) -> Option<u8> {
+    let code = u16::from(kind) << bit::KIND.trailing_zeros();
+    let is_long = u16::from(kind) >= bit::KIND >> bit::KIND.trailing_zeros();
+    let bits = coder.begin_row(BITS, if is_long { bit::KIND } else { code })? & bit::KIND;
+    if bits == bit::KIND {
+        return coder.byte(column::LITERAL, kind);
+    }
+    Some((bits >> bit::KIND.trailing_zeros()) as u8)
+}
+
+/// Flags and value.
+#[inline(always)]
+fn head(coder: &mut impl ThreadCoder, actual: (u8, u32), predicted: (u8, u32)) -> Option<(u8, u32)> {
+    if coder.is_surprise(bit::HEAD, actual != predicted) {
+        let flags = coder.byte(column::LITERAL, actual.0)?;
+        Some((flags, coder.number32(column::LITERAL, actual.1)?))
+    } else {
+        Some(predicted)
+    }
+}
+
+#[inline(always)]
 fn row(coder: &mut impl ThreadCoder, model: &mut Model, actual: &KernelRecord) -> Option<KernelRecord> {
-    coder.flagged_row(column::SURPRISE)?;
+    let kind = begin(coder, actual.kind)?;
     let time_ns = coder.delta(column::TIME, actual.time_ns, model.time_ns)?;
-    let kind = coder.byte(column::KIND, actual.kind)?;
-    let flags = coder.byte(column::FLAGS, actual.flags)?;
     let cpu = coder.expect32(bit::CPU, column::LITERAL, u32::from(actual.cpu), u32::from(model.cpu))?;
     let (likely, likely_other) = model.predict(kind);
-    let who = coder.thread(column::TID, model, actual.tid, likely)?;
+    let who = thread(coder, (bit::TID, column::TID), model, actual.tid, likely)?;
     let pid = coder.expect32(bit::PID, column::LITERAL, actual.pid, model.threads[who].pid)?;
-    let other = coder.thread(column::OTHER, model, actual.other_tid, likely_other)?;
+    let other = thread(
+        coder,
+        (bit::OTHER, column::OTHER),
+        model,
+        actual.other_tid,
+        likely_other,
+    )?;
     let other_pid = coder.expect32(
         bit::OTHER_PID,
         column::LITERAL,
         actual.other_pid,
         model.threads[other].pid,
     )?;
-    let value = coder.number32(column::VALUE, actual.value)?;
+    let likely = model.predict_head(kind, who, other);
+    let (flags, value) = head(coder, (actual.flags, actual.value), likely)?;
     let (tid, other_tid) = (model.threads[who].tid, model.threads[other].tid);
-    let cpu = cpu.try_into().ok()?;
-    let lag = coder.delta(column::LAG, actual.lag.into(), model.lags[of_kind(kind)].into())?;
     let head = KernelRecord {
         time_ns,
         kind,
         flags,
-        cpu,
+        cpu: cpu.try_into().ok()?,
         tid,
         pid,
         other_tid,
         other_pid,
         value,
-        lag: lag.try_into().ok()?,
+        lag: lag(coder, model, kind, actual.lag)?,
         ..KernelRecord::default()
     };
     let record = if kind == KernelKind::Switch as u8 {
         model.lag = head.lag;
         let accounted = model.accounted(time_ns);
-        switch_fields(
-            coder,
-            &model.threads[who],
-            (&model.threads[other], accounted),
-            actual,
-            head,
-        )?
+        let comer = (&model.threads[other], accounted);
+        switch_fields(coder, &model.threads[who], comer, actual, head)?
     } else {
-        other_fields(coder, &mut model.rests[of_kind(kind)], actual, head)?
+        other_fields(coder, &model.rests[of_kind(kind)], actual, head)?
     };
+    coder.end_row(BITS);
     model.learn(&record, who, other);
     Some(record)
 }
 
+/// The lag, of kinds that may have one.
+#[inline(always)]
+fn lag(coder: &mut impl ThreadCoder, model: &Model, kind: u8, actual: u32) -> Option<u32> {
+    if kind == KernelKind::Switch as u8 || kind == KernelKind::Wakeup as u8 {
+        low_delta(coder, column::LAG, actual, model.lags[of_kind(kind)])
+    } else {
+        Some(0)
+    }
+}
+
+#[inline(always)]
 fn switch_fields(
     coder: &mut impl ThreadCoder,
     leaver: &Known,
@@ -367,17 +452,17 @@ fn switch_fields(
     actual: &KernelRecord,
     head: KernelRecord,
 ) -> Option<KernelRecord> {
-    let charged_ns = coder.delta(
+    let charged_ns = coder.expect_near(
+        bit::CHARGED,
         column::CHARGED,
         actual.charged_ns,
         leaver.charged_at(head.time_ns, head.lag),
     )?;
-    let came = low_delta(
-        coder,
-        column::OTHER_CHARGED,
-        actual.comer_charged(),
-        comer.charged_ns as u32,
-    )?;
+    let (came, likely) = (actual.comer_charged(), comer.charged_ns as u32);
+    let came = match coder.is_surprise(bit::OTHER_CHARGED, came != likely) {
+        true => low_delta(coder, column::OTHER_CHARGED, came, likely)?,
+        false => likely,
+    };
     let waited = (actual.other_charged_ns >> 32) as u32;
     let waited = low_delta(coder, column::WAITED, waited, comer.waited_at(accounted))?;
     let other_charged_ns = u64::from(came) | u64::from(waited) << 32;
@@ -405,25 +490,28 @@ fn switch_fields(
 }
 
 /// Numbers modulo 2^32: the difference is small also where they wrapped.
+#[inline(always)]
 fn low_delta(coder: &mut impl ThreadCoder, column: usize, actual: u32, predicted: u32) -> Option<u32> {
     let more = i64::from(actual.wrapping_sub(predicted) as i32);
     let more = coder.delta(column, more as u64, 0)? as i64;
     Some(predicted.wrapping_add(more as u32))
 }
 
+/// The rest is as in the last record of the kind, or whole. A wakeup's lag has a column of its own.
+#[inline(always)]
 fn other_fields(
     coder: &mut impl ThreadCoder,
-    last: &mut KernelRecord,
+    last: &KernelRecord,
     actual: &KernelRecord,
     head: KernelRecord,
 ) -> Option<KernelRecord> {
-    // Any value but 0 flags the row; what it is does not matter, so that the shortest is taken.
-    let is_other = coder.expect(bit::REST, column::LITERAL, u64::from(!has_same_rest(actual, last)), 0)? != 0;
-    if is_other {
-        let mut whole = actual.to_bytes();
-        let rest = coder.rest(&whole[REST])?;
-        whole[REST].copy_from_slice(&rest);
-        *last = KernelRecord::from_bytes(&whole);
+    let has_lag = head.kind == KernelKind::Wakeup as u8;
+    let mut rest = *last;
+    if coder.is_surprise(bit::REST, !has_same_rest(actual, last, has_lag)) {
+        let mut bytes = actual.to_bytes();
+        let coded = coder.rest(&bytes[REST])?;
+        bytes[REST].copy_from_slice(&coded);
+        rest = KernelRecord::from_bytes(&bytes);
     }
     Some(KernelRecord {
         time_ns: head.time_ns,
@@ -435,13 +523,13 @@ fn other_fields(
         other_tid: head.other_tid,
         other_pid: head.other_pid,
         value: head.value,
-        lag: head.lag,
-        ..*last
+        lag: if has_lag { head.lag } else { rest.lag },
+        ..rest
     })
 }
 
-/// Whether bytes [`REST`] are the same.
-fn has_same_rest(one: &KernelRecord, other: &KernelRecord) -> bool {
+/// Whether bytes [`REST`] are the same, the lag aside where it has a column of its own.
+fn has_same_rest(one: &KernelRecord, other: &KernelRecord, has_lag: bool) -> bool {
     let rest = |record: &KernelRecord| {
         (
             (
@@ -451,6 +539,7 @@ fn has_same_rest(one: &KernelRecord, other: &KernelRecord) -> bool {
                 record.fd_kind,
             ),
             (record.prio, record.fd, record.nvcsw, record.nivcsw),
+            if has_lag { 0 } else { record.lag },
         )
     };
     rest(one) == rest(other)
