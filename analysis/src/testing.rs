@@ -158,6 +158,14 @@ impl Fake {
         };
         self.slices[jvm.0 as usize].push(slice);
     }
+
+    /// The last pause has a name.
+    pub fn name_pause(&mut self, jvm: TrackId, name: &str) {
+        let name = self.text(name);
+        if let Some(pause) = self.slices[jvm.0 as usize].last_mut() {
+            pause.name = name;
+        }
+    }
 }
 
 impl Fake {

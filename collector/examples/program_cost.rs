@@ -23,6 +23,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             faults: true,
             disk: true,
             calls: (0..CALLS).collect(),
+            safepoints: true,
+            parks: true,
         },
         Some(_) => return Err("the only argument is `extras`".into()),
     };

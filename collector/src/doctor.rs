@@ -178,6 +178,8 @@ fn extras() -> Result<String, String> {
             faults: true,
             disk: true,
             calls: vec![0],
+            safepoints: true,
+            parks: true,
         },
         ..KernelOptions::default()
     };

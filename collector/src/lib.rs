@@ -19,6 +19,7 @@ mod error;
 pub mod flight;
 mod glob;
 mod kernel;
+mod libjvm;
 mod live;
 mod parcel;
 mod privilege;
@@ -27,6 +28,7 @@ mod recorder;
 mod shared_memory;
 mod snapshot;
 pub mod trigger;
+pub mod usdt;
 mod watch;
 mod writer;
 

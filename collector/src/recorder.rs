@@ -5,6 +5,7 @@ use crate::devices::devices;
 use crate::drain::{Command, Drain};
 use crate::flight::{Flight, Saved};
 use crate::kernel::{Attached, Kernel, KernelOptions, ProgramCost, Scope};
+use crate::libjvm::{self, Libjvm};
 use crate::live::{Counts, Live};
 use crate::parcel::{PARCEL_COUNT, Parcel};
 use crate::privilege::{self, Capabilities};
@@ -71,6 +72,8 @@ pub struct Recorder {
     /// Capabilities that the recording cannot do without.
     kept: Capabilities,
     is_flight: bool,
+    /// Probes may have to be attached to a libjvm that is not known yet.
+    probes_later: bool,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -133,6 +136,7 @@ impl Recorder {
             watch,
             kept,
             is_flight: options.flight.is_some(),
+            probes_later: false,
             manifest,
             dir: dir.clone(),
             live,
@@ -160,6 +164,7 @@ impl Recorder {
             self.live.note(note.clone());
         }
         self.trace(targets)?;
+        self.probe_running(targets);
         snapshot::everybody(|dated| drop(self.messages.send(Message::Define(dated))));
         Ok(())
     }
@@ -201,6 +206,69 @@ impl Recorder {
         Ok(())
     }
 
+    /// Attaches the probes of libjvm that the rules ask for to JVMs in scope that run already.
+    fn probe_running(&mut self, targets: &[u32]) {
+        if !self.has_probes() {
+            return;
+        }
+        let pids = match self.manifest.scope.as_str() {
+            name if name == Scope::Tree.name() => snapshot::descendants(targets).into_iter().collect(),
+            _ => proc::pids(),
+        };
+        for pid in pids {
+            // Who may not be looked at is no JVM that is recorded; or its agent makes it known.
+            if let Ok(Some(libjvm)) = Libjvm::of_process(pid) {
+                self.probe(&libjvm);
+            }
+        }
+    }
+
+    /// JVMs that this command starts are to be recorded: attaches the probes of libjvm that the rules ask for to what they will probably run, before they do.
+    pub fn expect_jvms(&mut self, command: &str) {
+        if !self.has_probes() {
+            return;
+        }
+        let (libjvms, is_certain) = libjvm::of_command(command);
+        for path in &libjvms {
+            match Libjvm::open(path) {
+                Ok(libjvm) => self.probe(&libjvm),
+                Err(error) => self.not_probed(&format!("{}: {error}", path.display())),
+            }
+        }
+        self.probes_later = !is_certain;
+    }
+
+    /// Whether probes of libjvm are asked for, and can be had.
+    fn has_probes(&self) -> bool {
+        self.kernel.as_ref().is_some_and(Kernel::has_probes)
+    }
+
+    fn probe(&mut self, libjvm: &Libjvm) {
+        if let Some(Err(cause)) = self.kernel.as_mut().map(|kernel| kernel.probe(libjvm)) {
+            self.not_probed(&cause);
+        }
+    }
+
+    fn not_probed(&self, cause: &str) {
+        self.live.note(format!(
+            "safepoints and parks of some JVMs are not recorded, though the rules ask for them: {cause}"
+        ));
+    }
+
+    /// A JVM has joined: does it run a libjvm that is known?
+    fn probe_joined(&mut self, pid: u32) {
+        if !self.has_probes() {
+            return;
+        }
+        match Libjvm::of_process(pid) {
+            Ok(Some(libjvm)) => self.probe(&libjvm),
+            Ok(None) => self.not_probed(&format!("process {pid} has its JVM from no libjvm.so")),
+            // Its libjvm was found beforehand, and no right is kept to look whether it is that one.
+            Err(_) if !self.probes_later => {}
+            Err(error) => self.not_probed(&format!("/proc/{pid}/maps: {error}")),
+        }
+    }
+
     /// Gives up the capabilities of the calling thread and of the recorder's own, for good: to be called when all is attached and started. Returns
     /// what the recording cannot do without and the calling thread keeps. `later_jvms`: [`Recorder::add_jvm`] is still to come.
     ///
@@ -208,7 +276,7 @@ impl Recorder {
     /// [`CollectorError::System`] where the kernel refuses.
     pub fn drop_privileges(&self, later_jvms: bool) -> Result<Capabilities, CollectorError> {
         self.watch.give_up(self.kept.with_later_jvms(later_jvms));
-        privilege::give_up(self.kept).map_err(|cause| CollectorError::System {
+        privilege::give_up(self.kept.with_later_probes(self.probes_later)).map_err(|cause| CollectorError::System {
             what: "giving up capabilities",
             cause,
         })
@@ -292,6 +360,7 @@ impl Recorder {
         });
         let _ = self.commands.send(Command::Arena(Box::new(arena)));
         self.watch.add_jvm(JvmInstance { pid, start_ticks });
+        self.probe_joined(pid);
         self.write_manifest()
     }
 

@@ -10,6 +10,8 @@
 //! interrupts = true                  # time in interrupt handlers and soft interrupts, of each CPU and taken from each thread
 //! faults = true                      # page faults of each thread
 //! disk = true                        # requests to block devices
+//! safepoints = true                  # what JVMs stop all their threads for, and how long: probes of libjvm (USDT)
+//! parks = true                       # parks of JVMs' threads where no agent tells them; some 2 µs each
 //! calls = ["openat", "write"]        # every such system call of whoever is in scope, as a slice; "*": all
 //! ```
 
@@ -33,6 +35,8 @@ impl<'t> Reader<'t> {
             "interrupts",
             "faults",
             "disk",
+            "safepoints",
+            "parks",
             "calls",
         ];
         self.check_keys("[kernel]", table, &known, &[]);
@@ -43,6 +47,7 @@ impl<'t> Reader<'t> {
                 .unwrap_or(false)
         };
         let (interrupts, faults, disk) = (flag("interrupts"), flag("faults"), flag("disk"));
+        let (safepoints, parks) = (flag("safepoints"), flag("parks"));
         let calls = table.get("calls").map_or_else(Vec::new, |value| self.calls(value));
         let cgroups = table.get("cgroup").map_or_else(Vec::new, |value| self.cgroups(value));
         let users = table.get("user").map_or_else(Vec::new, |value| self.users(value));
@@ -55,6 +60,8 @@ impl<'t> Reader<'t> {
             interrupts,
             faults,
             disk,
+            safepoints,
+            parks,
             calls,
         })
     }

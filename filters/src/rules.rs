@@ -118,6 +118,10 @@ pub struct KernelRules {
     pub faults: bool,
     /// Requests to block devices.
     pub disk: bool,
+    /// What JVMs stop their threads for, by probes of libjvm.
+    pub safepoints: bool,
+    /// Parks of JVMs' threads, by probes of libjvm.
+    pub parks: bool,
     /// Names of system calls of which every one is recorded, of whoever is in scope, with where they stand; `*`: all.
     pub calls: Vec<(String, Place)>,
 }

@@ -20,6 +20,8 @@ pub fn extras(rules: &KernelRules) -> Result<Extras> {
         faults: rules.faults,
         disk: rules.disk,
         calls,
+        safepoints: rules.safepoints,
+        parks: rules.parks,
     })
 }
 
@@ -34,6 +36,8 @@ pub fn shown(rules: &KernelRules) -> Vec<String> {
         ("interrupts", rules.interrupts),
         ("faults", rules.faults),
         ("disk", rules.disk),
+        ("safepoints", rules.safepoints),
+        ("parks", rules.parks),
     ];
     let mut shown: Vec<String> = (flags.iter().filter(|(_, is_on)| *is_on))
         .map(|(name, _)| (*name).to_owned())

@@ -91,6 +91,8 @@ A rule file is TOML:
   interrupts = false                      # time in interrupts, of each CPU and taken from each thread
   faults = false                          # page faults of each thread
   disk = false                            # requests to block devices: number, bytes, latency
+  safepoints = false                      # what JVMs stop all their threads for: collections, thread dumps, deoptimisation, ...
+  parks = false                           # parks of all threads of JVMs, for where no agent tells them: some 2 us of each
   calls = [\"openat\", \"write\"]           # every such system call becomes a slice; \"*\": all
 
 Exit status 1 where there are mistakes or a rule matches nothing.";

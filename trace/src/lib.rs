@@ -14,6 +14,7 @@ mod columns;
 pub mod definition;
 #[cfg(feature = "files")]
 mod pack;
+pub mod pauses;
 pub mod record;
 #[cfg(feature = "files")]
 pub mod recording;

@@ -4,7 +4,8 @@
 //! | --- | --- | --- |
 //! | `cpu-starved` | a group | the part of the base in which its threads could run and had no CPU (`ready`) |
 //! | `lock-contended` | a group | the part of the base in which they waited for a Java monitor |
-//! | `gc-pauses` | a JVM | the part of the window in which the JVM was paused |
+//! | `gc-pauses` | a JVM | the part of the window in which the JVM was paused, at least half of it for its collector, or for causes that are not known |
+//! | `safepoint-pauses` | a JVM | the same, more than half of it for other operations |
 //!
 //! The base is the time in which a group had something to do. Where units of work are recorded, that is the time from each unit's start to its
 //! end, whatever the thread did meanwhile; and only groups that do units are judged, for that is what the server is there for. Where none are, it is what
@@ -47,9 +48,9 @@ const CULPRITS_MAX: usize = 5;
 /// Something that is wrong.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Finding {
-    /// `cpu-starved`, `lock-contended`, `gc-pauses`.
+    /// `cpu-starved`, `lock-contended`, `gc-pauses`, `safepoint-pauses`.
     pub kind: &'static str,
-    /// Whose threads suffer; of `gc-pauses`, which process.
+    /// Whose threads suffer; of pauses, which process.
     pub group: String,
     /// How bad it is.
     pub severity: Severity,

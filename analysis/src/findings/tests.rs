@@ -117,6 +117,28 @@ fn a_jvm_that_stands_still_is_told() {
 }
 
 #[test]
+fn pauses_are_told_with_their_causes() {
+    let (mut fake, ..) = server();
+    let jvm = fake.track(TrackKind::Jvm, "java", "java", None);
+    let pauses = [
+        ("pause: ThreadDump", S / 10),
+        ("GC pause: G1CollectForAllocation", S / 20),
+        ("pause: ThreadDump", S / 20),
+    ];
+    for (number, (name, ns)) in (1..).zip(pauses) {
+        fake.pause(jvm, number * S / 5, number * S / 5 + ns);
+        fake.name_pause(jvm, name);
+    }
+    let all = found(&fake);
+    let [finding] = all.as_slice() else { panic!("{all:?}") };
+    assert_eq!(finding.kind, "safepoint-pauses");
+    assert_eq!(
+        finding.evidence[1],
+        "by what the VM thread did: ThreadDump 75 % (2), G1CollectForAllocation 25 % (1)"
+    );
+}
+
+#[test]
 fn threads_of_others_are_never_ill() {
     let (mut fake, ..) = server();
     let other = fake.thread("postgres", "worker");

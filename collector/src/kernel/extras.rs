@@ -17,6 +17,10 @@ pub struct Extras {
     pub disk: bool,
     /// Every call of these system calls, by number, of whoever is in scope.
     pub calls: Vec<u16>,
+    /// Safepoints of JVMs in scope, with their causes.
+    pub safepoints: bool,
+    /// Parks of threads of JVMs in scope.
+    pub parks: bool,
 }
 
 /// Programs of an option, each with its tracepoint.
@@ -51,6 +55,12 @@ impl Extras {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Extras::default()
+    }
+
+    /// Whether probes of libjvm are asked for.
+    #[must_use]
+    pub fn want_probes(&self) -> bool {
+        self.safepoints || self.parks
     }
 
     /// The programs that record it; before those of the scheduler, so that what a slice tells stands before its end.

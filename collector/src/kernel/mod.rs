@@ -4,6 +4,7 @@ mod cost;
 mod extras;
 mod object;
 mod perf;
+mod probes;
 mod ring;
 mod scope;
 
@@ -15,12 +16,14 @@ pub(crate) use scope::{Cgroups, NamedThreads};
 pub use scope::{Scope, Selectors};
 
 use crate::CollectorError;
+use crate::libjvm::Libjvm;
 use crate::parcel::Parcel;
 use aya::Ebpf;
 use aya::maps::{Map, MapData};
 use object::bpf_error;
 use perf::PerfRings;
 use plumb_trace::record::KERNEL_RECORD_BYTES;
+use probes::Probes;
 use scope::Set;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -77,11 +80,10 @@ enum Producer {
     Bpf {
         bpf: Box<Ebpf>,
         traced: Set<u32>,
+        probes: Option<Box<Probes>>,
     },
     /// Raised, the perf events stop.
-    PerfEvents {
-        stop: Arc<AtomicBool>,
-    },
+    PerfEvents { stop: Arc<AtomicBool> },
 }
 
 /// The kernel side, attached.
@@ -178,10 +180,11 @@ impl Kernel {
         let traced = Set::take(&mut loaded.bpf, "traced")?;
         let (threads, cgroups) = fill(&mut loaded.bpf, options)?;
         object::attach(&mut loaded)?;
-        let object::Loaded { bpf, notes, .. } = loaded;
+        let object::Loaded { bpf, notes, probes, .. } = loaded;
         let producer = Producer::Bpf {
             bpf: Box::new(bpf),
             traced,
+            probes: probes.map(Box::new),
         };
         Ok(Attached {
             kernel: Kernel { producer, notes },
@@ -214,6 +217,23 @@ impl Kernel {
         match &mut self.producer {
             Producer::Bpf { traced, .. } => traced.insert(pid),
             Producer::PerfEvents { .. } => Ok(()),
+        }
+    }
+
+    /// Whether probes of libjvm are recorded of whom [`Kernel::probe`] is told.
+    pub fn has_probes(&self) -> bool {
+        matches!(&self.producer, Producer::Bpf { probes: Some(_), .. })
+    }
+
+    /// Attaches the probes that the rules ask for to a libjvm, unless that was done: `Err` says why they are not recorded of who runs it.
+    pub fn probe(&mut self, libjvm: &Libjvm) -> Result<(), String> {
+        match &mut self.producer {
+            Producer::Bpf {
+                bpf,
+                probes: Some(probes),
+                ..
+            } => probes.attach(bpf, libjvm),
+            Producer::Bpf { .. } | Producer::PerfEvents { .. } => Ok(()),
         }
     }
 

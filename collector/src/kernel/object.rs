@@ -1,7 +1,8 @@
 //! Objects, programs and what differs between kernels.
 
+use super::probes::Probes;
 use super::scope::cgroup_version;
-use super::{KernelOptions, Scope};
+use super::{Extras, KernelOptions, Scope};
 use crate::CollectorError;
 use aya::programs::BtfTracePoint;
 use aya::{Btf, Ebpf, EbpfLoader, include_bytes_aligned};
@@ -28,7 +29,7 @@ const PROGRAMS: [(&str, &str); 6] = [
 const WAKEUPS: [(&str, &str); 2] = [("on_wakeup_new", "sched_wakeup_new"), ("on_wakeup", "sched_wakeup")];
 
 /// What is left out of a kernel that does not take the object with all options.
-pub(super) const OPTIONS_NOTE: &str = "this machine does not take the programs for what the rules ask for beside the scheduler (interrupts, faults, disk, calls): none of it is recorded";
+pub(super) const OPTIONS_NOTE: &str = "this machine does not take the programs for what the rules ask for beside the scheduler (interrupts, faults, disk, calls, safepoints, parks): none of it is recorded";
 
 /// What is left out of a kernel that does not take the rich object.
 const PLAIN_NOTE: &str = "this kernel does not give the blocking system call, I/O wait and throttling of a thread: time off the CPU has no cause where the JVM does not say it";
@@ -48,7 +49,7 @@ pub(super) fn bpf_error(what: &str, cause: &(impl Display + ?Sized)) -> Collecto
 }
 
 /// An error with all of its sources in one line.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {
@@ -91,6 +92,8 @@ pub(super) struct Loaded {
     pub bpf: Ebpf,
     programs: Vec<(&'static str, &'static str)>,
     pub notes: Vec<String>,
+    /// Where probes of libjvm are asked for and can be had.
+    pub probes: Option<Probes>,
 }
 
 /// The newest form that this kernel takes.
@@ -185,6 +188,17 @@ fn load_object(
             }
         }
     }
+    let Extras { safepoints, parks, .. } = globals.options.extras;
+    let mut probes = None;
+    if candidate.has_options && (safepoints || parks) {
+        match Probes::load(&mut bpf, safepoints, parks) {
+            Ok(loaded) => probes = Some(loaded),
+            Err(error) => notes.push(format!(
+                "probes of JVMs are not recorded, though the rules ask for them: {}",
+                cause(&error)
+            )),
+        }
+    }
     let wakeups = (!has_waits()).then_some(WAKEUPS).into_iter().flatten();
     for (name, tracepoint) in wakeups.chain(PROGRAMS) {
         program(&mut bpf, name)?
@@ -192,7 +206,12 @@ fn load_object(
             .map_err(|error| bpf_error(name, &chain(&error)))?;
         programs.push((name, tracepoint));
     }
-    Ok(Loaded { bpf, programs, notes })
+    Ok(Loaded {
+        bpf,
+        programs,
+        notes,
+        probes,
+    })
 }
 
 /// Whether the kernel keeps books of how long each thread has waited for a CPU (CONFIG_SCHED_INFO, and not switched off): then whoever comes to a CPU tells. The recorder itself has

@@ -6,6 +6,7 @@ mod matcher;
 mod rules;
 mod segment;
 mod timeline;
+mod usdt;
 
 /// Something that reads bytes of others.
 #[derive(Clone, Copy, Debug)]
@@ -23,7 +24,7 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 9] = [
     Target {
         name: "classfile",
         what: "the rewriter of class files, with a probe in every method",
@@ -78,6 +79,13 @@ pub const TARGETS: [Target; 8] = [
         what: "what agent and recorder say to each other, through a socket",
         run: attach::run,
         seeds: attach::seeds,
+        bytes_max: 1 << 13,
+    },
+    Target {
+        name: "usdt",
+        what: "the probes that a library's notes tell of",
+        run: usdt::run,
+        seeds: usdt::seeds,
         bytes_max: 1 << 13,
     },
 ];

@@ -153,7 +153,8 @@ impl Machine {
 
     /// Groups are about the processes that the recording is about; where it is about none in particular, about all.
     fn assign_groups(&mut self, groups: &Groups) {
-        let has_targets = self.hosts.iter().any(|host| !host.targets.is_empty()) || !self.jvms.is_empty();
+        let has_targets =
+            self.hosts.iter().any(|host| !host.targets.is_empty()) || self.jvms.iter().any(|jvm| !jvm.is_without_agent);
         for thread in &self.registry.threads {
             let process = self.writer.process_mut(self.registry.processes[thread.process].id);
             if has_targets && !process.target && !process.jvm {

@@ -2,14 +2,13 @@
 
 use super::calls::{Calls, Output, Probe, Runner, Units};
 use super::counted::Counted;
+use super::safepoints::Pauses;
 use super::thread::{Activity, Doing, Thread};
 use super::{Cpu, Machine, Occupant};
 use crate::input::{Classes, JvmInput};
 use plumb_trace::State;
 use plumb_trace::record::{JvmKind, JvmRecord};
-use plumb_trace::timeline::{
-    Cause, Slice, StackId, StringId, TimelineError, TimelineWriter, Track, TrackId, TrackKind,
-};
+use plumb_trace::timeline::{Cause, StackId, StringId, TimelineError, TimelineWriter, Track, TrackId, TrackKind};
 use rustc_hash::FxHashMap;
 
 type Result<T = ()> = std::result::Result<T, TimelineError>;
@@ -34,17 +33,16 @@ pub(super) struct Jvm {
     pub(super) units: Units,
     /// For probe ids without a definition.
     nameless: Probe,
-    pause_name: StringId,
     /// Place in the registry's processes, and its own track, once it has been seen.
     pub(super) bound: Option<(usize, TrackId)>,
     /// The thread that announces pauses.
     pub(super) vm_thread: Option<TrackId>,
     /// When that thread was last woken from a futex by a Java thread or a timer: for an operation. (GC workers wake it too, within one.)
     pub(super) vm_thread_woken: Option<u64>,
-    /// Begin of the pause that goes on, and how many starts it had.
-    pause: Option<(u64, u32)>,
-    /// The last pause that is over.
-    pub(super) last_pause: Option<(u64, u64)>,
+    /// When it pauses.
+    pub(super) pauses: Pauses,
+    /// It is known by the probes of its libjvm alone.
+    pub(super) is_without_agent: bool,
 }
 
 /// One thread's stream.
@@ -108,13 +106,26 @@ impl Jvm {
             stacks: stacks_of(&frames, stacks, writer),
             nameless_keys: ["(key without a name)", "(other keys)"].map(|name| writer.string(name)),
             units: Units::new(place),
-            pause_name: writer.string("GC pause"),
             bound: None,
             vm_thread: None,
             vm_thread_woken: None,
-            pause: None,
-            last_pause: None,
+            pauses: Pauses::default(),
+            is_without_agent: false,
         }
+    }
+
+    /// One that no agent speaks for.
+    pub(super) fn without_agent(place: usize, input: JvmInput, writer: &mut TimelineWriter) -> Jvm {
+        Jvm {
+            is_without_agent: true,
+            ..Jvm::new(place, input, writer)
+        }
+    }
+
+    /// Whether it is the one with this pid, of which nothing has come yet.
+    pub(super) fn is_yet_unseen(&self, host: usize, pid: u32, start_ticks: Option<u64>) -> bool {
+        let is_instance = start_ticks.is_none_or(|ticks| ticks == self.start_ticks);
+        self.bound.is_none() && self.host == host && self.pid == pid && is_instance
     }
 
     /// A thread of it is woken at `at`, out of what it still is said to be doing; `by_worker`: by a thread that is none of Java's.
@@ -220,8 +231,8 @@ impl Machine {
                     _ => Ok(()),
                 }
             }
-            JvmKind::GcStart => self.pause_starts(jvm, thread, at),
-            JvmKind::GcFinish => self.pause_ends(jvm, at, false),
+            JvmKind::GcStart => self.collection_starts(jvm, thread, at),
+            JvmKind::GcFinish => self.collection_ends(jvm, at),
             JvmKind::Stack => self.java_stack(jvm, at, record),
             JvmKind::Counted => self.count_at_place(jvm, at, record),
             JvmKind::Armed => Ok(()),
@@ -310,6 +321,7 @@ impl Machine {
     fn set_activity(&mut self, thread: usize, at: u64, activity: Activity) -> Result {
         let entry = &mut self.registry.threads[thread];
         entry.activity = activity;
+        entry.is_park_by_probe = false;
         if self.hosts[entry.host].has_kernel || entry.ended {
             return Ok(());
         }
@@ -318,74 +330,6 @@ impl Machine {
             _ => entry.with_activity(State::Blocked, Cause::None),
         };
         entry.change(&mut self.writer, at, doing)
-    }
-
-    fn pause_starts(&mut self, jvm: usize, thread: usize, at: u64) -> Result {
-        let track = self.registry.threads[thread].track;
-        let entry = &mut self.jvms[jvm];
-        entry.vm_thread = Some(track);
-        if let Some((_, starts)) = &mut entry.pause {
-            *starts = starts.saturating_add(1);
-            return Ok(());
-        }
-        entry.pause = Some((at, 1));
-        self.hold_without_kernel(
-            jvm,
-            at,
-            State::Unknown,
-            Doing {
-                peer: Some(track),
-                ..Doing::just(State::Pause)
-            },
-        )
-    }
-
-    /// A pause ends; `open_end`: its end was not seen.
-    pub(super) fn pause_ends(&mut self, jvm: usize, at: u64, open_end: bool) -> Result {
-        let entry = &mut self.jvms[jvm];
-        let Some((start_ns, starts)) = entry.pause.take() else {
-            return Ok(());
-        };
-        if starts > 1 && !open_end {
-            entry.pause = Some((start_ns, starts - 1));
-            return Ok(());
-        }
-        let end_ns = at.max(start_ns);
-        entry.last_pause = Some((start_ns, end_ns));
-        let name = entry.pause_name;
-        if let Some((_, track)) = entry.bound {
-            let slice = Slice {
-                start_ns,
-                end_ns,
-                name,
-                depth: 0,
-                thrown: false,
-                open_start: false,
-                open_end,
-            };
-            self.writer.slice(track, &slice)?;
-        }
-        self.hold_without_kernel(jvm, at, State::Pause, Doing::UNKNOWN)
-    }
-
-    /// Without kernel records: every Java thread that is in `from` is in `to` from here on. Who was in native code all the time was not
-    /// held; that cannot be told, and a note says so.
-    fn hold_without_kernel(&mut self, jvm: usize, at: u64, from: State, to: Doing) -> Result {
-        let Jvm {
-            host,
-            bound: Some((process, _)),
-            ..
-        } = self.jvms[jvm]
-        else {
-            return Ok(());
-        };
-        if self.hosts[host].has_kernel {
-            return Ok(());
-        }
-        let held = self.registry.threads.iter_mut();
-        let mut held = held
-            .filter(|thread| thread.process == process && thread.java && !thread.ended && thread.doing.state == from);
-        held.try_for_each(|thread| thread.change(&mut self.writer, at, to))
     }
 
     /// The thread of a stream, told once: streams are never used twice.
@@ -465,11 +409,7 @@ impl Machine {
             return bound;
         }
         let Jvm {
-            host,
-            pid,
-            ns_pid,
-            start_ticks,
-            ..
+            host, pid, start_ticks, ..
         } = self.jvms[jvm];
         let same = |process: &usize| {
             self.registry.processes[*process]
@@ -480,13 +420,21 @@ impl Machine {
             Some(process) => process,
             None => self.registry.new_process(&mut self.writer, host, pid),
         };
+        self.registry.processes[process].start_ticks = Some(start_ticks);
+        self.bind_to(jvm, process, at)
+    }
+
+    /// As [`Machine::bind`], to a process that is known.
+    pub(super) fn bind_to(&mut self, jvm: usize, process: usize, at: u64) -> (usize, TrackId) {
+        let Jvm { host, ns_pid, .. } = self.jvms[jvm];
         let entry = &mut self.registry.processes[process];
-        entry.start_ticks = Some(start_ticks);
         entry.jvm = Some(jvm);
         let id = entry.id;
         let described = self.writer.process_mut(id);
         described.jvm = true;
-        described.ns_pid = ns_pid;
+        if !self.jvms[jvm].is_without_agent {
+            described.ns_pid = ns_pid;
+        }
         let start_ns = self.hosts[host].from_ns;
         let track = self.writer.add_track(Track {
             kind: TrackKind::Jvm,

@@ -23,9 +23,12 @@ const FALLING_ASLEEP_NS: u64 = 100_000;
 fn current_of(kind: Option<KernelKind>, record: &KernelRecord) -> Option<u32> {
     match kind? {
         KernelKind::Waking | KernelKind::Fork | KernelKind::Rename => Some(record.other_tid),
-        KernelKind::Exec | KernelKind::Exit | KernelKind::CallEnter | KernelKind::CallExit | KernelKind::Toll => {
-            Some(record.tid)
-        }
+        KernelKind::Exec
+        | KernelKind::Exit
+        | KernelKind::CallEnter
+        | KernelKind::CallExit
+        | KernelKind::Toll
+        | KernelKind::Probe => Some(record.tid),
         KernelKind::Switch | KernelKind::Wakeup | KernelKind::Request => None,
     }
 }
@@ -51,6 +54,7 @@ impl Machine {
             Some(KernelKind::CallExit) => self.call_exits(host, at, record),
             Some(KernelKind::Toll) => self.toll(host, cpu, at, record),
             Some(KernelKind::Request) => self.request_done(host, at, record),
+            Some(KernelKind::Probe) => self.probe_hit(host, at, record),
             None => {
                 self.oddities.unknown_kinds += 1;
                 Ok(())
@@ -416,6 +420,7 @@ impl Machine {
         if let Some(mounted) = self.registry.threads[thread].mounted {
             self.unmount(mounted.key, at, Some(Doing::UNKNOWN))?;
         }
+        self.end_pause_of(thread, at)?;
         let entry = &mut self.registry.threads[thread];
         entry.close(&mut self.writer, at, 0, false)?;
         let end = at.max(entry.since);

@@ -56,6 +56,7 @@ impl Machine {
             }
         }
         self.hosts[host].cpus[usize::from(cpu)].lose(&mut self.writer, gap.from_ns, gap.to_ns, track)?;
+        self.lose_probes(host, gap.from_ns, gap.to_ns);
         let state = &mut self.hosts[host];
         state.first_loss = Some(state.first_loss.unwrap_or(u64::MAX).min(gap.from_ns));
         state.last_loss = Some(gap.from_ns.max(state.last_loss.unwrap_or(0)));

@@ -23,7 +23,7 @@ mod kernel;
 mod losses;
 mod pauses;
 mod registry;
-
+mod safepoints;
 mod syscalls;
 mod thread;
 mod unseen;

@@ -37,7 +37,7 @@ pub(super) fn split(
         let by_vm_thread = thread.doing.peer.is_some() && thread.doing.peer == jvm.vm_thread;
         by_vm_thread.then(|| held_from(jvm, thread.since, at)).flatten()
     } else {
-        jvm.last_pause.and_then(|(start, end)| {
+        jvm.pauses.latest(at).and_then(|(start, end)| {
             let near = thread.since.saturating_add(SLACK_NS) >= start && at <= end.saturating_add(SLACK_NS);
             (near && start < at).then_some(start)
         })
@@ -58,6 +58,6 @@ fn held_from(jvm: &Jvm, since: u64, at: u64) -> Option<u64> {
     if jvm.vm_thread_woken.is_some_and(|woken| woken <= since) {
         return Some(since);
     }
-    let (start, end) = jvm.last_pause?;
+    let (start, end) = jvm.pauses.latest(at)?;
     (start < at && since <= end.saturating_add(SLACK_NS)).then_some(start)
 }

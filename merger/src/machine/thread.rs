@@ -105,6 +105,8 @@ pub(crate) struct Thread {
     pub(crate) waker: Option<Waker>,
     pub(crate) waits: Waits,
     pub(crate) activity: Activity,
+    /// The activity is a park that a probe of libjvm told of.
+    pub(crate) is_park_by_probe: bool,
     /// A pool's worker that asks for work: what it waits for is that.
     pub(crate) asks_for_work: bool,
     /// The virtual thread that it carries.
@@ -152,12 +154,20 @@ impl Thread {
             waker: None,
             waits: Waits::default(),
             activity: Activity::None,
+            is_park_by_probe: false,
             asks_for_work: false,
             mounted: None,
             waiting: Waiting::default(),
             java: false,
             java_name: false,
             ended: false,
+        }
+    }
+
+    /// A park that a probe of libjvm told of is over.
+    pub(crate) fn unpark(&mut self) {
+        if std::mem::take(&mut self.is_park_by_probe) {
+            self.activity = Activity::None;
         }
     }
 

@@ -291,6 +291,12 @@ fn kernel(line: &Line, cpu: u16, books: &mut Books) -> KernelRecord {
             KernelKind::Exec
         }
         "exit" => KernelKind::Exit,
+        "probe" => {
+            record.value = line.number(1);
+            record.set_name_part(line.value("name").unwrap_or_default().as_bytes());
+            record.flags = if line.has("more") { flags::MORE } else { 0 };
+            KernelKind::Probe
+        }
         "rename" => KernelKind::Rename,
         other => panic!("no such record: {other}"),
     };

@@ -148,6 +148,9 @@ fn begin(
     if let (Some(matcher), false) = (&plan.matcher, arguments.pid.is_empty()) {
         agents.attach(&arguments.pid, matcher, recorder, stop)?;
     }
+    if let Some(program) = arguments.command.first() {
+        recorder.expect_jvms(program);
+    }
     let subject = Subject::begin(arguments, plan.matcher.as_ref())?;
     if let Some(pid) = subject.started_pid() {
         // It may have ended by now, which is no fault.

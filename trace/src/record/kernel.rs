@@ -26,6 +26,7 @@
 //! | call exit  | who calls   | 0                    | 0                   | syscall; charged: what the call returns, a signed number |
 //! | toll    | who is about to leave the CPU | minor and major page faults since it came | interrupts since it came | charged: ns in their handlers; other charged: ns in soft interrupts, interrupts in their midst not counted; fd: number of soft interrupts |
 //! | request | 0              | cmd_flags of the request (its lowest 8 bits are the operation), 0 | device: major << 20 + minor | done now; charged: when it was issued; other charged: bytes; fd: error, 0 if none |
+//! | probe   | who comes by  | 0                    | a number of [`probe`] | bytes 32 to 60: the name that the probe hands over, cut off at its first NUL; flag MORE: it goes on in the thread's next record of this kind |
 
 /// Bytes of one record.
 pub const KERNEL_RECORD_BYTES: usize = 64;
@@ -56,6 +57,8 @@ pub enum KernelKind {
     Toll = 10,
     /// block_rq_complete
     Request = 11,
+    /// A probe of libjvm.
+    Probe = 12,
 }
 
 impl KernelKind {
@@ -74,6 +77,7 @@ impl KernelKind {
             9 => KernelKind::CallExit,
             10 => KernelKind::Toll,
             11 => KernelKind::Request,
+            12 => KernelKind::Probe,
             _ => return None,
         })
     }
@@ -97,6 +101,27 @@ pub mod flags {
     pub const OTHER_KTHREAD: u8 = 64;
     /// switch: how long the comer has waited is told ([`super::KernelRecord::comer_waited`]).
     pub const WAITED: u8 = 128;
+    /// probe: the name goes on.
+    pub const MORE: u8 = 128;
+}
+
+/// Values of [`KernelRecord::value`] of a probe of libjvm: which one.
+pub mod probe {
+    /// The VM thread begins to bring all Java threads to a safepoint (`safepoint__begin`).
+    pub const SAFEPOINT_BEGIN: u32 = 1;
+    /// They go on (`safepoint__end`).
+    pub const SAFEPOINT_END: u32 = 2;
+    /// The VM thread begins an operation, with its name (`vmops__begin`).
+    pub const OPERATION_BEGIN: u32 = 3;
+    /// It is done (`vmops__end`).
+    pub const OPERATION_END: u32 = 4;
+    /// A thread is about to park (`thread__park__begin`).
+    pub const PARK_BEGIN: u32 = 5;
+    /// It has been parked (`thread__park__end`).
+    pub const PARK_END: u32 = 6;
+
+    /// Bytes of a name that one record holds.
+    pub const PART_BYTES: usize = 28;
 }
 
 /// Values of [`KernelRecord::fd_kind`]: the kind of file behind the descriptor of a blocking call.
@@ -267,6 +292,23 @@ impl KernelRecord {
         String::from_utf8_lossy(&bytes[..end]).into_owned()
     }
 
+    /// What this record holds of a probe's name, up to its first NUL.
+    #[must_use]
+    pub fn name_part(&self) -> Vec<u8> {
+        let part = &self.to_bytes()[32..32 + probe::PART_BYTES];
+        part.iter().copied().take_while(|&byte| byte != 0).collect()
+    }
+
+    /// Puts a part of a name (cut to [`probe::PART_BYTES`]) where [`Self::name_part`] finds it.
+    pub fn set_name_part(&mut self, part: &[u8]) {
+        let mut bytes = self.to_bytes();
+        let name = &mut bytes[32..32 + probe::PART_BYTES];
+        let length = part.len().min(name.len());
+        name.fill(0);
+        name[..length].copy_from_slice(&part[..length]);
+        *self = KernelRecord::from_bytes(&bytes);
+    }
+
     /// Puts a comm (cut to 15 bytes) where [`Self::comm`] finds it.
     pub fn set_comm(&mut self, comm: &str) {
         let mut bytes = [0; 16];
@@ -293,5 +335,22 @@ mod tests {
         let mut record = KernelRecord::default();
         record.set_comm("http-nio-8080-exec-1");
         assert_eq!(record.comm(), "http-nio-8080-e");
+    }
+
+    #[test]
+    fn a_part_of_a_name_leaves_the_rest_of_the_record_alone() {
+        let bytes: [u8; 64] = std::array::from_fn(|index| index as u8 ^ 0xa5);
+        let mut record = KernelRecord::from_bytes(&bytes);
+        for name in ["", "G1CollectForAllocation", "VirtualThreadGetFrameLocation"] {
+            record.set_name_part(name.as_bytes());
+            assert_eq!(
+                record.name_part(),
+                &name.as_bytes()[..name.len().min(probe::PART_BYTES)]
+            );
+            assert_eq!(
+                (&record.to_bytes()[..32], &record.to_bytes()[60..]),
+                (&bytes[..32], &bytes[60..])
+            );
+        }
     }
 }

@@ -87,7 +87,7 @@ pub enum TrackKind {
     Thread,
     /// A virtual thread.
     VirtualThread,
-    /// A JVM: its pauses are slices.
+    /// A JVM: its pauses are slices, whose names [`crate::pauses`] explains.
     Jvm,
     /// A CPU: its occupancy, see [`Query::occupancy`](super::Query::occupancy).
     Cpu,

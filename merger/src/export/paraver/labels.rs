@@ -29,13 +29,9 @@ pub(super) fn write_pcf(query: &dyn Query, values: &Values, out: &mut dyn Write)
         let (red, green, blue) = states::colour(state);
         writeln!(out, "{number:<4} {{{red},{green},{blue}}}")?;
     }
-    let (pauses, methods): (Vec<_>, Vec<_>) = values
-        .all()
-        .into_iter()
-        .partition(|&(_, name)| query.string(name) == "GC pause");
-    for (event_type, label, values) in [(METHOD_TYPE, "Method", methods), (PAUSE_TYPE, "JVM pause", pauses)] {
+    for (event_type, label) in [(METHOD_TYPE, "Method"), (PAUSE_TYPE, "JVM pause")] {
         writeln!(out, "\n\nEVENT_TYPE\n9    {event_type}    {label}\nVALUES\n0      End")?;
-        for (value, name) in values {
+        for (value, name) in values.all(event_type) {
             writeln!(out, "{value:<6} {}", clean(query.string(name)))?;
         }
     }

@@ -6,19 +6,20 @@ use plumb_trace::timeline::{Info, Query, Slice, StringId, TrackId, TrackKind};
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
-/// Values of method events: numbers from 1 on, in order of first use.
+/// Values of events by their type and name: numbers from 1 on, in order of first use.
 #[derive(Default)]
-pub(super) struct Values(BTreeMap<StringId, u32>);
+pub(super) struct Values(BTreeMap<(u32, StringId), u32>);
 
 impl Values {
-    fn of(&mut self, name: StringId) -> u32 {
+    fn of(&mut self, event_type: u32, name: StringId) -> u32 {
         let next = self.0.len() as u32 + 1;
-        *self.0.entry(name).or_insert(next)
+        *self.0.entry((event_type, name)).or_insert(next)
     }
 
-    /// Numbers and names, in order of the numbers.
-    pub(super) fn all(&self) -> Vec<(u32, StringId)> {
-        let mut all: Vec<_> = self.0.iter().map(|(&name, &value)| (value, name)).collect();
+    /// Numbers and names of a type, in order of the numbers.
+    pub(super) fn all(&self, event_type: u32) -> Vec<(u32, StringId)> {
+        let of_type = self.0.iter().filter(|((found, _), _)| *found == event_type);
+        let mut all: Vec<_> = of_type.map(|(&(_, name), &value)| (value, name)).collect();
         all.sort_unstable();
         all
     }
@@ -181,7 +182,7 @@ fn add_slices(
             ..
         } = slice;
         if is_inside(start_ns) {
-            add(start_ns, Rank::Begin(depth), values.of(slice.name));
+            add(start_ns, Rank::Begin(depth), values.of(place.event_type, slice.name));
         }
         if is_inside(end_ns) {
             let rank = if start_ns == end_ns {
