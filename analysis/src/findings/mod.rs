@@ -5,6 +5,7 @@
 //! | `cpu-starved` | a group | the part of the base in which its threads could run and had no CPU (`ready`) |
 //! | `lock-contended` | a group | the part of the base in which they waited for a Java monitor |
 //! | `gc-pauses` | a JVM | the part of the window in which the JVM was paused |
+//! | `carriers-pinned` | a process | the part of its carriers' time in which virtual threads kept them while blocked |
 //!
 //! The base is the time in which a group had something to do. Where units of work are recorded, that is the time from each unit's start to its
 //! end, whatever the thread did meanwhile; and only groups that do units are judged, for that is what the server is there for. Where none are, it is what
@@ -16,11 +17,12 @@
 //! a lock, the one that has it starves all the same.
 //!
 //! Only groups of the processes that the recording is about can be ill; in a JVM only their Java threads. Anybody can be a
-//! culprit. Shares of culprits are of the time waited. Thresholds stand in [`cpu`], [`lock`] and [`gc`].
+//! culprit. Shares of culprits are of the time waited. Thresholds stand in [`cpu`], [`lock`], [`gc`] and [`pinned`].
 
 mod cpu;
 mod gc;
 mod lock;
+mod pinned;
 
 use std::collections::HashMap;
 
@@ -47,9 +49,9 @@ const CULPRITS_MAX: usize = 5;
 /// Something that is wrong.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Finding {
-    /// `cpu-starved`, `lock-contended`, `gc-pauses`.
+    /// `cpu-starved`, `lock-contended`, `gc-pauses`, `carriers-pinned`.
     pub kind: &'static str,
-    /// Whose threads suffer; of `gc-pauses`, which process.
+    /// Whose threads suffer; of `gc-pauses` and `carriers-pinned`, which process.
     pub group: String,
     /// How bad it is.
     pub severity: Severity,
@@ -161,6 +163,7 @@ pub(crate) fn findings(query: &dyn Query, window: Window) -> Result<Vec<Finding>
         findings.extend(lock::finding(query, &subject, window)?);
     }
     findings.extend(gc::findings(query, window)?);
+    findings.extend(pinned::findings(query, window)?);
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.lost_ns));
     Ok(findings)
 }
