@@ -3,6 +3,7 @@
 mod attach;
 mod classfile;
 mod matcher;
+mod perfdata;
 mod rules;
 mod segment;
 mod timeline;
@@ -23,7 +24,7 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 9] = [
     Target {
         name: "classfile",
         what: "the rewriter of class files, with a probe in every method",
@@ -79,6 +80,13 @@ pub const TARGETS: [Target; 8] = [
         run: attach::run,
         seeds: attach::seeds,
         bytes_max: 1 << 13,
+    },
+    Target {
+        name: "perfdata",
+        what: "the file that a JVM counts in",
+        run: perfdata::run,
+        seeds: perfdata::seeds,
+        bytes_max: 1 << 12,
     },
 ];
 
