@@ -2,6 +2,9 @@
 //!
 //! The owner of a monitor is learnt from who released it: of a wait during which the monitor changed hands several times, the whole is put down to the
 //! last owner.
+//!
+//! A small part has no owner. HotSpot (before JDK 24) has one of those who wait for a monitor look again by itself, after 1 ms and ever more seldom, lest a wakeup be missed: what it slept until then was ended by a timer,
+//! and nobody released the lock.
 
 use std::{cmp::Reverse, collections::HashMap};
 

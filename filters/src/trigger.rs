@@ -11,7 +11,7 @@
 //! | --- | --- |
 //! | `ready(GROUP) > TIME` | a thread of the group could run and had no CPU for longer; `*` is any thread |
 //! | `monitor(GROUP) > TIME` | a thread of the group waited longer for a Java monitor |
-//! | `unit(UNIT) > TIME` | a unit of work took longer; known when it ends |
+//! | `unit(UNIT) > TIME` | a call of the unit's method took longer; known when it ends. Tasks that it handed over to other threads are not waited for |
 //! | `runqueue > N` | more threads than that were waiting for a CPU at a time |
 
 use toml::de::DeTable;

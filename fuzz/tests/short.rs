@@ -70,6 +70,11 @@ fn attach() {
 }
 
 #[test]
+fn perfdata() {
+    check("perfdata");
+}
+
+#[test]
 fn no_target_is_left_out() {
     let (source, help) = (include_str!("short.rs"), include_str!("../../xtask/src/fuzz.rs"));
     for target in TARGETS {

@@ -25,6 +25,8 @@ use plumb_trace::{arena::Clock, varint};
 pub const PROTOCOL: u32 = 2;
 /// Largest frame, bytes: compiled rules are the largest content.
 pub const FRAME_MAX: usize = 16 << 20;
+/// How long the rest of a frame may take at least, of which the length is there.
+const REST_TIMEOUT: Duration = Duration::from_secs(1);
 /// Longest string, bytes.
 const STRING_MAX: usize = 4096;
 
@@ -227,6 +229,18 @@ impl Limit for Instant {
     }
 }
 
+/// For the rest of a frame that has begun. Who has begun it has written all of it, or is about to: given up in the middle, the next one would seem to begin there.
+struct Rest<L> {
+    limit: L,
+    at_least: Instant,
+}
+
+impl<L: Limit> Limit for Rest<L> {
+    fn left(&self) -> io::Result<Duration> {
+        self.limit.left().or_else(|_| self.at_least.left())
+    }
+}
+
 /// Writes a whole frame.
 ///
 /// # Errors
@@ -244,7 +258,8 @@ pub fn receive(stream: &UnixStream, bytes_max: usize, limit: impl Limit + Copy) 
     if !read_within(stream, &mut length, limit)? {
         return Ok(None);
     }
-    receive_rest(stream, length, bytes_max, limit).map(Some)
+    let at_least = Instant::now() + REST_TIMEOUT;
+    receive_rest(stream, length, bytes_max, Rest { limit, at_least }).map(Some)
 }
 
 /// Reads the content of a frame whose length is already read.

@@ -16,6 +16,7 @@ mod kernel_books;
 mod killed;
 mod left_behind;
 mod live_rules;
+mod long_waits;
 mod rules_check;
 mod spinner;
 mod support;

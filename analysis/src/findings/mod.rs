@@ -6,6 +6,7 @@
 //! | `lock-contended` | a group | the part of the base in which they waited for a Java monitor |
 //! | `gc-pauses` | a JVM | the part of the window in which the JVM was paused, at least half of it for its collector, or for causes that are not known |
 //! | `safepoint-pauses` | a JVM | the same, more than half of it for other operations |
+//! | `carriers-pinned` | a process | the part of its carriers' time in which virtual threads kept them while blocked |
 //!
 //! The base is the time in which a group had something to do. Where units of work are recorded, that is the time from each unit's start to its
 //! end, whatever the thread did meanwhile; and only groups that do units are judged, for that is what the server is there for. Where none are, it is what
@@ -17,11 +18,12 @@
 //! a lock, the one that has it starves all the same.
 //!
 //! Only groups of the processes that the recording is about can be ill; in a JVM only their Java threads. Anybody can be a
-//! culprit. Shares of culprits are of the time waited. Thresholds stand in [`cpu`], [`lock`] and [`gc`].
+//! culprit. Shares of culprits are of the time waited. Thresholds stand in [`cpu`], [`lock`], [`gc`] and [`pinned`].
 
 mod cpu;
 mod gc;
 mod lock;
+mod pinned;
 
 use std::collections::HashMap;
 
@@ -48,9 +50,9 @@ const CULPRITS_MAX: usize = 5;
 /// Something that is wrong.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Finding {
-    /// `cpu-starved`, `lock-contended`, `gc-pauses`, `safepoint-pauses`.
+    /// `cpu-starved`, `lock-contended`, `gc-pauses`, `safepoint-pauses`, `carriers-pinned`.
     pub kind: &'static str,
-    /// Whose threads suffer; of pauses, which process.
+    /// Whose threads suffer; of pauses and pinned carriers, which process.
     pub group: String,
     /// How bad it is.
     pub severity: Severity,
@@ -162,6 +164,7 @@ pub(crate) fn findings(query: &dyn Query, window: Window) -> Result<Vec<Finding>
         findings.extend(lock::finding(query, &subject, window)?);
     }
     findings.extend(gc::findings(query, window)?);
+    findings.extend(pinned::findings(query, window)?);
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.lost_ns));
     Ok(findings)
 }

@@ -196,3 +196,39 @@ fn where_units_are_recorded_they_are_the_base_and_only_who_does_them_is_judged()
         ("request", 1, S / 10, S / 2)
     );
 }
+
+#[test]
+fn virtual_threads_that_keep_their_carriers_are_told_with_what_they_wait_for() {
+    let (mut fake, ..) = server();
+    let carriers = [
+        fake.thread("java", "ForkJoinPool-1-worker-1"),
+        fake.thread("java", "ForkJoinPool-1-worker-2"),
+    ];
+    let stock = fake.text("shop.Stock");
+    let (pinned, good) = ("pinned", "good");
+    for (cpu, (name, carrier)) in (0..).zip([(pinned, carriers[0]), (good, carriers[1])]) {
+        let thread = fake.track(TrackKind::VirtualThread, "java", name, None);
+        fake.running(thread, 0, S / 2, cpu).peer = Some(carrier);
+        let blocked = fake.state(thread, S / 2, S, State::Monitor);
+        blocked.cause = Cause::Class(stock);
+        // The other one has given its carrier away.
+        blocked.involuntary = name == pinned;
+    }
+    let found = found(&fake);
+    let finding = found
+        .iter()
+        .find(|finding| finding.kind == "carriers-pinned")
+        .expect("told");
+    assert_eq!(
+        (finding.lost_ns, finding.share, finding.group.as_str()),
+        (S / 2, 0.25, "java")
+    );
+    assert_eq!(
+        finding.evidence,
+        [
+            "1 virtual threads kept their carriers 1 times while they were blocked, for 500 ms in all, 500 ms the longest; there are 2 carriers",
+            "they did so in monitor of shop.Stock 100 %",
+            "most of all pinned 100 %",
+        ]
+    );
+}

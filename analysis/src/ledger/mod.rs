@@ -23,7 +23,7 @@ pub enum By {
     /// One thread.
     Thread,
     /// The threads of one group; those without a group by what they are: [`NO_GROUP`] or plumb's own. CPU time in which a thread carries a virtual one counts in that
-    /// one's group alone: each ns of a CPU is in one row.
+    /// one's group alone: each ns of a CPU is in one row. Time off the CPU is both threads': a carrier that is kept waits as long as whom it carries.
     Group,
     /// The kernel's threads of one process; virtual threads are left out, for their time is their carriers' already.
     Process,

@@ -3,6 +3,7 @@
 mod attach;
 mod classfile;
 mod matcher;
+mod perfdata;
 mod rules;
 mod segment;
 mod timeline;
@@ -24,7 +25,7 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 9] = [
+pub const TARGETS: [Target; 10] = [
     Target {
         name: "classfile",
         what: "the rewriter of class files, with a probe in every method",
@@ -87,6 +88,13 @@ pub const TARGETS: [Target; 9] = [
         run: usdt::run,
         seeds: usdt::seeds,
         bytes_max: 1 << 13,
+    },
+    Target {
+        name: "perfdata",
+        what: "the file that a JVM counts in",
+        run: perfdata::run,
+        seeds: perfdata::seeds,
+        bytes_max: 1 << 12,
     },
 ];
 

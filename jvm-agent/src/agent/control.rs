@@ -28,6 +28,7 @@ use plumb_trace::definition::Definition;
 
 use super::barrier::{self, guard};
 use super::jni::Jni;
+use super::late::Late;
 use super::names::lock;
 use super::session::Session;
 use super::waits::Waits;
@@ -335,7 +336,11 @@ fn serve(agent: &'static Agent, conversation: &Conversation, session: &Arc<Sessi
     let mut renames_after = Instant::now();
     let mut waits = Waits::new();
     loop {
-        let wait = [patience(session, renames_after), waits.patience(session)];
+        let wait = [
+            patience(session, renames_after),
+            late_patience(session),
+            waits.patience(session),
+        ];
         let wait = wait.into_iter().flatten().min();
         if wait_for(&conversation.stream, wait) {
             match conversation.order() {
@@ -372,8 +377,16 @@ fn serve(agent: &'static Agent, conversation: &Conversation, session: &Arc<Sessi
             session.threads.scan(agent.thread_context(session, jni), renamed_at);
             renames_after = Instant::now() + RENAMES_EVERY;
         }
+        if late_patience(session) == Some(Duration::ZERO) {
+            transform::probe_late(agent, session, jni);
+        }
         waits.look(agent, session, jni);
     }
+}
+
+/// How long until classes that were being loaded while the rules changed are looked for; none: there was no change.
+fn late_patience(session: &Session) -> Option<Duration> {
+    lock(&session.late).as_ref().map(Late::patience)
 }
 
 /// How long nothing need be done for the session, if nobody calls; none: as long as nobody does.

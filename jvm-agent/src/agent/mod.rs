@@ -26,6 +26,7 @@ mod jni;
 mod jvmti;
 mod keys;
 mod kin;
+mod late;
 mod look;
 mod monitors;
 mod names;

@@ -2,6 +2,7 @@
 
 #![allow(unsafe_code, reason = "reads class files that the JVM points to")]
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -14,7 +15,8 @@ use super::Agent;
 use super::jni::Jni;
 use super::jvmti::Jvmti;
 use super::kin::Facts;
-use super::names::internal_of;
+use super::late::Late;
+use super::names::{internal_of, lock};
 use super::rules::RuleSet;
 use super::session::Session;
 use super::{handover, shadow, sites};
@@ -42,23 +44,23 @@ pub fn with_probes(agent: &Agent, session: &Session, class: &str, bytes: &[u8]) 
     }
     let supertypes = facts.as_ref().map_or(&[][..], Facts::supertypes);
     if !session.wants_with(&rules, class, supertypes) {
-        session.note_unprobed(class);
+        session.note_unprobed(class, &rules);
         return None;
     }
     let mut chooser = Chooser {
         agent,
         session,
-        rules,
+        rules: rules.clone(),
         facts,
     };
     match rewrite(bytes, &Probes::PLUMB, &mut chooser) {
-        Ok(Some(rewritten)) => note(session, class, rewritten),
+        Ok(Some(rewritten)) => note(session, class, &rules, rewritten),
         Ok(None) => {
-            session.note_unprobed(class);
+            session.note_unprobed(class, &rules);
             None
         }
         Err(error) => {
-            session.note_unprobed(class);
+            session.note_unprobed(class, &rules);
             session.note_left_alone(class, "", &error.to_string());
             None
         }
@@ -153,16 +155,16 @@ fn keyed(session: &Session, class: &str, method: &MethodInfo<'_>, id: u32, numbe
     Choice { id, begin }
 }
 
-fn note(session: &Session, class: &str, rewritten: Rewritten) -> Option<Vec<u8>> {
+fn note(session: &Session, class: &str, rules: &RuleSet, rewritten: Rewritten) -> Option<Vec<u8>> {
     for left_alone in &rewritten.left_alone {
         let method = format!("{}{}", left_alone.name, left_alone.descriptor);
         session.note_left_alone(class, &method, &left_alone.reason.to_string());
     }
     if rewritten.probed.is_empty() {
-        session.note_unprobed(class);
+        session.note_unprobed(class, rules);
         return None;
     }
-    session.note_probed(class, rewritten.probed.len());
+    session.note_probed(class, rewritten.probed.len(), rules);
     Some(rewritten.bytes)
 }
 
@@ -174,9 +176,33 @@ pub fn probe_loaded(agent: &Agent, session: &Session, jni: Jni, pause: bool, is_
 
 /// After a change of the rules: puts probes into the loaded classes that want them, and takes them out of those that do not any more.
 pub fn probe_again(agent: &Agent, session: &Session, jni: Jni, is_over: &dyn Fn() -> bool) {
+    let mut seen = HashSet::new();
     probe(agent, session, jni, true, is_over, |class| {
-        session.has_probed(class) || session.wants(class)
+        let is_concerned = session.has_probed(class) || session.wants(class);
+        if is_concerned {
+            seen.insert(class.to_owned());
+        }
+        is_concerned
     });
+    *lock(&session.late) = Some(Late::new(seen));
+}
+
+/// Some time after a change of the rules: has those classes go by them that were being loaded at that time, when the hook had seen them and nobody else could.
+pub fn probe_late(agent: &Agent, session: &Session, jni: Jni) {
+    let Some(mut late) = lock(&session.late).take() else {
+        return;
+    };
+    let rules = session.rules();
+    jni.with_frame(|| {
+        let classes = loaded(agent.jvmti, jni, |class| match session.is_behind(class, &rules) {
+            Some(is_behind) => is_behind,
+            None => late.is_new(class) && session.wants(class),
+        });
+        for (class, error) in retransform(agent.jvmti, &classes, true, &|| false) {
+            session.note_refused(&class, &error);
+        }
+    });
+    *lock(&session.late) = late.again();
 }
 
 fn probe(
@@ -185,7 +211,7 @@ fn probe(
     jni: Jni,
     pause: bool,
     is_over: &dyn Fn() -> bool,
-    is_concerned: impl Fn(&str) -> bool,
+    is_concerned: impl FnMut(&str) -> bool,
 ) {
     let (jvmti, rules) = (agent.jvmti, session.rules());
     if jvmti.set_event(JVMTI_EVENT_CLASS_FILE_LOAD_HOOK, true).is_err() {
@@ -258,7 +284,7 @@ pub fn restore(agent: &Agent, session: &Session, jni: Jni) -> Stopped {
 }
 
 /// Loaded classes that are wanted and may be changed. The references live in the current frame.
-fn loaded(jvmti: Jvmti, jni: Jni, wanted: impl Fn(&str) -> bool) -> Vec<(jclass, String)> {
+fn loaded(jvmti: Jvmti, jni: Jni, mut wanted: impl FnMut(&str) -> bool) -> Vec<(jclass, String)> {
     let classes = jvmti.loaded_classes().unwrap_or_default();
     jni.ensure_locals(classes.len() + 16);
     let named = classes.into_iter().filter_map(|class| {

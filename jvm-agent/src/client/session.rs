@@ -3,11 +3,12 @@
 #![allow(unsafe_code, reason = "socket credentials and seals have no safe form in std")]
 
 use std::fs::File;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use plumb_trace::arena;
 
@@ -20,8 +21,14 @@ use crate::protocol::{self, Armed, Config, PROTOCOL, Stopped, ToAgent, ToRecorde
 /// Largest message that an agent sends, bytes.
 const MESSAGE_MAX: usize = 64 << 10;
 
+/// How long an agent may take to read what it is told.
+const SEND_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// How long what an agent said before it went may take to be read: it is there already.
 const LAST_WORDS_TIMEOUT: Duration = Duration::from_millis(100);
+
+/// What an agent says to rules: that it goes by them, or why not.
+type Answer = Result<Armed, AttachError>;
 
 /// A JVM that is recorded. Dropping it closes the socket, upon which the agent gives the JVM its own bytecode back.
 #[derive(Debug)]
@@ -35,6 +42,12 @@ pub struct JvmSession {
     stream: UnixStream,
     arena: OwnedFd,
     armed: Option<Armed>,
+    /// Answers that are to come, in the order of what was asked: the first is that the probes are in.
+    unanswered: u32,
+    /// When other rules were sent last, until they are answered; whether somebody was told that this takes long.
+    asked: Option<(Instant, bool)>,
+    /// Hash of the compiled rules that were sent last.
+    rules: u64,
 }
 
 impl JvmSession {
@@ -50,7 +63,7 @@ impl JvmSession {
             .set_nonblocking(false)
             .map_err(|error| explain(pid, patience, error))?;
         stream
-            .set_write_timeout(Some(Duration::from_secs(10)))
+            .set_write_timeout(Some(SEND_TIMEOUT))
             .map_err(|error| explain(pid, patience, error))?;
         greet(&stream, pid, patience)?;
         let SessionConfig {
@@ -58,6 +71,7 @@ impl JvmSession {
             arena_bytes,
             clock,
         } = config;
+        let rules = hash_of(matcher);
         let config = Config {
             matcher: matcher.clone(),
             arena_bytes: *arena_bytes as u64,
@@ -73,6 +87,9 @@ impl JvmSession {
             stream,
             arena,
             armed: None,
+            unanswered: 1,
+            asked: None,
+            rules,
         })
     }
 
@@ -100,13 +117,34 @@ impl JvmSession {
         if let Some(armed) = self.armed {
             return Ok(armed);
         }
-        match receive(&self.stream, self.pid, Patience::new(timeout, Some(stop)))? {
+        self.answer(Patience::new(timeout, Some(stop)))
+    }
+
+    /// The answer to what was asked last. Those to what was asked before, and was not waited for to the end, come first.
+    fn answer(&mut self, patience: Patience<'_>) -> Answer {
+        loop {
+            let answer = self.next_answer(patience)?;
+            if self.unanswered == 0 {
+                return answer;
+            }
+        }
+    }
+
+    /// The next answer, whatever it is to.
+    fn next_answer(&mut self, patience: Patience<'_>) -> Result<Answer, AttachError> {
+        let answer = match receive(&self.stream, self.pid, patience)? {
             ToRecorder::Armed(armed) => {
                 self.armed = Some(armed);
                 Ok(armed)
             }
-            other => Err(unexpected(self.pid, other)),
+            ToRecorder::Unchanged { reason } => Err(AttachError::Unchanged { pid: self.pid, reason }),
+            other => return Err(unexpected(self.pid, other)),
+        };
+        self.unanswered = self.unanswered.saturating_sub(1);
+        if self.unanswered == 0 {
+            self.asked = None;
         }
+        Ok(answer)
     }
 
     /// Has the agent go by other compiled rules from now on, and waits until it does, as long as `stop` is not raised.
@@ -120,30 +158,77 @@ impl JvmSession {
         timeout: Duration,
     ) -> Result<Armed, AttachError> {
         self.wait_until_armed_unless(stop, timeout)?;
-        let patience = Patience::new(timeout, Some(stop));
+        self.ask_rules(matcher)?;
+        self.answer(Patience::new(timeout, Some(stop)))
+    }
+
+    /// Has the agent go by other compiled rules, and does not wait for it: see [`JvmSession::answered`].
+    ///
+    /// # Errors
+    /// The JVM ends, or does not read.
+    pub fn ask_rules(&mut self, matcher: Vec<u8>) -> Result<(), AttachError> {
+        let rules = hash_of(&matcher);
+        let patience = Patience::new(SEND_TIMEOUT, None);
         protocol::send(&self.stream, &ToAgent::Rules(matcher).to_frame())
             .map_err(|error| explain(self.pid, patience, error))?;
-        match receive(&self.stream, self.pid, patience)? {
-            ToRecorder::Armed(armed) => {
-                self.armed = Some(armed);
-                Ok(armed)
+        self.rules = rules;
+        self.unanswered += 1;
+        self.asked = Some((Instant::now(), false));
+        Ok(())
+    }
+
+    /// The answer to the rules that were asked for, if it is there by now; at once.
+    ///
+    /// # Errors
+    /// As [`JvmSession::change_rules`].
+    pub fn answered(&mut self) -> Option<Result<Armed, AttachError>> {
+        while self.asked.is_some() && self.has_said_something() {
+            // An agent writes each message at once.
+            match self.next_answer(Patience::new(LAST_WORDS_TIMEOUT, None)) {
+                Ok(answer) if self.unanswered == 0 => return Some(answer),
+                Ok(_) => {}
+                Err(error) => {
+                    self.asked = None;
+                    return Some(Err(error));
+                }
             }
-            ToRecorder::Unchanged { reason } => Err(AttachError::Unchanged { pid: self.pid, reason }),
-            other => Err(unexpected(self.pid, other)),
         }
+        None
+    }
+
+    /// Whether rules that were asked for `after` or longer ago are not answered yet; told once.
+    pub fn is_overdue(&mut self, after: Duration) -> bool {
+        match &mut self.asked {
+            Some((since, is_told)) if since.elapsed() >= after => !std::mem::replace(is_told, true),
+            _ => false,
+        }
+    }
+
+    /// Whether these are the compiled rules that it was given last.
+    #[must_use]
+    pub fn goes_by(&self, matcher: &[u8]) -> bool {
+        self.rules == hash_of(matcher)
+    }
+
+    fn has_said_something(&self) -> bool {
+        self.poll(libc::POLLIN) & libc::POLLIN != 0
+    }
+
+    fn poll(&self, events: i16) -> i16 {
+        let mut watched = libc::pollfd {
+            fd: self.stream.as_raw_fd(),
+            events,
+            revents: 0,
+        };
+        // SAFETY: one element of ours.
+        let ready = unsafe { libc::poll(&raw mut watched, 1, 0) };
+        if ready > 0 { watched.revents } else { 0 }
     }
 
     /// Whether the agent is still there: false when the JVM has ended, or somebody else took the agent out.
     #[must_use]
     pub fn is_alive(&self) -> bool {
-        let mut watched = libc::pollfd {
-            fd: self.stream.as_raw_fd(),
-            events: libc::POLLRDHUP,
-            revents: 0,
-        };
-        // SAFETY: one element of ours.
-        let ready = unsafe { libc::poll(&raw mut watched, 1, 0) };
-        ready == 0 || watched.revents & (libc::POLLHUP | libc::POLLERR | libc::POLLRDHUP) == 0
+        self.poll(libc::POLLRDHUP) & (libc::POLLHUP | libc::POLLERR | libc::POLLRDHUP) == 0
     }
 
     /// Why the agent has ended the session, if it said so before it went: to be asked when it is no longer alive.
@@ -176,6 +261,13 @@ impl JvmSession {
             }
         }
     }
+}
+
+/// Only compared with others of this process.
+fn hash_of(matcher: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    matcher.hash(&mut hasher);
+    hasher.finish()
 }
 
 pub(super) fn greet(stream: &UnixStream, pid: u32, patience: Patience<'_>) -> Result<(), AttachError> {
@@ -262,5 +354,78 @@ pub(super) fn peer_pid(stream: &UnixStream) -> io::Result<u32> {
         (0, Ok(pid)) if pid != 0 => Ok(pid),
         (0, _) => Err(io::ErrorKind::NotFound.into()),
         _ => Err(io::Error::last_os_error()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHORT: Duration = Duration::from_millis(1);
+    const LONG: Duration = Duration::from_secs(30);
+
+    fn session() -> (JvmSession, UnixStream) {
+        let (stream, agent) = UnixStream::pair().expect("a pair of sockets");
+        let session = JvmSession {
+            pid: 1,
+            ns_pid: 1,
+            start_ticks: 1,
+            stream,
+            arena: File::open("/dev/null").expect("a descriptor").into(),
+            armed: None,
+            unanswered: 1,
+            asked: None,
+            rules: 0,
+        };
+        (session, agent)
+    }
+
+    fn armed(methods: u32) -> Armed {
+        Armed {
+            methods,
+            ..Armed::default()
+        }
+    }
+
+    fn says(agent: &UnixStream, message: &ToRecorder) {
+        protocol::send(agent, &message.to_frame()).expect("sent");
+    }
+
+    #[test]
+    fn an_answer_that_comes_too_late_is_not_taken_for_the_next_one() {
+        let (mut session, agent) = session();
+        let go_on = AtomicBool::new(false);
+        says(&agent, &ToRecorder::Armed(armed(1)));
+        let timed_out = session.change_rules(vec![2], &go_on, SHORT);
+        assert!(matches!(timed_out, Err(AttachError::Timeout { .. })), "{timed_out:?}");
+        says(&agent, &ToRecorder::Armed(armed(2)));
+        says(&agent, &ToRecorder::Armed(armed(3)));
+        let changed = session.change_rules(vec![3], &go_on, LONG);
+        assert_eq!(changed.ok(), Some(armed(3)));
+        assert!(session.goes_by(&[3]) && !session.goes_by(&[2]));
+    }
+
+    #[test]
+    fn nobody_waits_for_what_is_asked_by_the_way() {
+        let (mut session, agent) = session();
+        assert!(session.answered().is_none());
+        session.ask_rules(vec![2]).expect("sent");
+        session.ask_rules(vec![3]).expect("sent");
+        assert!(
+            session.is_overdue(Duration::ZERO) && !session.is_overdue(Duration::ZERO),
+            "told once"
+        );
+        // That the first probes are in, and the answer to the first rules.
+        says(&agent, &ToRecorder::Armed(armed(1)));
+        says(&agent, &ToRecorder::Armed(armed(2)));
+        assert!(session.answered().is_none());
+        let reason = "no such rules".to_owned();
+        says(&agent, &ToRecorder::Unchanged { reason: reason.clone() });
+        let unchanged = session.answered();
+        assert!(matches!(&unchanged, Some(Err(AttachError::Unchanged { reason: told, .. })) if *told == reason));
+        assert!(session.answered().is_none() && !session.is_overdue(Duration::ZERO));
+        session.ask_rules(vec![4]).expect("sent");
+        drop(agent);
+        assert!(matches!(session.answered(), Some(Err(AttachError::Ended(1)))));
     }
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 use plumb_agent::client::AttachError;
 use plumb_trace::record::JvmKind;
 
-use super::jvm::{Subject, jdks};
+use super::jvm::{Subject, jdks, wait_until};
 use super::recorder::Recorder;
 use super::{RULES, TIMEOUT, attached, config};
 
@@ -88,6 +88,42 @@ fn calls_that_are_under_way_end_as_they_began() {
             assert_eq!(enters, ends, "{method} on JDK {}", jdk.name);
         }
         assert_eq!((recorder.lost(), recorder.calls_of_nobody()), (0, 0));
+        subject.quit();
+    }
+}
+
+/// Rules with probes in the classes that `Fresh.java` loads.
+const FRESH: &str = "[[method]]\nmatch = \"Fresh*.once\"\n";
+const NOT_FRESH: &str = "[[method]]\nmatch = \"Probed.step\"\n";
+const FRESH_CLASSES: usize = 300;
+
+#[test]
+fn classes_that_load_while_rules_change_go_by_the_new_ones() {
+    for jdk in jdks() {
+        let mut subject = Subject::start(&jdk, &[]);
+        let (mut session, mut recorder) = attached(&subject);
+        let calls = |subject: &mut Subject, recorder: &mut Recorder| {
+            let enters = |recorder: &mut Recorder| {
+                recorder.drain(true);
+                recorder.of_kind(JvmKind::Enter).len()
+            };
+            let before = enters(recorder);
+            subject.order("callfresh");
+            enters(recorder) - before
+        };
+        for (rules, expected) in [(FRESH, 1), (NOT_FRESH, 0)].iter().cycle().take(12) {
+            std::thread::scope(|scope| {
+                scope.spawn(|| subject.order(&format!("fresh {FRESH_CLASSES}")));
+                session.change_rules(compiled(rules), &GO_ON, TIMEOUT).expect("changes");
+            });
+            let classes = subject.order("callfresh");
+            let classes: usize = classes.trim_start_matches("calls=").parse().expect("a number");
+            wait_until(&format!("all classes by the last rules on JDK {}", jdk.name), || {
+                calls(&mut subject, &mut recorder) == classes * expected
+            });
+        }
+        session.stop(TIMEOUT).expect("stops");
+        assert_eq!(calls(&mut subject, &mut recorder), 0);
         subject.quit();
     }
 }

@@ -61,7 +61,7 @@ pub fn classes() -> &'static Path {
             .arg(&target)
             .arg("-sourcepath")
             .arg(&sources)
-            .arg(sources.join("Subject.java"))
+            .args(["Subject.java", "Fresh0000.java"].map(|source| sources.join(source)))
             .output()
             .expect("javac runs");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -340,6 +340,9 @@ impl Machine {
             return known.thread;
         }
         let thread = self.java_thread(jvm, tid, at);
+        if let Some(thread) = thread {
+            self.system_calls.has_stream(thread, (jvm, stream));
+        }
         self.streams.insert(
             (jvm, stream),
             JvmStream {

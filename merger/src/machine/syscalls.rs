@@ -17,8 +17,8 @@ pub(super) struct SystemCalls {
     /// By place in the registry's threads; `None`: not in a call.
     threads: FxHashMap<usize, Option<Open>>,
     names: FxHashMap<(i16, u8), StringId>,
-    /// Streams of the JVMs' threads, by place in the registry, and how many streams there were when this was made.
-    streams: (FxHashMap<usize, (usize, u32)>, usize),
+    /// The last stream of each of the JVMs' threads, by place in the registry.
+    streams: FxHashMap<usize, (usize, u32)>,
 }
 
 /// A call that goes on.
@@ -27,6 +27,13 @@ struct Open {
     call: i16,
     name: StringId,
     start_ns: u64,
+}
+
+impl SystemCalls {
+    /// A JVM's stream is this thread's.
+    pub(super) fn has_stream(&mut self, thread: usize, stream: (usize, u32)) {
+        self.streams.insert(thread, stream);
+    }
 }
 
 impl Machine {
@@ -80,17 +87,9 @@ impl Machine {
     }
 
     /// How many methods are open around.
-    fn call_depth(&mut self, thread: usize) -> u16 {
-        let (by_thread, count) = &mut self.system_calls.streams;
-        if *count != self.streams.len() {
-            *count = self.streams.len();
-            let of_threads = self
-                .streams
-                .iter()
-                .filter_map(|(key, stream)| Some((stream.thread?, *key)));
-            *by_thread = of_threads.collect();
-        }
-        let stream = by_thread.get(&thread).and_then(|key| self.streams.get(key));
+    fn call_depth(&self, thread: usize) -> u16 {
+        let key = self.system_calls.streams.get(&thread);
+        let stream = key.and_then(|key| self.streams.get(key));
         stream.map_or(0, |stream| stream.calls.depth())
     }
 

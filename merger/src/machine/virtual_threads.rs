@@ -4,6 +4,8 @@
 //! ([`Mounted::mirror`]). While it is not, its state is what it said last: it parks, sleeps, wants a monitor; or, where it said nothing, it has given its carrier
 //! away and is ready. Calls and activity belong to whoever is mounted: they are exchanged at each mount and unmount, so that everything else here need not know.
 //!
+//! One that is off its CPU while mounted keeps its carrier from others: it is pinned, and its intervals say so.
+//!
 //! A life begins where it is first seen: of one that was there before the recording nothing is known.
 
 use super::Machine;
@@ -48,16 +50,35 @@ impl Mounted {
             State::Running => Some(self.carrier),
             _ => interval.peer,
         };
+        let involuntary = interval.involuntary || pins(interval.state);
         writer.state(
             self.track,
             &StateInterval {
                 start_ns,
                 stolen_ns,
                 peer,
+                involuntary,
                 ..*interval
             },
         )
     }
+}
+
+/// Whether a virtual thread in this state, which it has from its carrier, has blocked and should not have a carrier.
+fn pins(state: State) -> bool {
+    matches!(
+        state,
+        State::Monitor
+            | State::Wait
+            | State::Park
+            | State::Sleep
+            | State::Net
+            | State::Disk
+            | State::Poll
+            | State::Futex
+            | State::Syscall
+            | State::Blocked
+    )
 }
 
 /// A virtual thread that is alive.

@@ -171,7 +171,10 @@ fn state(query: &dyn Query, interval: &StateInterval) -> String {
     if stolen_ns > 0 {
         let _ = write!(text, " stolen={stolen_ns}");
     }
-    text + &marks(&[(involuntary, "involuntary")])
+    text + &marks(&[
+        (involuntary && !interval.is_pinned(), "involuntary"),
+        (interval.is_pinned(), "pinned"),
+    ])
 }
 
 /// `tid:name`

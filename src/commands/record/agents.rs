@@ -20,6 +20,8 @@ const HASTE: Duration = Duration::from_millis(500);
 #[derive(Default)]
 pub struct Agents {
     sessions: Vec<JvmSession>,
+    /// Compiled rules that took the place of the first.
+    changed: Option<Vec<u8>>,
     /// Somebody asked to stop before all was in place.
     is_in_haste: bool,
 }
@@ -69,7 +71,7 @@ impl Agents {
     }
 
     /// Has the recorder drain the JVM's arena.
-    pub fn add(&mut self, session: JvmSession, recorder: &mut Recorder) -> Result<()> {
+    pub fn add(&mut self, mut session: JvmSession, recorder: &mut Recorder) -> Result<()> {
         let JvmSession {
             pid,
             ns_pid,
@@ -82,17 +84,35 @@ impl Agents {
             start_ticks,
             arena: session.arena()?,
         })?;
+        // One that was being greeted while the rules changed.
+        if let Some(matcher) = self.changed.as_ref().filter(|matcher| !session.goes_by(matcher)) {
+            ask(&mut session, matcher);
+        }
         self.sessions.push(session);
         Ok(())
     }
 
-    /// Has every JVM go by these compiled rules from now on; waits for it until `stop` is raised.
-    pub fn change_rules(&mut self, matcher: &[u8], stop: &AtomicBool) {
+    /// Has every JVM go by these compiled rules from now on. Nobody is waited for: [`Agents::hear`] tells when they do.
+    pub fn change_rules(&mut self, matcher: &[u8]) {
+        self.sessions.iter_mut().for_each(|session| ask(session, matcher));
+        self.changed = Some(matcher.to_vec());
+    }
+
+    /// Tells what JVMs have answered to other rules since the last call.
+    pub fn hear(&mut self) {
         for session in &mut self.sessions {
-            match session.change_rules(matcher.to_vec(), stop, PATIENCE) {
-                Ok(armed) => tell_armed(session.pid, armed),
-                Err(AttachError::Interrupted(_)) => return,
-                Err(error) => eprintln!("warning: {error}\nremedy: {}", error.remedy()),
+            match session.answered() {
+                Some(Ok(armed)) => tell_armed(session.pid, armed),
+                // That is told, or no wonder, when its session is forgotten.
+                Some(Err(AttachError::Ended(_))) => {}
+                Some(Err(error)) => eprintln!("warning: {error}\nremedy: {}", error.remedy()),
+                None if session.is_overdue(PATIENCE) => {
+                    let (pid, seconds) = (session.pid, PATIENCE.as_secs());
+                    eprintln!(
+                        "warning: JVM {pid} has not taken the new rules within {seconds} s\nremedy: see whether it gets any CPU; it goes by them as soon as it can"
+                    );
+                }
+                None => {}
             }
         }
     }
@@ -121,6 +141,13 @@ impl Agents {
                 Err(error) => eprintln!("warning: {error}\nremedy: {} (JVM {pid})", error.remedy()),
             }
         }
+    }
+}
+
+fn ask(session: &mut JvmSession, matcher: &[u8]) {
+    match session.ask_rules(matcher.to_vec()) {
+        Ok(()) | Err(AttachError::Ended(_)) => {}
+        Err(error) => eprintln!("warning: {error}\nremedy: {}", error.remedy()),
     }
 }
 

@@ -27,14 +27,8 @@ impl ChangeSignal {
     }
 }
 
-/// Reads the rules again and has the JVMs go by them, unless `stop` is raised meanwhile. What goes wrong is told; the recording goes on, by the rules that it had.
-pub fn change(
-    arguments: &Arguments,
-    recorder: &mut Recorder,
-    subject: &mut Subject,
-    agents: &mut Agents,
-    stop: &AtomicBool,
-) {
+/// Reads the rules again and has the JVMs go by them, as soon as they can. What goes wrong is told; the recording goes on, by the rules that it had.
+pub fn change(arguments: &Arguments, recorder: &mut Recorder, subject: &mut Subject, agents: &mut Agents) {
     match plan::rules_again(arguments) {
         Ok(again) => {
             eprintln!("the rules are read again; those about the kernel and triggers stay as they are");
@@ -42,7 +36,7 @@ pub fn change(
                 eprintln!("warning: the recording does not name the new rules: {error}");
             }
             subject.change_rules(&again.matcher);
-            agents.change_rules(&again.matcher, stop);
+            agents.change_rules(&again.matcher);
         }
         Err(error) => eprintln!("warning: the rules stay as they are: {}", whole(&error)),
     }

@@ -176,9 +176,10 @@ fn follow(
         }
         subject.wait(TURN, &mut recorder, &mut agents);
         agents.forget_ended();
+        agents.hear();
         progress.tell(&recorder);
         if change.take() {
-            change::change(arguments, &mut recorder, &mut subject, &mut agents, stop);
+            change::change(arguments, &mut recorder, &mut subject, &mut agents);
         }
         if save.take() {
             recorder.save("SIGUSR1");

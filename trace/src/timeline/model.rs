@@ -168,7 +168,7 @@ pub struct StateInterval {
     pub peer: Option<TrackId>,
     /// Cause.
     pub cause: Cause,
-    /// running: it was left involuntarily (counted as such by the kernel); else false.
+    /// running: it was left involuntarily (counted as such by the kernel); of a virtual thread that is blocked: it keeps its carrier, see [`StateInterval::is_pinned`]; else false.
     pub involuntary: bool,
 }
 
@@ -177,6 +177,12 @@ impl StateInterval {
     #[must_use]
     pub fn length_ns(&self) -> u64 {
         self.end_ns - self.start_ns
+    }
+
+    /// Whether it is a virtual thread's that is blocked and keeps its carrier all the same.
+    #[must_use]
+    pub fn is_pinned(&self) -> bool {
+        self.involuntary && self.state != State::Running
     }
 }
 

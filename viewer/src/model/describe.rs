@@ -65,7 +65,9 @@ pub fn interval(source: &Source, track: TrackId, interval: &StateInterval) -> Ve
     }
     facts.extend(cause(source, interval));
     facts.extend(peer(source, interval));
-    if interval.involuntary {
+    if interval.is_pinned() {
+        facts.push(fact("pinned", "keeps its carrier"));
+    } else if interval.involuntary {
         facts.push(fact("left its CPU", "involuntarily"));
     }
     if interval.state == State::Ready {

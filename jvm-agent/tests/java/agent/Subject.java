@@ -42,6 +42,8 @@ public class Subject {
             case "allocate": return Counted.allocate(count);
             case "overflow": return Counted.overflow(count);
             case "keys": return Keyed.calls(count);
+            case "fresh": return Fresh.load(count);
+            case "callfresh": return Fresh.call();
             case "waits": return Waits.next();
             case "manykeys": return Keyed.many(count);
             default: throw new IllegalArgumentException(command);

@@ -1,0 +1,51 @@
+//! When to look for classes that were being loaded while the rules changed.
+//!
+//! The class-file hook may have chosen such a class's probes by the old rules, and the class may not have been among the loaded ones yet when these were looked at again. How long that takes is the JVM's
+//! affair, and the scheduler's: so there are several looks, each later than the one before.
+
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+/// From the change, or the look before, to each look.
+const LOOKS: [Duration; 4] = [
+    Duration::from_millis(20),
+    Duration::from_millis(100),
+    Duration::from_millis(500),
+    Duration::from_secs(2),
+];
+
+/// What is to be looked for after a change.
+pub struct Late {
+    /// Internal names of classes that were looked at before.
+    seen: HashSet<String>,
+    looks: usize,
+    next: Instant,
+}
+
+impl Late {
+    /// The rules have just changed, and these classes were looked at.
+    pub fn new(seen: HashSet<String>) -> Late {
+        Late {
+            seen,
+            looks: 0,
+            next: Instant::now() + LOOKS[0],
+        }
+    }
+
+    /// Whether nobody has looked at the class since the change; somebody does now.
+    pub fn is_new(&mut self, class: &str) -> bool {
+        !self.seen.contains(class) && self.seen.insert(class.to_owned())
+    }
+
+    /// How long until the next look.
+    pub fn patience(&self) -> Duration {
+        self.next.saturating_duration_since(Instant::now())
+    }
+
+    /// After a look: what is to be looked for next, if anything.
+    pub fn again(mut self) -> Option<Late> {
+        self.looks += 1;
+        self.next = Instant::now() + *LOOKS.get(self.looks)?;
+        Some(self)
+    }
+}

@@ -1,0 +1,123 @@
+//! Threads that wait long, against the books that they keep themselves: examples/calls/src/LongWaits.java.
+
+use crate::support::{allows, java, jdks, last_json, machine, number, record, scratch, tracks};
+use plumb_trace::State;
+use plumb_trace::timeline::{Query, StateInterval, TimelineFile, TrackId, TrackKind};
+use serde_json::Value;
+
+/// What is shorter is not one of the waits that the program counts.
+const LONG_NS: u64 = 300_000_000;
+
+fn book<'v>(printed: &'v Value, thread: &str) -> &'v Value {
+    &printed["waits"][thread]
+}
+
+fn named(timeline: &TimelineFile, kind: TrackKind, name: &str) -> TrackId {
+    let found = tracks(timeline, kind).find(|(_, track)| track.name == name);
+    found.unwrap_or_else(|| panic!("the timeline has no {name}")).0
+}
+
+#[test]
+fn every_long_wait_has_its_java_stack() {
+    let _machine = machine();
+    if !allows("bpf", "every_long_wait_has_its_java_stack") {
+        return;
+    }
+    let ways = [
+        ("long-sleep", "LongWaits.inSleep"),
+        ("long-park", "LongWaits.inPark"),
+        ("long-wait", "LongWaits.inWait"),
+        ("long-monitor", "LongWaits.inMonitor"),
+        ("long-read", "LongWaits.inRead"),
+    ];
+    for (version, home) in jdks() {
+        for kernel in [&["-f", "kernel"][..], &["--no-kernel"]] {
+            let dir = scratch();
+            let rules = dir.path().join("rules.toml");
+            std::fs::write(
+                &rules,
+                "use = [\"jvm\"]\n[[stack]]\nthreads = \"long-*\"\nlonger = \"50ms\"\n",
+            )
+            .expect("rules are written");
+            let rules = rules.to_string_lossy();
+            let arguments = [kernel, &["-f", &rules]].concat();
+            let (printed, timeline) = record(dir.path(), &arguments, &java(&home, &["LongWaits"]));
+            let printed = last_json(&printed);
+            for (thread, method) in ways {
+                // Without the kernel nobody tells that it reads.
+                if thread == "long-read" && kernel.contains(&"--no-kernel") {
+                    continue;
+                }
+                let count = number(book(&printed, thread), "count");
+                let told = stacks(&timeline, named(&timeline, TrackKind::Thread, thread), method);
+                assert!(
+                    told >= count,
+                    "JDK {version} {kernel:?}: {told} of {count} waits of {thread} have a stack"
+                );
+            }
+        }
+    }
+}
+
+/// Long sleeps of a thread with this method on their Java stack; all others have one, too.
+fn stacks(timeline: &TimelineFile, thread: TrackId, method: &str) -> u64 {
+    let sleeps = timeline.sleeps(thread, 0, u64::MAX).expect("sleeps");
+    let long = sleeps.iter().filter(|sleep| sleep.end_ns - sleep.start_ns >= LONG_NS);
+    long.filter(|sleep| {
+        let frames: Vec<&str> = timeline
+            .stack(sleep.java_stack)
+            .iter()
+            .map(|frame| timeline.string(*frame))
+            .collect();
+        assert_eq!(
+            frames.first(),
+            Some(&"java.lang.Thread.run"),
+            "outermost first: {frames:?}"
+        );
+        frames.contains(&method)
+    })
+    .count() as u64
+}
+
+#[test]
+fn virtual_threads_wait_as_they_say_and_who_is_pinned_is_told() {
+    let _machine = machine();
+    let ways = [
+        ("long-sleep", State::Sleep, false),
+        ("long-park", State::Park, false),
+        ("long-wait", State::Wait, false),
+        ("long-monitor", State::Monitor, false),
+        ("long-pinned", State::Sleep, true),
+    ];
+    for (version, home) in jdks().into_iter().filter(|(version, _)| *version != "17") {
+        let dir = scratch();
+        let rules = dir.path().join("rules.toml");
+        std::fs::write(&rules, "use = [\"jvm\", \"kernel\"]\n[jvm]\nvirtual_threads = true\n")
+            .expect("rules are written");
+        let (printed, timeline) = record(
+            dir.path(),
+            &["-f", &rules.to_string_lossy()],
+            &java(&home, &["LongWaits", "virtual"]),
+        );
+        let printed = last_json(&printed);
+        for (thread, state, is_pinned) in ways {
+            let (count, ns) = (
+                number(book(&printed, thread), "count"),
+                number(book(&printed, thread), "ns"),
+            );
+            let track = named(&timeline, TrackKind::VirtualThread, thread);
+            let states = timeline.states(track, 0, u64::MAX).expect("states");
+            let waits: Vec<&StateInterval> = states
+                .iter()
+                .filter(|interval| interval.state == state && interval.is_pinned() == is_pinned)
+                .collect();
+            let long = waits.iter().filter(|interval| interval.length_ns() >= LONG_NS).count() as u64;
+            let sum: u64 = waits.iter().map(|interval| interval.length_ns()).sum();
+            assert_eq!(long, count, "JDK {version}: waits of {thread}: {states:#?}");
+            assert!(
+                sum <= ns && sum > ns / 2,
+                "JDK {version}: {thread} waited {ns} ns, and {sum} are told"
+            );
+        }
+    }
+}
