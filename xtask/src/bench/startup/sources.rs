@@ -22,7 +22,7 @@ pub fn write(dir: &Path, count: usize) -> Result<Vec<PathBuf>> {
 fn source(number: usize, count: usize) -> String {
     let (left, right) = ((number * 7 + 1) % count, (number * 13 + 5) % count);
     let mut methods = String::new();
-    for method in 0..2 {
+    for method in 0..4 {
         methods.push_str(&format!(
             "    public <T extends Comparable<T>> Map<T, List<Integer>> method{method}(Collection<? extends T> given, int depth) {{
         Map<T, List<Integer>> found = new TreeMap<>();
@@ -33,8 +33,8 @@ fn source(number: usize, count: usize) -> String {
             Supplier<Made{left}> next = Made{left}::new;
             found.putAll(next.get().method{method}(given, depth - 1));
         }}
-        return found.entrySet().stream().filter(entry -> entry.getValue().size() > {method})
-            .collect(Collectors.toMap(Map.Entry::getKey, Map.Entry::getValue, (one, other) -> one, TreeMap::new));
+        found.values().removeIf(list -> list.size() < {method});
+        return found;
     }}
 "
         ));
@@ -44,7 +44,6 @@ fn source(number: usize, count: usize) -> String {
 
 import java.util.*;
 import java.util.function.*;
-import java.util.stream.Collectors;
 
 public class Made{number} {{
     record Pair<A, B>(A first, B second) {{
