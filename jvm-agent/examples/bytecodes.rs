@@ -1,4 +1,5 @@
-//! An agent for tests alone: writes the bytecode that runs now of some classes' methods into a file, to compare.
+//! An agent for tests alone: writes the bytecode that runs now of some classes' methods into a file, to compare; beside it the sizes of these classes' constant pools, and
+//! how many classes there are.
 //!
 //! Options: `FILE,Class,Class,…`, classes by their internal names. Ask for it by the attach protocol's `load`.
 
@@ -31,6 +32,7 @@ pub unsafe extern "system" fn Agent_OnAttach(vm: *mut JavaVM, options: *const c_
         ((**vm).GetEnv)(vm, (&raw mut env).cast(), JVMTI_VERSION_9);
         let mut capabilities = jvmtiCapabilities::default();
         capabilities.set_can_get_bytecodes(true);
+        capabilities.set_can_get_constant_pool(true);
         if !call!(env, AddCapabilities, &raw const capabilities) {
             return 1;
         }
@@ -47,6 +49,7 @@ unsafe fn bytecodes(env: *mut jvmtiEnv, wanted: &[String]) -> String {
     unsafe {
         let (mut count, mut classes) = (0, ptr::null_mut());
         assert!(call!(env, GetLoadedClasses, &raw mut count, &raw mut classes));
+        writeln!(lines, "classes {count}").expect("a string takes it");
         for &class in slice::from_raw_parts(classes, count as usize) {
             let mut signature = ptr::null_mut();
             assert!(call!(
@@ -60,6 +63,16 @@ unsafe fn bytecodes(env: *mut jvmtiEnv, wanted: &[String]) -> String {
             if !wanted.iter().any(|wanted| *wanted == signature) {
                 continue;
             }
+            let (mut entries, mut bytes, mut pool) = (0, 0, ptr::null_mut());
+            assert!(call!(
+                env,
+                GetConstantPool,
+                class,
+                &raw mut entries,
+                &raw mut bytes,
+                &raw mut pool
+            ));
+            writeln!(lines, "pool {signature} {entries} {bytes}").expect("a string takes it");
             let (mut count, mut methods) = (0, ptr::null_mut());
             assert!(call!(env, GetClassMethods, class, &raw mut count, &raw mut methods));
             for &method in slice::from_raw_parts(methods, count as usize) {

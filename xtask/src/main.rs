@@ -23,6 +23,7 @@ cargo xtask test                             rustfmt, clippy, every test of the 
 cargo xtask bench kernel|agent               what one scheduler switch, one recorded method call costs, beside perf and JFR
 cargo xtask bench tomcat                     what recording costs a server under full load, beside JFR and perf, in pairs
 cargo xtask bench attach                     what attaching costs a server, second by second
+cargo xtask bench startup                    what recording from its start costs a compiler, and how fast classes get probes
 cargo xtask fuzz [TARGET] [--seconds N]      bytes that nobody would write, for whatever reads bytes of others
 cargo xtask soak [NAME]                      the same thing for long: attach again and again, record, keep a flight recorder
 cargo xtask dist                             the archive that is given away, made and tried
@@ -69,6 +70,11 @@ fn run(arguments: &[&str]) -> Result<Done> {
         ["bench", "attach", "--help" | "-h"] => println!("{}", bench::attach::HELP),
         ["bench", "attach", options @ ..] => match bench::attach::Options::parse(options) {
             Some(options) => bench::attach::run(&options)?,
+            None => return Ok(Done::WrongUsage),
+        },
+        ["bench", "startup", "--help" | "-h"] => println!("{}", bench::startup::HELP),
+        ["bench", "startup", options @ ..] => match bench::startup::Options::parse(options) {
+            Some(options) => bench::startup::run(&options)?,
             None => return Ok(Done::WrongUsage),
         },
         ["bench", "tomcat", "--help" | "-h"] => println!("{}", bench::tomcat::HELP),

@@ -60,8 +60,8 @@ pub fn build_example(name: &str) -> Result<PathBuf> {
     Ok(target().join("release/examples").join(name))
 }
 
-/// Builds one of the libraries in jvm-agent/examples/ optimised; its path.
-pub fn build_library(name: &str) -> Result<PathBuf> {
+/// Builds one of the programs in jvm-agent/examples/ optimised; its path.
+pub fn build_agent_example(name: &str) -> Result<PathBuf> {
     process::run(&mut cargo(&[
         "build",
         "--release",
@@ -70,7 +70,12 @@ pub fn build_library(name: &str) -> Result<PathBuf> {
         "--example",
         name,
     ]))?;
-    Ok(target().join("release/examples").join(format!("lib{name}.so")))
+    Ok(target().join("release/examples").join(name))
+}
+
+/// Builds one of the libraries in jvm-agent/examples/ optimised; its path.
+pub fn build_agent_library(name: &str) -> Result<PathBuf> {
+    Ok(build_agent_example(name)?.with_file_name(format!("lib{name}.so")))
 }
 
 /// All files below `dir` whose name ends in `suffix`, sorted.

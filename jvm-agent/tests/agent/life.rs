@@ -67,6 +67,11 @@ fn bytecodes_library() -> &'static Path {
 
 /// The bytecode that runs now, as another agent sees it.
 fn bytecodes(subject: &Subject) -> String {
+    seen(subject).0
+}
+
+/// The bytecode that runs now, and the sizes of constant pools with the number of classes, as another agent sees them.
+fn seen(subject: &Subject) -> (String, String) {
     let file = tempfile::NamedTempFile::new().expect("a file");
     let options = format!(
         "{},Probed,Subject,java/lang/Thread,java/util/concurrent/locks/LockSupport",
@@ -82,7 +87,42 @@ fn bytecodes(subject: &Subject) -> String {
     let text = std::fs::read_to_string(file.path()).expect("bytecodes");
     let mut lines: Vec<&str> = text.lines().collect();
     lines.sort_unstable();
-    lines.join("\n")
+    let (code, sizes): (Vec<&str>, Vec<&str>) = lines.into_iter().partition(|line| line.starts_with('L'));
+    (code.join("\n"), sizes.join("\n"))
+}
+
+#[test]
+fn twenty_times_in_and_out_leave_no_trace() {
+    const ROUNDS: usize = 20;
+    for jdk in jdks() {
+        let mut subject = Subject::start(&jdk, &[]);
+        for command in ["work 3", "park 1", "rename 1"] {
+            subject.order(command);
+        }
+        let before = bytecodes(&subject);
+        let mut sizes = None;
+        for round in 1..=ROUNDS {
+            let (session, mut recorder) = attached(&subject);
+            subject.order("work 30");
+            let stopped = session.stop(TIMEOUT).expect("stops");
+            assert!(stopped.restored >= 1 && stopped.failed == 0, "{stopped:?}");
+            recorder.drain(false);
+            check_work(&recorder, 30);
+            // The first round brings the probes' class, and constant pools their entries; what comes after finds them.
+            if round == 2 || round == ROUNDS {
+                let (code, now) = seen(&subject);
+                assert_eq!(code, before, "JDK {} after {round} rounds", jdk.name);
+                assert!(now.contains("pool LProbed;") && now.contains("classes "), "{now}");
+                assert_eq!(
+                    *sizes.get_or_insert(now.clone()),
+                    now,
+                    "JDK {} after {round} rounds",
+                    jdk.name
+                );
+            }
+        }
+        subject.quit();
+    }
 }
 
 #[test]

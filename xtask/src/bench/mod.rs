@@ -3,7 +3,9 @@
 pub mod agent;
 pub mod attach;
 pub mod kernel;
+mod mean;
 mod recording;
+pub mod startup;
 pub mod tomcat;
 
 use crate::process;

@@ -4,6 +4,7 @@ mod attach;
 mod books;
 mod footprint;
 mod judge;
+mod survive;
 mod turnover;
 
 use anyhow::{Result, bail};
@@ -23,16 +24,18 @@ Without a NAME all of these, one after the other:
   record   A JVM whose threads, virtual threads, class loaders and exceptions come and go, and processes that live for a moment, recorded
            for --minutes (default 5): plumb's memory, threads, mappings and descriptors stay flat, the disk fills at a steady rate, and
            at the end each call that the program counted is in the timeline, each ledger row sums to its thread's life.
+  survive  The same load, with stacks that overflow, errors of memory and exceptions through native frames, on every collector, interpreted, under the JVM's own
+           checks and beside JFR, for --minutes together: recorded from its start, then attached to eight times. No crash, no complaint, each ledger row sums.
   flight   The same load under a flight recorder of 10 s for --minutes: the same, and nothing is written before the end.
 
 Options:
-  --minutes N   how long `record` and `flight` run each
+  --minutes N   how long `record`, `flight` and `survive` run each
   --rounds N    rounds of `attach`
   --jdk 17|25   the Java runtime (default 17; 25 has virtual threads)
 
 Samples are compared by quarters, the least of the last with the least of the second (the first is for warming up).
 Exit status 0: all flat. 1: something grew or went missing, named. Examples:
-  cargo xtask soak                              all of it, a quarter of an hour
+  cargo xtask soak                              all of it, half an hour
   cargo xtask soak attach --rounds 10           a quick look
   cargo xtask soak flight --minutes 600         over night";
 
@@ -45,7 +48,7 @@ pub struct Options {
     jdk: String,
 }
 
-const NAMES: [&str; 3] = ["attach", "record", "flight"];
+const NAMES: [&str; 4] = ["attach", "record", "survive", "flight"];
 
 impl Options {
     /// Reads the options; `None` where one is not known.
@@ -91,6 +94,7 @@ pub fn run(options: &Options) -> Result<()> {
         println!("\n== {name} ==");
         let verdicts = match name.as_str() {
             "attach" => attach::run(options)?,
+            "survive" => survive::run(options)?,
             "record" => turnover::run(options, turnover::Way::Stream)?,
             _ => turnover::run(options, turnover::Way::Flight)?,
         };
@@ -119,7 +123,7 @@ mod tests {
             (options.names, options.time, options.jdk),
             (vec!["flight".to_owned()], Duration::from_secs(30), "25".to_owned())
         );
-        assert_eq!(Options::parse(&[]).expect("all").names.len(), 3);
+        assert_eq!(Options::parse(&[]).expect("all").names.len(), 4);
         for bad in [&["--rounds", "0"][..], &["--minutes"], &["--minutes", "NaN"], &["swim"]] {
             assert_eq!(Options::parse(bad), None, "{bad:?}");
         }

@@ -52,7 +52,7 @@ impl Options {
 pub fn run(options: &Options) -> Result<()> {
     packages::ensure(packages::BUILD)?;
     let plumb = workspace::build_release()?;
-    let floor = workspace::build_library("floor")?;
+    let floor = workspace::build_agent_library("floor")?;
     let dir = workspace::fresh_dir("bench-agent")?;
     let source = workspace::root().join("examples/hot");
     jdk::compile(&workspace::files_below(&source, ".java")?, None, &dir)?;
