@@ -12,8 +12,10 @@
  * x86 handles interrupts of the kernel, and the soft interrupts after them, on a stack of their own: it is enough to see whether this program's frame lies on
  * the stack of the current thread. (The preempt count would say the same, but its address is not to be had on all kernels.) The verifier
  * lets a stack pointer become a number only as the difference to another pointer.
+ *
+ * Since 6.13 a function of a program that needs 64 bytes of stack or more has them elsewhere: hence one of its own, which needs none.
  */
-static __always_inline int on_own_stack(struct task_struct *task)
+static __attribute__((noinline)) int on_own_stack(struct task_struct *task)
 {
 	u64 here;
 

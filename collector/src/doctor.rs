@@ -1,7 +1,9 @@
 //! What works on this machine, what does not, why, and what to do about it. Nothing is guessed: what can be tried is tried.
 
 use crate::kernel::{Extras, Interface, Kernel, KernelOptions, Scope, probe_cost};
+use crate::libjvm::{self, Libjvm};
 use crate::proc;
+use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::os::fd::{FromRawFd, OwnedFd};
 
@@ -42,6 +44,9 @@ pub const KERNEL: &str = "kernel-events";
 /// Name of the check that says whether what rules may ask for beside the scheduler can be recorded.
 pub const EXTRAS: &str = "kernel-extras";
 
+/// Name of the check that says whether probes of libjvm can be recorded.
+pub const JVM_PROBES: &str = "jvm-probes";
+
 /// All checks of the kernel side and the recorder.
 #[must_use]
 pub fn checks() -> Vec<Check> {
@@ -70,6 +75,11 @@ pub fn checks() -> Vec<Check> {
             EXTRAS,
             extras(),
             "see the check `bpf`; without, rules may not ask for interrupts, faults, disk and calls in [kernel]. What is recorded by itself does not need it",
+        ),
+        Check::new(
+            JVM_PROBES,
+            jvm_probes(),
+            "see the check `bpf`; the kernel asks for CAP_SYS_ADMIN for uprobes (it is given up when the recording runs); a libjvm without probes was built without DTrace support: another vendor's has them. Without, rules may not ask for safepoints and parks in [kernel]; agents tell of collections all the same",
         ),
         Check::new(
             "real-time",
@@ -178,8 +188,7 @@ fn extras() -> Result<String, String> {
             faults: true,
             disk: true,
             calls: vec![0],
-            safepoints: true,
-            parks: true,
+            ..Extras::default()
         },
         ..KernelOptions::default()
     };
@@ -190,6 +199,51 @@ fn extras() -> Result<String, String> {
             "interrupts, page faults, disk requests and system calls can be recorded where rules ask for them".into(),
         ),
         false => Err(notes),
+    }
+}
+
+/// Probes of libjvm: tried on those that run, and on those that are installed.
+fn jvm_probes() -> Result<String, String> {
+    let options = KernelOptions {
+        ring_bytes: Some(0),
+        interface: Interface::Bpf,
+        extras: Extras {
+            safepoints: true,
+            parks: true,
+            ..Extras::default()
+        },
+        ..KernelOptions::default()
+    };
+    let mut kernel = Kernel::attach(&options).map_err(|error| cause(&error))?.kernel;
+    if !kernel.has_probes() {
+        return Err(kernel.notes.join("; "));
+    }
+    let running = proc::pids()
+        .into_iter()
+        .filter_map(|pid| Libjvm::of_process(pid).ok().flatten());
+    let installed = libjvm::installed()
+        .into_iter()
+        .filter_map(|path| Libjvm::open(&path).ok());
+    let mut tried = BTreeMap::new();
+    for libjvm in running.chain(installed) {
+        let attached = kernel.probe(&libjvm);
+        tried.entry(libjvm.path).or_insert(attached);
+    }
+    let refused: Vec<String> = tried.values().filter_map(|attached| attached.clone().err()).collect();
+    let works: Vec<String> = (tried.iter().filter(|(_, attached)| attached.is_ok()))
+        .map(|(path, _)| path.display().to_string())
+        .collect();
+    match (works.is_empty(), refused.is_empty()) {
+        (true, true) => {
+            Ok("programs for safepoints and parks of JVMs can be had; there is no libjvm to try them on".into())
+        }
+        (true, false) => Err(refused.join("; ")),
+        (false, true) => Ok(format!("safepoints and parks can be told of {}", works.join(", "))),
+        (false, false) => Ok(format!(
+            "safepoints and parks can be told of {}, but {}",
+            works.join(", "),
+            refused.join("; ")
+        )),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Which libjvm a JVM runs, or will run.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read};
@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 
 /// Longest list of mappings that is looked through, bytes.
 const MAPS_BYTES_MAX: u64 = 32 << 20;
+/// Most JDKs that are looked for.
+const JDKS_MAX: usize = 64;
 /// Where a JDK has its libjvm, from its home: since 9, and before.
 const PLACES: [&str; 2] = ["lib/server/libjvm.so", "jre/lib/amd64/server/libjvm.so"];
 
@@ -80,19 +82,18 @@ fn mapping(line: &[u8]) -> Option<(&str, &Path)> {
     (is_range && is_libjvm).then_some((std::str::from_utf8(range).ok()?, path))
 }
 
-/// The libjvms that JVMs of this command will probably run, and whether that is certain: the command's own, if it is `java`; else those that a script would take.
-pub(crate) fn of_command(program: &str) -> (Vec<PathBuf>, bool) {
-    let java = (Path::new(program).file_name() == Some(OsStr::new("java")))
-        .then(|| in_path(program))
-        .flatten();
-    if let Some(libjvm) = java.as_deref().and_then(of_java) {
-        return (vec![libjvm], true);
-    }
+/// The libjvm that JVMs of this command run, if it is a `java`.
+pub(crate) fn of_command(program: &str) -> Option<PathBuf> {
+    let is_java = Path::new(program).file_name() == Some(OsStr::new("java"));
+    of_java(&is_java.then(|| in_path(program)).flatten()?)
+}
+
+/// The libjvms that anybody would run: of JAVA_HOME, of the `java` in PATH, and of the JDKs where distributions put them.
+pub(crate) fn installed() -> BTreeSet<PathBuf> {
     let home = std::env::var_os("JAVA_HOME").and_then(|home| of_home(Path::new(&home)));
-    let usual = in_path("java").as_deref().and_then(of_java);
-    let mut seen = HashSet::new();
-    let found = home.into_iter().chain(usual).filter(|path| seen.insert(path.clone()));
-    (found.collect(), false)
+    let directories = std::fs::read_dir("/usr/lib/jvm").into_iter().flatten().flatten();
+    let distributed = directories.take(JDKS_MAX).filter_map(|entry| of_home(&entry.path()));
+    home.into_iter().chain(of_command("java")).chain(distributed).collect()
 }
 
 /// The libjvm that a `java` starts: that of the JDK that it lies in.
@@ -172,9 +173,9 @@ mod tests {
         std::fs::write(&java, "").expect("a file");
         let link = base.path().join("java");
         std::os::unix::fs::symlink(&java, &link).expect("a link");
-        let expected = (vec![libjvm.canonicalize().expect("it is there")], true);
+        let expected = libjvm.canonicalize().ok();
         assert_eq!(of_command(&java.to_string_lossy()), expected);
         assert_eq!(of_command(&link.to_string_lossy()), expected);
-        assert!(!of_command("catalina.sh").1);
+        assert_eq!(of_command("catalina.sh"), None);
     }
 }

@@ -7,7 +7,6 @@
 //! | --- | --- |
 //! | CAP_DAC_OVERRIDE | the recording or its timeline goes into a directory that only this right opens to us (root in a user's home) |
 //! | CAP_SYS_PTRACE | /proc hides other users' processes (hidepid); and, with CAP_DAC_READ_SEARCH, for JVMs that are still to come, or have no counters yet, in the watch thread alone, which reads these |
-//! | CAP_PERFMON, CAP_BPF and CAP_SYS_PTRACE | probes of libjvm are asked for, and which libjvm the command's JVMs will run is not known beforehand (it is a script) |
 //! | CAP_BPF | the scope's maps change during the recording, and the kernel (before 5.19) asks for this right each time |
 //!
 //! JVMs are attached to before that. Those that a command starts later connect by themselves, so that nobody needs the rights to attach any more. Capabilities belong
@@ -27,8 +26,6 @@ const DAC_OVERRIDE: u32 = 1;
 const DAC_READ_SEARCH: u32 = 2;
 /// Right to look into other processes.
 const SYS_PTRACE: u32 = 19;
-/// Right to trace others.
-const PERFMON: u32 = 38;
 /// Right to use maps and programs.
 const BPF: u32 = 39;
 
@@ -36,11 +33,10 @@ const BPF: u32 = 39;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Capabilities(u64);
 
-const HELD: [(u32, &str); 5] = [
+const HELD: [(u32, &str); 4] = [
     (DAC_OVERRIDE, "CAP_DAC_OVERRIDE"),
     (DAC_READ_SEARCH, "CAP_DAC_READ_SEARCH"),
     (SYS_PTRACE, "CAP_SYS_PTRACE"),
-    (PERFMON, "CAP_PERFMON"),
     (BPF, "CAP_BPF"),
 ];
 
@@ -55,15 +51,6 @@ impl Capabilities {
     /// And those by which a JVM that comes later is read from outside: its file of counters is its user's alone.
     pub(crate) fn with_later_jvms(self, wanted: bool) -> Capabilities {
         self.with(SYS_PTRACE, wanted).with(DAC_READ_SEARCH, wanted)
-    }
-
-    /// And those by which probes are attached to the libjvm of a JVM that comes later.
-    pub(crate) fn with_later_probes(self, wanted: bool) -> Capabilities {
-        let kept = [SYS_PTRACE, PERFMON, BPF];
-        match wanted {
-            true => kept.into_iter().fold(self, |all, number| all.with(number, true)),
-            false => self,
-        }
     }
 
     /// Names, for people.

@@ -72,8 +72,8 @@ pub struct Recorder {
     /// Capabilities that the recording cannot do without.
     kept: Capabilities,
     is_flight: bool,
-    /// Probes may have to be attached to a libjvm that is not known yet.
-    probes_later: bool,
+    /// Which libjvm the command's JVMs run is not certain.
+    guesses_libjvm: bool,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -136,7 +136,7 @@ impl Recorder {
             watch,
             kept,
             is_flight: options.flight.is_some(),
-            probes_later: false,
+            guesses_libjvm: false,
             manifest,
             dir: dir.clone(),
             live,
@@ -211,9 +211,10 @@ impl Recorder {
         if !self.has_probes() {
             return;
         }
-        let pids = match self.manifest.scope.as_str() {
-            name if name == Scope::Tree.name() => snapshot::descendants(targets).into_iter().collect(),
-            _ => proc::pids(),
+        let is_tree = self.manifest.scope == Scope::Tree.name();
+        let pids = match is_tree {
+            true => snapshot::descendants(targets).into_iter().collect(),
+            false => proc::pids(),
         };
         for pid in pids {
             // Who may not be looked at is no JVM that is recorded; or its agent makes it known.
@@ -221,21 +222,32 @@ impl Recorder {
                 self.probe(&libjvm);
             }
         }
+        if !is_tree {
+            self.probe_installed();
+        }
     }
 
-    /// JVMs that this command starts are to be recorded: attaches the probes of libjvm that the rules ask for to what they will probably run, before they do.
+    /// JVMs that this command starts are to be recorded: attaches the probes of libjvm that the rules ask for to what they will run, before they do. A script may
+    /// run any JDK that is installed.
     pub fn expect_jvms(&mut self, command: &str) {
         if !self.has_probes() {
             return;
         }
-        let (libjvms, is_certain) = libjvm::of_command(command);
-        for path in &libjvms {
-            match Libjvm::open(path) {
-                Ok(libjvm) => self.probe(&libjvm),
-                Err(error) => self.not_probed(&format!("{}: {error}", path.display())),
+        match libjvm::of_command(command).map(|path| Libjvm::open(&path)) {
+            Some(Ok(libjvm)) => self.probe(&libjvm),
+            Some(Err(_)) | None => {
+                self.guesses_libjvm = true;
+                self.probe_installed();
             }
         }
-        self.probes_later = !is_certain;
+    }
+
+    /// Attaches to the libjvms that somebody may run later; nobody needs to know of those that nobody does.
+    fn probe_installed(&mut self) {
+        let installed = libjvm::installed().into_iter();
+        for libjvm in installed.filter_map(|path| Libjvm::open(&path).ok()) {
+            let _ = self.kernel.as_mut().map(|kernel| kernel.probe(&libjvm));
+        }
     }
 
     /// Whether probes of libjvm are asked for, and can be had.
@@ -255,7 +267,7 @@ impl Recorder {
         ));
     }
 
-    /// A JVM has joined: does it run a libjvm that is known?
+    /// A JVM has joined: does it run a libjvm that is known? There may be no right left to look.
     fn probe_joined(&mut self, pid: u32) {
         if !self.has_probes() {
             return;
@@ -263,9 +275,10 @@ impl Recorder {
         match Libjvm::of_process(pid) {
             Ok(Some(libjvm)) => self.probe(&libjvm),
             Ok(None) => self.not_probed(&format!("process {pid} has its JVM from no libjvm.so")),
-            // Its libjvm was found beforehand, and no right is kept to look whether it is that one.
-            Err(_) if !self.probes_later => {}
-            Err(error) => self.not_probed(&format!("/proc/{pid}/maps: {error}")),
+            Err(_) if self.guesses_libjvm => self.live.note(format!(
+                "safepoints and parks of JVM {pid} are recorded if its JDK is the one of JAVA_HOME or PATH, or in /usr/lib/jvm; nobody may look any more whether it is"
+            )),
+            Err(_) => {}
         }
     }
 
@@ -276,7 +289,7 @@ impl Recorder {
     /// [`CollectorError::System`] where the kernel refuses.
     pub fn drop_privileges(&self, later_jvms: bool) -> Result<Capabilities, CollectorError> {
         self.watch.give_up(self.kept.with_later_jvms(later_jvms));
-        privilege::give_up(self.kept.with_later_probes(self.probes_later)).map_err(|cause| CollectorError::System {
+        privilege::give_up(self.kept).map_err(|cause| CollectorError::System {
             what: "giving up capabilities",
             cause,
         })

@@ -18,6 +18,7 @@ mod left_behind;
 mod live_rules;
 mod long_waits;
 mod rules_check;
+mod safepoints;
 mod spinner;
 mod support;
 mod survive;

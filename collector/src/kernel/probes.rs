@@ -1,6 +1,7 @@
 //! Probes of libjvm, by uprobes at the places that its USDT notes name (`bpf/probes.h`).
 //!
 //! A uprobe belongs to a file, so each distinct libjvm is attached to once, and whoever runs it now or later comes by; who is not in scope is sent away by the program.
+//! The kernel asks for CAP_SYS_ADMIN, which nobody keeps: what is not attached to before a recording runs is not recorded.
 
 use super::object::{bpf_error, chain};
 use crate::CollectorError;
@@ -11,7 +12,7 @@ use aya::programs::uprobe::{UProbeAttachLocation, UProbeAttachPoint, UProbeScope
 use aya::programs::{ProgramError, UProbe};
 use aya::{Ebpf, Pod};
 use plumb_trace::record::probe;
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::fmt::Display;
 
 const PROGRAM: &str = "on_probe";
@@ -71,7 +72,8 @@ pub(super) struct Probes {
     /// Number of the next place.
     next: u32,
     wanted: Vec<Wanted>,
-    seen: HashSet<(u64, u64)>,
+    /// What became of each libjvm.
+    seen: HashMap<(u64, u64), Result<(), String>>,
 }
 
 impl Probes {
@@ -92,19 +94,23 @@ impl Probes {
                 .filter(|(is_wanted, _)| *is_wanted)
                 .map(|(_, probes)| probes)
                 .collect(),
-            seen: HashSet::new(),
+            seen: HashMap::new(),
         })
     }
 
-    /// Attaches to a libjvm, unless that was done. On an error nothing of it is recorded, or not all.
+    /// Attaches to a libjvm, unless that was tried. On an error nothing of it is recorded, or not all.
     pub fn attach(&mut self, bpf: &mut Ebpf, libjvm: &Libjvm) -> Result<(), String> {
-        if self.seen.contains(&libjvm.identity) {
-            return Ok(());
+        if let Some(known) = self.seen.get(&libjvm.identity) {
+            return known.clone();
         }
+        let attached = self.attach_all(bpf, libjvm);
+        self.seen.insert(libjvm.identity, attached.clone());
+        attached
+    }
+
+    fn attach_all(&mut self, bpf: &mut Ebpf, libjvm: &Libjvm) -> Result<(), String> {
         let path = libjvm.path.display();
         let probes = usdt::probes(&libjvm.file).map_err(|error| format!("{path} {error}"))?;
-        // What fails now would fail again.
-        self.seen.insert(libjvm.identity);
         for &(name, what, argument) in self.wanted.clone().into_iter().flatten() {
             let places: Vec<&Probe> = (probes.iter())
                 .filter(|probe| {
