@@ -2,3 +2,4 @@
 /* The scheduler's programs, and those that the rules ask for beside them. */
 #include "sched.bpf.c"
 #include "options.h"
+#include "stacks.h"

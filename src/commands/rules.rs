@@ -92,6 +92,7 @@ A rule file is TOML:
   faults = false                          # page faults of each thread
   disk = false                            # requests to block devices: number, bytes, latency
   calls = [\"openat\", \"write\"]           # every such system call becomes a slice; \"*\": all
+  stacks = \"block\"                        # where threads block, by kernel and user stacks; \"wakeup\": where wakers are; \"both\"
 
 Exit status 1 where there are mistakes or a rule matches nothing.";
 

@@ -18,6 +18,7 @@ mod left_behind;
 mod live_rules;
 mod rules_check;
 mod spinner;
+mod stacks;
 mod support;
 mod survive;
 mod units;

@@ -23,9 +23,12 @@ const FALLING_ASLEEP_NS: u64 = 100_000;
 fn current_of(kind: Option<KernelKind>, record: &KernelRecord) -> Option<u32> {
     match kind? {
         KernelKind::Waking | KernelKind::Fork | KernelKind::Rename => Some(record.other_tid),
-        KernelKind::Exec | KernelKind::Exit | KernelKind::CallEnter | KernelKind::CallExit | KernelKind::Toll => {
-            Some(record.tid)
-        }
+        KernelKind::Exec
+        | KernelKind::Exit
+        | KernelKind::CallEnter
+        | KernelKind::CallExit
+        | KernelKind::Toll
+        | KernelKind::Stack => Some(record.tid),
         KernelKind::Switch | KernelKind::Wakeup | KernelKind::Request => None,
     }
 }
@@ -51,6 +54,7 @@ impl Machine {
             Some(KernelKind::CallExit) => self.call_exits(host, at, record),
             Some(KernelKind::Toll) => self.toll(host, cpu, at, record),
             Some(KernelKind::Request) => self.request_done(host, at, record),
+            Some(KernelKind::Stack) => self.stack(host, at, record),
             None => {
                 self.oddities.unknown_kinds += 1;
                 Ok(())
@@ -116,7 +120,12 @@ impl Machine {
         entry.waker = entry
             .waker
             .filter(|waker| at.saturating_sub(waker.at) < FALLING_ASLEEP_NS);
-        match leaving(record, !involuntary) {
+        let leaving = leaving(record, !involuntary);
+        let sleeps = matches!(leaving, Leaving::Off(..));
+        entry
+            .waiting
+            .leaves(&mut self.writer, entry.track, entry.since, sleeps)?;
+        match leaving {
             Leaving::Dead => self.end_thread(thread, at)?,
             Leaving::Runnable(yielded) => {
                 entry.waker = None;

@@ -4,4 +4,4 @@ mod jvm;
 mod kernel;
 
 pub use jvm::{JVM_RECORD_BYTES, JvmKind, JvmRecord};
-pub use kernel::{KERNEL_RECORD_BYTES, KernelKind, KernelRecord, fd_kind, flags};
+pub use kernel::{KERNEL_RECORD_BYTES, KernelKind, KernelRecord, STACK_PART_FRAMES, fd_kind, flags, stack_flags};
