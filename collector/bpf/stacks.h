@@ -24,6 +24,13 @@ const volatile u64 stack_secret = 0;
 /* Stacks that are told of a CPU in a second: unwinding by frame pointers through code that has none makes up new ones without end. */
 const volatile u32 stacks_per_second = 500;
 
+/*
+ * Stacks that are taken on a CPU in a slot of time, 10,000 a second: each costs some microseconds, and who blocks more often than that must not be slowed down much. What is beyond is
+ * counted, and has no stack.
+ */
+#define SLOT_NS 10000000ull
+const volatile u32 stacks_per_slot = 100;
+
 #define FRAMES_MAX 64
 #define PART_FRAMES 6
 /* Parts of a stack, and of both with the record that refers to them. */
@@ -56,6 +63,9 @@ struct stacks {
 	/* Since when, and how many new ones since then. */
 	u64 second_ns;
 	u64 told;
+	/* The same of a slot, and those that were taken. */
+	u64 slot_ns;
+	u64 taken;
 };
 
 struct {
@@ -112,6 +122,23 @@ static __always_inline int may_tell(struct stacks *here, u64 now)
 		here->told = 0;
 	}
 	return here->told++ < stacks_per_second;
+}
+
+/* Whether one more stack may be taken; counts it if not. */
+static __always_inline int may_take(struct stacks *here, u32 cpu, u64 now)
+{
+	struct ring_head *ring;
+
+	if (now - here->slot_ns >= SLOT_NS) {
+		here->slot_ns = now;
+		here->taken = 0;
+	}
+	if (here->taken++ < stacks_per_slot)
+		return 1;
+	ring = bpf_map_lookup_elem(&heads, &cpu);
+	if (ring)
+		ring->untaken++;
+	return 0;
 }
 
 /* Makes room for `count` records that follow each other; where that is not to be had, it is as if nobody had asked. */
@@ -205,7 +232,7 @@ static __always_inline void tell_stacks(void *ctx, struct task_struct *task, str
 	u8 flags = woken ? OF_WAKER : 0;
 	struct record *record;
 
-	if (!here)
+	if (!here || !may_take(here, cpu, now))
 		return;
 	take_stack(ctx, &here->kernel, 0, stack_secret);
 	if (task->flags & (PF_KTHREAD | PF_IO_WORKER)) {

@@ -21,6 +21,7 @@
 mod cpu;
 mod gc;
 mod lock;
+mod places;
 
 use std::collections::HashMap;
 
