@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use plumb_trace::timeline::{
-    Occupancy, Query, StateInterval, StringId, TimelineError, Totals, TrackId, Unit, UnitPart,
+    Occupancy, Query, Sleep, StateInterval, StringId, TimelineError, Totals, TrackId, Unit, UnitPart,
 };
 
 use crate::{Window, states::ThreadStates};
@@ -30,6 +30,21 @@ pub(crate) fn each_state(
         window,
         |from, to| query.states(track, from, to),
         |interval| interval.start_ns,
+        visit,
+    )
+}
+
+/// Visits each sleep of which there are stacks and that overlaps the window once, whole, in order.
+pub(crate) fn each_sleep(
+    query: &dyn Query,
+    track: TrackId,
+    window: Window,
+    visit: impl FnMut(&Sleep) -> Visited,
+) -> Visited {
+    each_piece(
+        window,
+        |from, to| query.sleeps(track, from, to),
+        |sleep| sleep.start_ns,
         visit,
     )
 }

@@ -3,8 +3,8 @@
 use plumb_trace::{
     State,
     timeline::{
-        Cause, CoarseState, Info, Loss, Occupancy, Process, ProcessId, Query, Slice, StateInterval, StringId,
-        TimelineError, TimelineFile, TimelineWriter, Totals, Track, TrackId, TrackKind, Unit, UnitPart,
+        Cause, CoarseState, Info, Loss, Occupancy, Process, ProcessId, Query, Sleep, Slice, StackId, StateInterval,
+        StringId, TimelineError, TimelineFile, TimelineWriter, Totals, Track, TrackId, TrackKind, Unit, UnitPart,
     },
 };
 
@@ -20,6 +20,9 @@ pub(crate) struct Fake {
     pub slices: Vec<Vec<Slice>>,
     pub units: Vec<Unit>,
     pub unit_parts: Vec<UnitPart>,
+    pub sleeps: Vec<(TrackId, Sleep)>,
+    /// Frames, outermost first; the first stack has number 1.
+    pub stacks: Vec<Vec<StringId>>,
 }
 
 impl Fake {
@@ -97,8 +100,12 @@ impl Fake {
     }
 
     pub fn text(&mut self, text: &str) -> StringId {
-        self.strings.push(text.into());
-        StringId(self.strings.len() as u32 - 1)
+        let known = self.strings.iter().position(|known| known == text);
+        let place = known.unwrap_or_else(|| {
+            self.strings.push(text.into());
+            self.strings.len() - 1
+        });
+        StringId(place as u32)
     }
 
     pub fn state(&mut self, track: TrackId, start_ns: u64, end_ns: u64, state: State) -> &mut StateInterval {
@@ -150,7 +157,7 @@ impl Fake {
         let slice = Slice {
             start_ns,
             end_ns,
-            name: StringId(0),
+            name: self.text("GC pause"),
             depth: 0,
             thrown: false,
             open_start: false,
@@ -210,6 +217,13 @@ impl Fake {
         }
         self.units.iter().for_each(|unit| writer.unit(unit).unwrap());
         self.unit_parts.iter().for_each(|part| writer.unit_part(part).unwrap());
+        for frames in &self.stacks {
+            let stack = writer.add_stack().unwrap();
+            writer.define_stack(stack, frames);
+        }
+        self.sleeps
+            .iter()
+            .for_each(|(track, sleep)| writer.sleep(*track, sleep).unwrap());
         self.losses.iter().for_each(|loss| writer.loss(loss.clone()));
         writer.finish().unwrap();
         TimelineFile::open(&path).unwrap()
@@ -300,6 +314,20 @@ impl Query for Fake {
             .filter(|unit| unit.start_ns < to_ns && unit.end_ns > from_ns)
             .copied()
             .collect())
+    }
+
+    fn sleeps(&self, track: TrackId, from_ns: u64, to_ns: u64) -> Result<Vec<Sleep>, TimelineError> {
+        let overlaps = |sleep: &&Sleep| sleep.start_ns < to_ns && sleep.end_ns > from_ns;
+        let of_track = self.sleeps.iter().filter(|(of, _)| *of == track);
+        Ok(of_track.map(|(_, sleep)| sleep).filter(overlaps).copied().collect())
+    }
+
+    fn stack(&self, stack: StackId) -> Vec<StringId> {
+        let number = (stack.0 as usize).checked_sub(1);
+        number
+            .and_then(|number| self.stacks.get(number))
+            .cloned()
+            .unwrap_or_default()
     }
 
     fn unit_parts(&self, from_ns: u64, to_ns: u64) -> Result<Vec<UnitPart>, TimelineError> {

@@ -28,6 +28,7 @@ typedef __s64 s64;
  * (WAKEKILL, FREEZABLE, …) only qualifies; none of it stands alone, so a state that is not 0 stays so.
  */
 #define STATE_MASK 0x94ff
+#define STATE_DEAD 0x80
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 

@@ -69,7 +69,9 @@ enum flag {
 struct ring_head {
 	u64 head;
 	u64 lost;
-	u64 pad0[6];
+	/* Stacks that were not taken (stacks.h). */
+	u64 untaken;
+	u64 pad0[5];
 	u64 tail;
 	u64 pad1[7];
 };

@@ -1,10 +1,10 @@
 //! What recording costs inside the kernel: mean time of each BPF program by the kernel's own statistics, while two threads wake each other.
 //!
 //! `empty` is a program that does nothing (what the statistics themselves cost), `clock_only` one that reads the clock and the threads' fields and stores
-//! nothing: the floor. With the argument `extras`, those of all that rules may ask for beside the scheduler are measured too. One line of JSON for each program: `{"program", "runs", "mean_ns"}`; rounds in turn, the medians of which are told.
+//! nothing: the floor. With the argument `extras`, those of all that rules may ask for beside the scheduler are measured too, but for stacks, which are with the argument `stacks`. One line of JSON for each program: `{"program", "runs", "mean_ns"}`; rounds in turn, the medians of which are told.
 
 use plumb_collector::{
-    CollectorError, Extras, KernelOptions, Options, ProgramCost, Recorder, Scope, enable_statistics, probe_cost,
+    CollectorError, Extras, KernelOptions, Options, ProgramCost, Recorder, Scope, Stacks, enable_statistics, probe_cost,
 };
 use std::collections::BTreeMap;
 use std::sync::mpsc;
@@ -25,8 +25,16 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             calls: (0..CALLS).collect(),
             safepoints: true,
             parks: true,
+            stacks: Stacks::default(),
         },
-        Some(_) => return Err("the only argument is `extras`".into()),
+        Some("stacks") => Extras {
+            stacks: Stacks {
+                block: true,
+                wakeup: true,
+            },
+            ..Extras::default()
+        },
+        Some(_) => return Err("the only argument is `extras` or `stacks`".into()),
     };
     let _statistics = enable_statistics()?;
     let mut costs: BTreeMap<String, Vec<ProgramCost>> = BTreeMap::new();
@@ -81,6 +89,7 @@ fn recorded(extras: &Extras) -> Result<Vec<ProgramCost>, CollectorError> {
         "stored {}, lost {}",
         summary.counts.kernel_stored, summary.counts.kernel_lost
     );
+    summary.notes.iter().for_each(|note| eprintln!("{note}"));
     let _ = std::fs::remove_dir_all(dir);
     Ok(costs)
 }

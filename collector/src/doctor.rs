@@ -1,6 +1,6 @@
 //! What works on this machine, what does not, why, and what to do about it. Nothing is guessed: what can be tried is tried.
 
-use crate::kernel::{Extras, Interface, Kernel, KernelOptions, Scope, probe_cost};
+use crate::kernel::{Extras, Interface, Kernel, KernelOptions, Scope, Stacks, probe_cost};
 use crate::libjvm::{self, Libjvm};
 use crate::proc;
 use std::collections::BTreeMap;
@@ -188,6 +188,10 @@ fn extras() -> Result<String, String> {
             faults: true,
             disk: true,
             calls: vec![0],
+            stacks: Stacks {
+                block: true,
+                wakeup: true,
+            },
             ..Extras::default()
         },
         ..KernelOptions::default()
@@ -196,7 +200,8 @@ fn extras() -> Result<String, String> {
     let notes = attached.kernel.notes.join("; ");
     match notes.is_empty() {
         true => Ok(
-            "interrupts, page faults, disk requests and system calls can be recorded where rules ask for them".into(),
+            "interrupts, page faults, disk requests, system calls and stacks can be recorded where rules ask for them"
+                .into(),
         ),
         false => Err(notes),
     }

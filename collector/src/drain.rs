@@ -298,6 +298,12 @@ impl Drain {
             self.let_go(&arena);
         }
         self.tell_losses();
+        let untaken = self.rings.as_ref().map_or(0, |rings| rings.totals().untaken);
+        if untaken > 0 {
+            self.live.note(format!(
+                "{untaken} stacks were not taken: on one CPU there are 10,000 a second at the most, so that who blocks more often is not slowed down much"
+            ));
+        }
     }
 }
 

@@ -27,6 +27,7 @@ pub mod proc;
 mod recorder;
 mod shared_memory;
 mod snapshot;
+mod symbols;
 pub mod trigger;
 pub mod usdt;
 mod watch;
@@ -35,7 +36,7 @@ mod writer;
 pub use arena::{ArenaTotals, JvmSource};
 pub use error::CollectorError;
 pub use kernel::{
-    Extras, Interface, KernelOptions, ProgramCost, RingTotals, Scope, Selectors, enable_statistics, probe_cost,
+    Extras, Interface, KernelOptions, ProgramCost, RingTotals, Scope, Selectors, Stacks, enable_statistics, probe_cost,
 };
 pub use live::Counts;
 pub use privilege::Capabilities;

@@ -6,7 +6,7 @@
 //! | kept | where |
 //! | --- | --- |
 //! | CAP_DAC_OVERRIDE | the recording or its timeline goes into a directory that only this right opens to us (root in a user's home) |
-//! | CAP_SYS_PTRACE | /proc hides other users' processes (hidepid); and, with CAP_DAC_READ_SEARCH, for JVMs that are still to come, or have no counters yet, in the watch thread alone, which reads these |
+//! | CAP_SYS_PTRACE | /proc hides other users' processes (hidepid); and, with CAP_DAC_READ_SEARCH, for JVMs that are still to come, or have no counters yet, in the watch thread alone, which reads these; and, where stacks are recorded, in the thread that reads what processes have mapped |
 //! | CAP_BPF | the scope's maps change during the recording, and the kernel (before 5.19) asks for this right each time |
 //!
 //! JVMs are attached to before that. Those that a command starts later connect by themselves, so that nobody needs the rights to attach any more. Capabilities belong
@@ -48,7 +48,7 @@ impl Capabilities {
         Capabilities(self.0 | u64::from(wanted) << number)
     }
 
-    /// And those by which a JVM that comes later is read from outside: its file of counters is its user's alone.
+    /// And those by which a process of somebody else is read from outside: what it has mapped, a JVM's file of counters.
     pub(crate) fn with_later_jvms(self, wanted: bool) -> Capabilities {
         self.with(SYS_PTRACE, wanted).with(DAC_READ_SEARCH, wanted)
     }

@@ -9,6 +9,7 @@ use crate::libjvm::{self, Libjvm};
 use crate::live::{Counts, Live};
 use crate::parcel::{PARCEL_COUNT, Parcel};
 use crate::privilege::{self, Capabilities};
+use crate::symbols::Symbols;
 use crate::watch::{JvmInstance, Watch};
 use crate::writer::{Flying, Message, Place, Reserve, Writer};
 use crate::{CollectorError, clock, proc, snapshot};
@@ -125,7 +126,12 @@ impl Recorder {
             None => (None, None, None, None),
         };
         let cpus = rings.as_ref().map_or(0, crate::kernel::Rings::len) as u32;
-        let writer = Writer::new(place, cpus, named, Arc::clone(&live), free_parcels);
+        let asks_for_stacks = options.kernel.as_ref().is_some_and(|kernel| kernel.extras.stacks.any());
+        let symbols = (kernel.is_some() && asks_for_stacks)
+            .then(|| Symbols::start(kept.with_later_jvms(true), Arc::clone(&live)))
+            .transpose()
+            .map_err(thread_error)?;
+        let writer = Writer::new(place, cpus, named, Arc::clone(&live), free_parcels).with_symbols(symbols);
         let drain = Drain::new(rings, Arc::clone(&live), orders, parcels, messages.clone());
         let threads = vec![
             spawn("plumb-writer", move || writer.run(&inbox, kept))?,
@@ -511,10 +517,14 @@ fn host() -> Host {
 
 fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, CollectorError> {
     let spawned = Builder::new().name(name.into()).spawn(body);
-    spawned.map_err(|cause| CollectorError::System {
+    spawned.map_err(thread_error)
+}
+
+fn thread_error(cause: std::io::Error) -> CollectorError {
+    CollectorError::System {
         what: "starting a thread",
         cause,
-    })
+    }
 }
 
 fn write_error(path: &Path, error: &std::io::Error) -> CollectorError {

@@ -13,12 +13,13 @@
 //! safepoints = true                  # what JVMs stop all their threads for, and how long: probes of libjvm (USDT)
 //! parks = true                       # parks of JVMs' threads where no agent tells them; some 2 µs each
 //! calls = ["openat", "write"]        # every such system call of whoever is in scope, as a slice; "*": all
+//! stacks = "block"                   # kernel and user stacks: of who blocks; "wakeup": of who wakes somebody; "both"
 //! ```
 
 use toml::de::DeTable;
 
 use crate::{
-    KernelRules, KernelScope,
+    KernelRules, KernelScope, KernelStacks,
     reader::{Reader, Value},
 };
 
@@ -38,6 +39,7 @@ impl<'t> Reader<'t> {
             "safepoints",
             "parks",
             "calls",
+            "stacks",
         ];
         self.check_keys("[kernel]", table, &known, &[]);
         let mut flag = |key: &str| {
@@ -52,7 +54,9 @@ impl<'t> Reader<'t> {
         let cgroups = table.get("cgroup").map_or_else(Vec::new, |value| self.cgroups(value));
         let users = table.get("user").map_or_else(Vec::new, |value| self.users(value));
         let threads = table.get("threads").map_or_else(Vec::new, |value| self.threads(value));
+        let stacks = table.get("stacks").map(|value| self.kernel_stacks(value));
         Some(KernelRules {
+            stacks: stacks.unwrap_or_default(),
             scope: self.scope(table)?,
             cgroups,
             users,
@@ -82,6 +86,20 @@ impl<'t> Reader<'t> {
             }
         }
         calls
+    }
+
+    fn kernel_stacks(&mut self, value: &Value<'t>) -> KernelStacks {
+        match self.string("stacks", value) {
+            Some("block") => KernelStacks::Block,
+            Some("wakeup") => KernelStacks::Wakeup,
+            Some("both") => KernelStacks::Both,
+            Some(other) => {
+                let message = format!("unknown value `{}` of stacks", other.escape_debug());
+                self.mistake(value.span().start, message, "write \"block\", \"wakeup\" or \"both\"");
+                KernelStacks::None
+            }
+            None => KernelStacks::None,
+        }
     }
 
     fn scope(&mut self, table: &DeTable<'t>) -> Option<KernelScope> {

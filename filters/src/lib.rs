@@ -44,7 +44,7 @@ pub use self::{
     diagnostic::{Diagnostic, Diagnostics, Place},
     load::load,
     presets::preset_names,
-    rules::{ExcludeRule, Group, JvmRules, KernelRules, KernelScope, MethodRule, Rules, Source},
+    rules::{ExcludeRule, Group, JvmRules, KernelRules, KernelScope, KernelStacks, MethodRule, Rules, Source},
     stack::StackRule,
     trigger::{Condition, Trigger},
 };

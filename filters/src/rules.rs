@@ -124,6 +124,22 @@ pub struct KernelRules {
     pub parks: bool,
     /// Names of system calls of which every one is recorded, of whoever is in scope, with where they stand; `*`: all.
     pub calls: Vec<(String, Place)>,
+    /// Of whom kernel and user stacks are recorded, of whoever is in scope.
+    pub stacks: KernelStacks,
+}
+
+/// When stacks are recorded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum KernelStacks {
+    /// Never.
+    #[default]
+    None,
+    /// When a thread blocks: its own.
+    Block,
+    /// When a thread is woken: its waker's.
+    Wakeup,
+    /// At both.
+    Both,
 }
 
 /// Whose kernel events are recorded. Of those who are not in scope it is recorded that they held a CPU.

@@ -86,7 +86,19 @@ fn definitions() -> Vec<Dated> {
         pid: 4711,
         start_ticks: 99,
     };
-    [counter, traced]
+    let frame = Definition::Frame {
+        id: 3,
+        kernel: true,
+        function: "do_nanosleep".into(),
+        module: "[kernel]".into(),
+        build_id: String::new(),
+        offset: 0,
+    };
+    let stack = Definition::Stack {
+        id: 1 << 60,
+        frames: vec![3, 3, 9],
+    };
+    [counter, traced, frame, stack]
         .into_iter()
         .enumerate()
         .map(|(at, definition)| Dated {

@@ -25,17 +25,23 @@ pub struct Arguments {
 enum Format {
     /// Paraver: states and method calls
     Paraver,
+    /// Time off the CPU by stack, for flame graphs
+    Folded,
 }
 
 const HELP: &str = "\
 Example:
-  plumb export slow.plumb --format paraver -o slow.prv && wxparaver slow.prv";
+  plumb export slow.plumb --format paraver -o slow.prv && wxparaver slow.prv
+  plumb export slow.plumb --format folded -o slow.folded && inferno-flamegraph --countname ns slow.folded > slow.svg
+
+Where the rules ask for stacks ([kernel] stacks = \"block\"), folded has a line for each stack that threads slept with; otherwise only states.";
 
 /// Runs the subcommand.
 pub fn run(arguments: &Arguments) -> Result<()> {
     let timeline = timeline::open(&arguments.timeline)?;
     let written = match arguments.format {
-        Format::Paraver => export::paraver(&timeline, &arguments.output),
+        Format::Paraver => export::paraver(&timeline, &arguments.output).map(Vec::from),
+        Format::Folded => export::folded(&timeline, &arguments.output).map(|file| vec![file]),
     };
     let files = written.or_remedy("name another place with -o, on a file system with space")?;
     files.iter().for_each(|file| println!("{}", file.display()));

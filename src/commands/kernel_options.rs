@@ -2,8 +2,8 @@
 
 use crate::failure::OrRemedy;
 use anyhow::{Context, Result};
-use plumb_collector::Extras;
-use plumb_filters::{KernelRules, Place};
+use plumb_collector::{Extras, Stacks};
+use plumb_filters::{KernelRules, KernelStacks, Place};
 use plumb_trace::syscalls;
 
 /// Resolves the names of system calls: which there are the rules' reader does not know.
@@ -22,6 +22,10 @@ pub fn extras(rules: &KernelRules) -> Result<Extras> {
         calls,
         safepoints: rules.safepoints,
         parks: rules.parks,
+        stacks: Stacks {
+            block: matches!(rules.stacks, KernelStacks::Block | KernelStacks::Both),
+            wakeup: matches!(rules.stacks, KernelStacks::Wakeup | KernelStacks::Both),
+        },
     })
 }
 
@@ -46,6 +50,13 @@ pub fn shown(rules: &KernelRules) -> Vec<String> {
         let calls: Vec<&str> = rules.calls.iter().map(|(name, _)| name.as_str()).collect();
         shown.push(format!("calls of {}", calls.join(" ")));
     }
+    let stacks = match rules.stacks {
+        KernelStacks::None => return shown,
+        KernelStacks::Block => "stacks of who blocks",
+        KernelStacks::Wakeup => "stacks of who wakes somebody",
+        KernelStacks::Both => "stacks of who blocks and of who wakes somebody",
+    };
+    shown.push(stacks.to_owned());
     shown
 }
 

@@ -94,6 +94,7 @@ A rule file is TOML:
   safepoints = false                      # what JVMs stop all their threads for: collections, thread dumps, deoptimisation, ...
   parks = false                           # parks of all threads of JVMs, for where no agent tells them: some 2 us of each
   calls = [\"openat\", \"write\"]           # every such system call becomes a slice; \"*\": all
+  stacks = \"block\"                        # where threads block, by kernel and user stacks; \"wakeup\": where wakers are; \"both\"
 
 Exit status 1 where there are mistakes or a rule matches nothing.";
 

@@ -20,6 +20,7 @@ mod long_waits;
 mod rules_check;
 mod safepoints;
 mod spinner;
+mod stacks;
 mod support;
 mod survive;
 mod units;

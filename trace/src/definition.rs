@@ -257,6 +257,28 @@ definitions! {
         /// As in /sys/block.
         name: String,
     }
+    /// A frame of stacks: gives a name to a frame's number. Written by the recorder, where stacks are recorded.
+    Frame = 28 {
+        /// Frame's number.
+        id: u32,
+        /// Whether it is the kernel's.
+        kernel: bool,
+        /// The function, as the symbol table has it; empty where none is known.
+        function: String,
+        /// File name of the module that it is in, `[java]` for compiled Java code, or empty.
+        module: String,
+        /// The module's build id in hexadecimal digits, or empty.
+        build_id: String,
+        /// Where the function begins in the module, or, where none is known, the frame's own place: an address as in the module's symbol table.
+        offset: u64,
+    }
+    /// A stack: gives frames to a stack's number. Written by the recorder, where stacks are recorded.
+    Stack = 29 {
+        /// Stack's number: no two have the same, on one host in one recording.
+        id: u64,
+        /// Numbers of its frames, innermost first.
+        frames: Vec<u32>,
+    }
 }
 
 /// The bytes are no definition.
@@ -351,6 +373,23 @@ mod tests {
         let mut bytes = Vec::new();
         method().encode(&mut bytes);
         assert_eq!(Dated::decode(&bytes), Ok(Some(method())));
+    }
+
+    #[test]
+    fn lists_come_back_and_a_wrong_length_is_malformed() {
+        let stack = |frames: Vec<u32>| Dated {
+            at: 3,
+            definition: Definition::Stack { id: u64::MAX, frames },
+        };
+        let mut bytes = Vec::new();
+        stack(vec![0, 7, u32::MAX]).encode(&mut bytes);
+        assert_eq!(Dated::decode(&bytes), Ok(Some(stack(vec![0, 7, u32::MAX]))));
+        for length in 0..bytes.len() {
+            assert_eq!(Dated::decode(&bytes[..length]), Err(Malformed), "{length}");
+        }
+        let mut long = Vec::new();
+        stack(vec![1; LIST_MAX + 5]).encode(&mut long);
+        assert_eq!(Dated::decode(&long), Ok(Some(stack(vec![1; LIST_MAX]))));
     }
 
     #[test]

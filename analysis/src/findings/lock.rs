@@ -5,7 +5,7 @@ use plumb_trace::{
     timeline::{Query, TimelineError, TrackId},
 };
 
-use super::{CULPRITS_MAX, Culprit, Finding, Loss, Severity, Subject, is_worth_telling};
+use super::{CULPRITS_MAX, Culprit, Finding, Loss, Severity, Subject, is_worth_telling, places};
 use crate::{
     Window,
     format::{duration, percent, share},
@@ -35,12 +35,15 @@ pub(super) fn finding(
     }
     let waits = who_had_the_lock(query, &subject.threads, window)?;
     let class = waits.classes.first().map_or(UNKNOWN, class_name);
+    let mut evidence = evidence(query, subject, &loss, &waits);
+    let place = places::commonest(query, &subject.threads, State::Monitor, window, waits.monitor_ns)?;
+    evidence.extend(place);
     Ok(Some(Finding {
         kind: "lock-contended",
         group: subject.group.to_owned(),
         severity: Severity::of(loss.share),
         share: loss.share,
-        evidence: evidence(query, subject, &loss, &waits),
+        evidence,
         culprits: culprits(&waits),
         remedy: format!(
             "do less while holding the lock of {class} (no waiting, no I/O), or split it so that threads share it less"

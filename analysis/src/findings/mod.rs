@@ -24,6 +24,7 @@ mod cpu;
 mod gc;
 mod lock;
 mod pinned;
+mod places;
 
 use std::collections::HashMap;
 

@@ -1,6 +1,9 @@
 //! Servers that are ill, and one that is not.
 
-use plumb_trace::{State, timeline::Cause, timeline::TrackKind};
+use plumb_trace::{
+    State,
+    timeline::{Cause, Sleep, StackId, TrackKind},
+};
 
 use super::*;
 use crate::{report::report, testing::Fake};
@@ -230,5 +233,41 @@ fn virtual_threads_that_keep_their_carriers_are_told_with_what_they_wait_for() {
             "they did so in monitor of shop.Stock 100 %",
             "most of all pinned 100 %",
         ]
+    );
+}
+
+#[test]
+fn where_threads_waited_longest_for_a_lock_is_evidence() {
+    let (mut fake, a, b) = server();
+    let class = fake.text("shop.AuditLog");
+    fake.running(b, 0, S / 2, 1);
+    fake.state(b, S / 2, S, State::Sleep);
+    for (from_ns, to_ns) in [(0, S / 10), (S / 10, S / 2)] {
+        let interval = fake.state(a, from_ns, to_ns, State::Monitor);
+        (interval.peer, interval.cause) = (Some(b), Cause::Class(class));
+    }
+    fake.running(a, S / 2, S, 0);
+    let frames = ["main", "serve", "log", "futex_wait_[k]"].map(|frame| fake.text(frame));
+    fake.stacks = vec![frames[..2].to_vec(), frames.to_vec()];
+    for (number, (start_ns, end_ns)) in [(1, (0, S / 10)), (2, (S / 10, S / 2))] {
+        let sleep = Sleep {
+            start_ns,
+            end_ns,
+            stack: StackId(number),
+            waker_stack: StackId(0),
+            waker: None,
+            java_stack: StackId(0),
+        };
+        fake.sleeps.push((a, sleep));
+    }
+
+    let all = found(&fake);
+    let [finding] = all.as_slice() else { panic!("{all:?}") };
+    let said = "80 % of that time in log < serve < main";
+    assert_eq!(
+        finding.evidence.last().map(String::as_str),
+        Some(said),
+        "{:?}",
+        finding.evidence
     );
 }

@@ -1,5 +1,6 @@
 //! What is known of everybody when a window begins: the definitions of segments that were forgotten, as far as they still hold.
 
+use super::stacks::Stacks;
 use crate::proc;
 use plumb_trace::definition::{Dated, Definition};
 use plumb_trace::record::{KernelKind, KernelRecord, flags};
@@ -26,6 +27,7 @@ pub(crate) struct Base {
     threads: HashMap<u32, Dated>,
     counters: BTreeMap<u32, Dated>,
     devices: BTreeMap<u32, Dated>,
+    pub stacks: Stacks,
     jvms: HashMap<(u32, u64), JvmBase>,
     /// Threads at which the next pruning is due.
     prune_at: usize,
@@ -59,6 +61,7 @@ impl Base {
                 drop(self.counters.insert(id, dated));
             }
             Definition::Device { number, .. } => drop(self.devices.insert(number, dated)),
+            Definition::Frame { .. } | Definition::Stack { .. } => self.stacks.define(dated),
             _ => {}
         }
     }
@@ -167,6 +170,7 @@ impl Base {
     pub fn of_host(&self, at_ns: u64) -> Vec<Dated> {
         let (processes, traced) = (self.processes.values(), self.traced.values());
         let counted = self.counters.values().chain(self.devices.values());
+        let counted = counted.chain(self.stacks.all());
         let mut all: Vec<Dated> = processes.chain(traced).chain(counted).cloned().collect();
         all.extend(self.threads.values().cloned().map(with_state));
         all.iter_mut().for_each(|dated| dated.at = dated.at.min(at_ns));

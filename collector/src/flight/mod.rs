@@ -5,6 +5,7 @@
 
 mod base;
 mod save;
+mod stacks;
 mod window;
 
 pub(crate) use base::Base;

@@ -4,7 +4,7 @@ use super::Keep;
 use super::base::Base;
 use plumb_trace::record::{KernelKind, KernelRecord};
 use plumb_trace::recording::{FileKind, Payload, segment};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 /// What a segment takes beside its bytes.
@@ -21,6 +21,8 @@ pub(crate) struct Kept {
     last_ns: u64,
     /// Records that change who is there.
     changes: Arc<[KernelRecord]>,
+    /// Stacks that its records refer to.
+    stacks: Arc<[u64]>,
 }
 
 impl Kept {
@@ -37,16 +39,18 @@ impl Kept {
             made_ns,
             last_ns,
             changes: records.iter().filter(|record| is_change(record)).copied().collect(),
+            stacks: stacks(records),
         }
     }
 
     fn weight(&self) -> u64 {
-        (self.bytes.len() + size_of_val(&*self.changes)) as u64 + OVERHEAD_BYTES
+        (self.bytes.len() + size_of_val(&*self.changes) + size_of_val(&*self.stacks)) as u64 + OVERHEAD_BYTES
     }
 
     /// What this segment says of who is there goes into a base.
     pub fn apply(&self, base: &mut Base) {
         self.changes.iter().for_each(|record| base.see(record));
+        base.stacks.refer(&self.stacks);
         if !matches!(self.file, FileKind::Host | FileKind::Jvm { .. }) {
             return;
         }
@@ -63,6 +67,15 @@ impl Kept {
             }
         }
     }
+}
+
+/// Numbers of the stacks that records refer to.
+fn stacks(records: &[KernelRecord]) -> Arc<[u64]> {
+    let referring = records.iter().filter(|record| record.kind == KernelKind::Stack as u8);
+    let numbers: BTreeSet<u64> = referring
+        .flat_map(|record| [record.charged_ns, record.other_charged_ns])
+        .collect();
+    numbers.into_iter().filter(|number| *number != 0).collect()
 }
 
 fn is_change(record: &KernelRecord) -> bool {

@@ -21,6 +21,25 @@ pub struct Extras {
     pub safepoints: bool,
     /// Parks of threads of JVMs in scope.
     pub parks: bool,
+    /// Kernel and user stacks.
+    pub stacks: Stacks,
+}
+
+/// Of whom stacks are recorded, in scope.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stacks {
+    /// Of who blocks.
+    pub block: bool,
+    /// Of who wakes somebody.
+    pub wakeup: bool,
+}
+
+impl Stacks {
+    /// Whether any is.
+    #[must_use]
+    pub fn any(self) -> bool {
+        self.block || self.wakeup
+    }
 }
 
 /// Programs of an option, each with its tracepoint.
@@ -48,6 +67,8 @@ const DISK: Programs = &[
     ("on_request_done", "block_rq_complete"),
     ("on_request_issued", "block_rq_issue"),
 ];
+const BLOCK: Programs = &[("on_block", "sched_switch")];
+const WAKER: Programs = &[("on_waker", "sched_waking")];
 const CALLS: Programs = &[("on_call_enter", "sys_enter"), ("on_call_exit", "sys_exit")];
 
 impl Extras {
@@ -70,6 +91,8 @@ impl Extras {
             (self.interrupts, INTERRUPTS),
             (self.disk, DISK),
             (!self.calls.is_empty(), CALLS),
+            (self.stacks.block, BLOCK),
+            (self.stacks.wakeup, WAKER),
         ];
         let wanted = wanted.into_iter().filter(|(is_wanted, _)| *is_wanted);
         wanted.flat_map(|(_, programs)| programs).copied().collect()

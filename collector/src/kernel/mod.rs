@@ -10,7 +10,7 @@ mod scope;
 
 use cost::costs;
 pub use cost::{ProgramCost, enable_statistics};
-pub use extras::Extras;
+pub use extras::{Extras, Stacks};
 pub use ring::RingTotals;
 pub(crate) use scope::{Cgroups, NamedThreads};
 pub use scope::{Scope, Selectors};

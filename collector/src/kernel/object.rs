@@ -7,6 +7,7 @@ use crate::CollectorError;
 use aya::programs::BtfTracePoint;
 use aya::{Btf, Ebpf, EbpfLoader, include_bytes_aligned};
 use std::fmt::Display;
+use std::hash::{BuildHasher, RandomState};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 static RICH: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/sched_rich.o"));
@@ -29,7 +30,7 @@ const PROGRAMS: [(&str, &str); 6] = [
 const WAKEUPS: [(&str, &str); 2] = [("on_wakeup_new", "sched_wakeup_new"), ("on_wakeup", "sched_wakeup")];
 
 /// What is left out of a kernel that does not take the object with all options.
-pub(super) const OPTIONS_NOTE: &str = "this machine does not take the programs for what the rules ask for beside the scheduler (interrupts, faults, disk, calls, safepoints, parks): none of it is recorded";
+pub(super) const OPTIONS_NOTE: &str = "this machine does not take the programs for what the rules ask for beside the scheduler (interrupts, faults, disk, calls, safepoints, parks, stacks): none of it is recorded";
 
 /// What is left out of a kernel that does not take the rich object.
 const PLAIN_NOTE: &str = "this kernel does not give the blocking system call, I/O wait and throttling of a thread: time off the CPU has no cause where the JVM does not say it";
@@ -153,6 +154,7 @@ fn load_object(
 ) -> Result<Loaded, CollectorError> {
     let bytes = globals.bytes();
     let count_faults = u8::from(globals.options.extras.faults);
+    let stack_secret = secret();
     let load = || {
         let mut loader = EbpfLoader::new();
         loader
@@ -167,6 +169,7 @@ fn load_object(
         if let Some(calls) = globals.calls {
             loader.override_global("wanted_calls", &calls[..], true);
             loader.override_global("count_faults", &count_faults, true);
+            loader.override_global("stack_secret", &stack_secret, true);
         }
         loader.load(candidate.object)
     };
@@ -220,6 +223,12 @@ fn has_waits() -> bool {
     let books = std::fs::read_to_string("/proc/self/schedstat").unwrap_or_default();
     let slices = books.split_whitespace().nth(2);
     slices.is_some_and(|slices| slices != "0")
+}
+
+/// A number that nobody else knows.
+fn secret() -> u64 {
+    // The library's hash tables are keyed by the kernel's random numbers.
+    RandomState::new().hash_one(std::process::id())
 }
 
 /// An error without its remedy.

@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering;
 /// Bytes of a `struct ring_head`, and where its fields lie.
 pub(crate) const HEAD_BYTES: usize = 128;
 const LOST_AT: usize = 8;
+const UNTAKEN_AT: usize = 16;
 const TAIL_AT: usize = 64;
 /// Where a record's commit word lies.
 const COMMIT_AT: usize = 8;
@@ -43,6 +44,8 @@ pub struct RingTotals {
     pub read: u64,
     /// Records that found no place.
     pub lost: u64,
+    /// Stacks that were not taken, because there were too many.
+    pub untaken: u64,
 }
 
 impl Rings {
@@ -102,6 +105,7 @@ impl Rings {
             written: sum.written + ring.head(&self.heads),
             read: sum.read + ring.tail,
             lost: sum.lost + ring.field(&self.heads, LOST_AT, Ordering::Relaxed),
+            untaken: sum.untaken + ring.field(&self.heads, UNTAKEN_AT, Ordering::Relaxed),
         })
     }
 }

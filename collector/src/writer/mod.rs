@@ -9,6 +9,7 @@ mod flying;
 mod jvm;
 mod processes;
 mod reserve;
+mod stacks;
 mod stream;
 
 use crate::clock;
@@ -16,6 +17,7 @@ use crate::kernel::NamedThreads;
 use crate::live::Live;
 use crate::parcel::{Item, Kind, Parcel, Source};
 use crate::privilege::{self, Capabilities};
+use crate::symbols::Symbols;
 use chain::{Chain, Missing};
 pub(crate) use flying::Flying;
 use jvm::Jvm;
@@ -26,6 +28,7 @@ use plumb_trace::recording::{ClockPair, CounterSample, FileKind, Manifest, Paylo
 use processes::Newcomers;
 pub(crate) use processes::describe;
 pub(crate) use reserve::Reserve;
+use stacks::Stacks;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -97,6 +100,8 @@ pub(crate) struct Writer {
     /// Where the scope is by thread names.
     named: Option<NamedThreads>,
     newcomers: Newcomers,
+    /// Where stacks are recorded.
+    stacks: Option<Stacks>,
     pending: usize,
     swept: Instant,
 }
@@ -144,11 +149,18 @@ impl Writer {
             reserve,
             flying,
             newcomers: Newcomers::default(),
+            stacks: None,
             pending: 0,
             swept: Instant::now(),
         };
         writer.begin();
         writer
+    }
+
+    /// Has stacks named by `symbols`.
+    pub fn with_symbols(mut self, symbols: Option<Symbols>) -> Writer {
+        self.stacks = symbols.map(|symbols| Stacks::new(symbols, self.cpus.len()));
+        self
     }
 
     /// Gives each CPU that is online its file, so that one that is missing later is noticed, also of a CPU that had nothing to tell.
@@ -241,6 +253,9 @@ impl Writer {
         };
         if item.lost_before > 0 {
             chain.tear();
+            if let Some(stacks) = &mut self.stacks {
+                stacks.tear(cpu);
+            }
             let flushed = stream.flush(file, clock::monotonic_ns());
             count(
                 &self.live,
@@ -250,9 +265,17 @@ impl Writer {
             );
             stream.lose(item.lost_before, now);
         }
+        // Records that became definitions: they are kept as these.
+        let mut parts = 0;
         if let Payload::Kernel(records) = &mut stream.payload {
             for record in bytes.as_chunks::<KERNEL_RECORD_BYTES>().0 {
                 let record = KernelRecord::from_bytes(record);
+                if let Some(stacks) = &mut self.stacks
+                    && stacks.see(cpu, &record)
+                {
+                    parts += 1;
+                    continue;
+                }
                 self.newcomers.see(&record);
                 if let Some(named) = &mut self.named {
                     named.see(&record);
@@ -264,6 +287,7 @@ impl Writer {
                 records.push(record);
             }
         }
+        self.live.kernel_stored.fetch_add(parts, Ordering::Relaxed);
         stream.touched(now);
         self.pending += bytes.len();
         if stream.payload.len() >= RECORDS {
@@ -363,6 +387,9 @@ impl Writer {
         for dated in self.newcomers.describe(now) {
             self.define(dated, now);
         }
+        for dated in self.stacks.as_ref().map_or_else(Vec::new, Stacks::take) {
+            self.define(dated, now);
+        }
         self.flush(|stream| {
             stream
                 .since
@@ -430,6 +457,11 @@ impl Writer {
     }
 
     fn finish(mut self) {
+        if let Some(stacks) = self.stacks.take() {
+            let (last, note) = stacks.finish();
+            last.into_iter().for_each(|dated| self.define(dated, Instant::now()));
+            note.into_iter().for_each(|note| self.live.note(note));
+        }
         if let Some(note) = self.missing.note() {
             self.live.note(note);
         }

@@ -1,7 +1,10 @@
 //! Timelines in other tools' formats. Everything is read through [`plumb_trace::timeline::Query`]; no recording is needed.
 
+mod file;
+mod folded;
 mod paraver;
 
+pub use folded::folded;
 pub use paraver::paraver;
 
 use plumb_trace::timeline::TimelineError;

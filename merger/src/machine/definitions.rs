@@ -69,6 +69,7 @@ impl Machine {
             Definition::Counter { .. } => self.define_counter(host, definition),
             Definition::JvmCounter { .. } => self.define_jvm_counter(host, definition),
             Definition::Device { number, name } => self.define_device(host, *number, name),
+            Definition::Frame { .. } | Definition::Stack { .. } => self.define_stack(host, definition),
             _ => {}
         }
         Ok(())

@@ -44,9 +44,11 @@ impl Machine {
         hosts: &[HostInput],
         groups: &Groups,
         to_ns: u64,
-        notes: Vec<String>,
+        mut notes: Vec<String>,
     ) -> Result<Counts> {
         let to_ns = to_ns.max(self.now);
+        self.close_stacks();
+        notes.extend(self.note_of_stacks());
         self.close_virtual_threads(to_ns)?;
         self.close_calls(to_ns)?;
         for thread in self.registry.living().collect::<Vec<_>>() {

@@ -28,7 +28,8 @@ fn current_of(kind: Option<KernelKind>, record: &KernelRecord) -> Option<u32> {
         | KernelKind::CallEnter
         | KernelKind::CallExit
         | KernelKind::Toll
-        | KernelKind::Probe => Some(record.tid),
+        | KernelKind::Probe
+        | KernelKind::Stack => Some(record.tid),
         KernelKind::Switch | KernelKind::Wakeup | KernelKind::Request => None,
     }
 }
@@ -55,6 +56,7 @@ impl Machine {
             Some(KernelKind::Toll) => self.toll(host, cpu, at, record),
             Some(KernelKind::Request) => self.request_done(host, at, record),
             Some(KernelKind::Probe) => self.probe_hit(host, at, record),
+            Some(KernelKind::Stack) => self.stack(host, at, record),
             None => {
                 self.oddities.unknown_kinds += 1;
                 Ok(())
@@ -120,7 +122,12 @@ impl Machine {
         entry.waker = entry
             .waker
             .filter(|waker| at.saturating_sub(waker.at) < FALLING_ASLEEP_NS);
-        match leaving(record, !involuntary) {
+        let leaving = leaving(record, !involuntary);
+        let sleeps = matches!(leaving, Leaving::Off(..));
+        entry
+            .waiting
+            .leaves(&mut self.writer, entry.track, entry.since, sleeps)?;
+        match leaving {
             Leaving::Dead => self.end_thread(thread, at)?,
             Leaving::Runnable(yielded) => {
                 entry.waker = None;

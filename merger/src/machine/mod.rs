@@ -24,6 +24,8 @@ mod losses;
 mod pauses;
 mod registry;
 mod safepoints;
+mod sleeps;
+mod stacks;
 mod syscalls;
 mod thread;
 mod unseen;
@@ -43,6 +45,7 @@ use plumb_trace::recording::CounterSample;
 use plumb_trace::timeline::{Loss, Process, ProcessId, TimelineWriter, Track, TrackId, TrackKind};
 use registry::Registry;
 use rustc_hash::FxHashMap;
+use stacks::Stacks;
 use std::collections::VecDeque;
 use syscalls::SystemCalls;
 use virtual_threads::VirtualThreads;
@@ -96,6 +99,7 @@ pub(crate) struct Machine {
     counters: FxHashMap<(usize, u32), Counter>,
     extras: Extras,
     system_calls: SystemCalls,
+    stacks: Stacks,
     losses: Vec<Loss>,
     pub(crate) oddities: Oddities,
 }
@@ -123,6 +127,7 @@ impl Machine {
             counters: FxHashMap::default(),
             extras: Extras::default(),
             system_calls: SystemCalls::default(),
+            stacks: Stacks::default(),
             losses: Vec::new(),
             oddities: Oddities::default(),
         };

@@ -4,7 +4,7 @@
 //! begins where it ended: nothing else writes states, so they are contiguous whatever the records say.
 
 use super::charge::Charge;
-use super::java_stacks::Waiting;
+use super::sleeps::Waiting;
 use super::virtual_threads::Mounted;
 use super::waits::Waits;
 use plumb_trace::State;
@@ -228,6 +228,7 @@ impl Thread {
         self.charge.forget();
         self.waits.forget();
         self.waker = None;
+        self.waiting.forget();
         self.doing = Doing::UNKNOWN;
     }
 

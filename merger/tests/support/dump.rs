@@ -1,6 +1,6 @@
 //! A timeline as text: one row a fact.
 
-use plumb_trace::timeline::{Cause, Query, StateInterval, StringId, Track, TrackId, TrackKind};
+use plumb_trace::timeline::{Cause, Query, Sleep, StackId, StateInterval, StringId, Track, TrackId, TrackKind};
 use std::fmt::Write as _;
 
 /// Everything in a timeline.
@@ -95,15 +95,7 @@ fn dump_track(query: &dyn Query, id: TrackId, track: &Track, out: &mut String) {
         let _ = writeln!(out, "  {}", state(query, &interval));
     }
     for sleep in query.sleeps(id, 0, u64::MAX).unwrap() {
-        let frames = query.stack(sleep.java_stack);
-        let frames: Vec<&str> = frames.into_iter().rev().map(|frame| query.string(frame)).collect();
-        let _ = writeln!(
-            out,
-            "  sleep {}..{} {}",
-            sleep.start_ns,
-            sleep.end_ns,
-            frames.join(" < ")
-        );
+        let _ = writeln!(out, "  {}", slept(query, &sleep));
     }
     for one in query.occupancy(id, 0, u64::MAX).unwrap() {
         let who = one.track.map_or("idle".into(), |track| called(query, track));
@@ -134,6 +126,32 @@ fn dump_track(query: &dyn Query, id: TrackId, track: &Track, out: &mut String) {
             slice.depth, slice.start_ns, slice.end_ns
         );
     }
+}
+
+/// The stacks of a sleep, innermost frames first, each with what it is; a Java one needs no word.
+fn slept(query: &dyn Query, sleep: &Sleep) -> String {
+    let frames = |stack| {
+        let frames = query.stack(stack).into_iter().rev();
+        frames.map(|frame| query.string(frame)).collect::<Vec<_>>().join(" < ")
+    };
+    let mut line = format!(
+        "sleep {}..{} {}",
+        sleep.start_ns,
+        sleep.end_ns,
+        frames(sleep.java_stack)
+    );
+    if sleep.stack != StackId::default() {
+        let _ = write!(line, "in {}", frames(sleep.stack));
+    }
+    if let Some(waker) = sleep.waker {
+        let _ = write!(
+            line,
+            " woken by {} in {}",
+            called(query, waker),
+            frames(sleep.waker_stack)
+        );
+    }
+    line
 }
 
 fn state(query: &dyn Query, interval: &StateInterval) -> String {

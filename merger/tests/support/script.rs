@@ -3,7 +3,7 @@
 use super::{Recorder, header, manifest};
 use plumb_trace::arena::Clock;
 use plumb_trace::definition::{Dated, Definition};
-use plumb_trace::record::{JvmKind, JvmRecord, KernelKind, KernelRecord, flags};
+use plumb_trace::record::{JvmKind, JvmRecord, KernelKind, KernelRecord, flags, stack_flags};
 use plumb_trace::recording::segment::{LOST_UNKNOWN, SegmentHeader};
 use plumb_trace::recording::{CounterSample, FileKind, Group, Jvm, Manifest, Payload};
 use std::collections::HashMap;
@@ -290,6 +290,15 @@ fn kernel(line: &Line, cpu: u16, books: &mut Books) -> KernelRecord {
             books.rename(record.other_tid, record.tid);
             KernelKind::Exec
         }
+        "blocks_in" | "wakes_in" => {
+            if line.verb == "wakes_in" {
+                record.flags = stack_flags::WAKER;
+                (record.other_tid, record.other_pid) = ids(line.value("other").unwrap_or("0"));
+            }
+            let stack = |key| line.value(key).map_or(0, |number| number.parse().unwrap());
+            (record.charged_ns, record.other_charged_ns) = (stack("kernel"), stack("user"));
+            KernelKind::Stack
+        }
         "exit" => KernelKind::Exit,
         "probe" => {
             record.value = line.number(1);
@@ -438,6 +447,18 @@ fn definition(line: &Line) -> Definition {
         "key" => Definition::UnitKey {
             id: line.number(0),
             key: line.word(1).into(),
+        },
+        "code" => Definition::Frame {
+            id: line.number(0),
+            kernel: line.has("kernel"),
+            function: text("function"),
+            module: text("module"),
+            build_id: String::new(),
+            offset: u64::from(number("offset")),
+        },
+        "told" => Definition::Stack {
+            id: u64::from(line.number(0)),
+            frames: line.words[1..].iter().map(|frame| frame.parse().unwrap()).collect(),
         },
         "frame" => Definition::JavaFrame {
             id: line.number(0),

@@ -25,6 +25,7 @@
 //! | call enter | who calls   | 0                    | 0                   | flag SYSCALL; syscall, fd_kind, fd |
 //! | call exit  | who calls   | 0                    | 0                   | syscall; charged: what the call returns, a signed number |
 //! | toll    | who is about to leave the CPU | minor and major page faults since it came | interrupts since it came | charged: ns in their handlers; other charged: ns in soft interrupts, interrupts in their midst not counted; fd: number of soft interrupts |
+//! | stack   | whose stack it is | whom it wakes; where it blocks: 0 | frames in the parts before it: kernel + user << 8 | charged: number of the kernel's stack; other charged: of the user's; 0: there is none. See [`stack_flags`] |
 //! | request | 0              | cmd_flags of the request (its lowest 8 bits are the operation), 0 | device: major << 20 + minor | done now; charged: when it was issued; other charged: bytes; fd: error, 0 if none |
 //! | probe   | who comes by  | 0                    | a number of [`probe`] | bytes 32 to 60: the name that the probe hands over, cut off at its first NUL; flag MORE: it goes on in the thread's next record of this kind |
 
@@ -59,6 +60,8 @@ pub enum KernelKind {
     Request = 11,
     /// A probe of libjvm.
     Probe = 12,
+    /// Where a thread blocks, or who wakes it comes from: written right before its switch, or the waking.
+    Stack = 13,
 }
 
 impl KernelKind {
@@ -78,6 +81,7 @@ impl KernelKind {
             10 => KernelKind::Toll,
             11 => KernelKind::Request,
             12 => KernelKind::Probe,
+            13 => KernelKind::Stack,
             _ => return None,
         })
     }
@@ -123,6 +127,22 @@ pub mod probe {
     /// Bytes of a name that one record holds.
     pub const PART_BYTES: usize = 28;
 }
+
+/// Bits of [`KernelRecord::flags`] of a record of kind [`KernelKind::Stack`].
+///
+/// A stack that was not told before is told by parts, of six addresses each, innermost frame first, right before the record that refers to it: those of the kernel's stack, then those
+/// of the user's. The recorder makes definitions of parts; no recording holds them.
+pub mod stack_flags {
+    /// A part: six addresses stand at bytes 16 to 64.
+    pub const PART: u8 = 1;
+    /// It is the waker's stack; otherwise that of who blocks.
+    pub const WAKER: u8 = 2;
+    /// It is not told: there were too many new ones, or no room for it.
+    pub const UNTOLD: u8 = 4;
+}
+
+/// Addresses in a part of a stack.
+pub const STACK_PART_FRAMES: usize = 6;
 
 /// Values of [`KernelRecord::fd_kind`]: the kind of file behind the descriptor of a blocking call.
 pub mod fd_kind {
@@ -280,6 +300,14 @@ impl KernelRecord {
         let waited = waited_ns.unwrap_or(0) << 32;
         self.other_charged_ns = charged_ns & u64::from(u32::MAX) | waited;
         self.flags |= if waited_ns.is_some() { flags::WAITED } else { 0 };
+    }
+
+    /// The addresses of a part of a stack, see [`stack_flags`].
+    #[must_use]
+    pub fn frames(&self) -> [u64; STACK_PART_FRAMES] {
+        let bytes = self.to_bytes();
+        let mut words = bytes[16..].as_chunks::<8>().0.iter();
+        std::array::from_fn(|_| words.next().map_or(0, |word| u64::from_le_bytes(*word)))
     }
 
     /// The comm of fork, exec, exit and rename, up to its first NUL; what is not UTF-8 is replaced.

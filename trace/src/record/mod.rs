@@ -4,4 +4,6 @@ mod jvm;
 mod kernel;
 
 pub use jvm::{JVM_RECORD_BYTES, JvmKind, JvmRecord};
-pub use kernel::{KERNEL_RECORD_BYTES, KernelKind, KernelRecord, fd_kind, flags, probe};
+pub use kernel::{
+    KERNEL_RECORD_BYTES, KernelKind, KernelRecord, STACK_PART_FRAMES, fd_kind, flags, probe, stack_flags,
+};

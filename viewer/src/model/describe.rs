@@ -9,6 +9,9 @@ use plumb_trace::record::fd_kind;
 use plumb_trace::timeline::{Cause, Slice, StateInterval, Totals, TrackId, TrackKind, Unit};
 use std::collections::HashMap;
 
+/// Sleeps of one interval whose stacks are shown: there is more than one only where records are missing.
+const SLEEPS_MAX: usize = 2;
+
 /// A word and its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fact {
@@ -149,6 +152,27 @@ fn meanwhile(source: &Source, track: TrackId, interval: &StateInterval) -> Optio
         .map(|(holder, ns)| format!("{} {}", source.thread_title(*holder), share(*ns)));
     let named = named.collect::<Vec<_>>().join("\n");
     (!named.is_empty()).then(|| fact("CPU meanwhile", named))
+}
+
+/// Where a thread slept in this interval, and where it was woken from, as far as stacks were recorded: innermost first.
+pub fn stacks(source: &Source, track: TrackId, interval: &StateInterval) -> Vec<Fact> {
+    let sleeps = source.query.sleeps(track, interval.start_ns, interval.end_ns);
+    let mut facts = Vec::new();
+    for sleep in sleeps.unwrap_or_default().into_iter().take(SLEEPS_MAX) {
+        let stacks = [
+            ("Java stack", sleep.java_stack),
+            ("stack", sleep.stack),
+            ("woken from", sleep.waker_stack),
+        ];
+        for (word, stack) in stacks {
+            let frames = source.query.stack(stack).into_iter().rev();
+            let frames: Vec<&str> = frames.map(|frame| source.query.string(frame)).collect();
+            if !frames.is_empty() {
+                facts.push(fact(word, frames.join("\n")));
+            }
+        }
+    }
+    facts
 }
 
 /// All that is known of a method call.

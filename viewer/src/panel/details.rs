@@ -75,6 +75,7 @@ fn selected(
             title(ui, palette::state(state).colour, state.name(), describe::meaning(state));
             let mut known = thread.map_or_else(Vec::new, |thread| describe::interval(source, thread, &interval));
             known.push(clock(source, interval.start_ns));
+            known.extend(thread.map_or_else(Vec::new, |thread| describe::stacks(source, thread, &interval)));
             facts(ui, "selected interval", &known);
         }
         Selected::Value(step) => {

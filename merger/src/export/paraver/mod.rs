@@ -17,11 +17,9 @@ mod rows;
 mod states;
 
 use super::ExportError;
+use super::file::{WriteError, write_file};
 use plumb_trace::timeline::Query;
 use rows::Rows;
-use std::fs::{File, OpenOptions};
-use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// Type of a method call's events: Extrae's "User function".
@@ -58,48 +56,4 @@ fn with_extension(stem: &Path, extension: &str) -> PathBuf {
     name.push(".");
     name.push(extension);
     name.into()
-}
-
-/// Why one file was not written.
-enum WriteError {
-    Io(io::Error),
-    Export(ExportError),
-}
-
-impl From<io::Error> for WriteError {
-    fn from(error: io::Error) -> WriteError {
-        WriteError::Io(error)
-    }
-}
-
-impl From<plumb_trace::timeline::TimelineError> for WriteError {
-    fn from(error: plumb_trace::timeline::TimelineError) -> WriteError {
-        WriteError::Export(error.into())
-    }
-}
-
-fn write_file<T>(
-    path: &Path,
-    fill: impl FnOnce(&mut BufWriter<File>) -> Result<T, WriteError>,
-) -> Result<T, ExportError> {
-    let write = || {
-        let file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .custom_flags(libc::O_NOFOLLOW)
-            .open(path)?;
-        let mut file = BufWriter::new(file);
-        let value = fill(&mut file)?;
-        file.flush()?;
-        Ok(value)
-    };
-    write().map_err(|error| match error {
-        WriteError::Io(source) => ExportError::Io {
-            path: path.to_owned(),
-            source,
-        },
-        WriteError::Export(error) => error,
-    })
 }
