@@ -439,6 +439,11 @@ fn definition(line: &Line) -> Definition {
             id: line.number(0),
             key: line.word(1).into(),
         },
+        "left_alone" => Definition::LeftAlone {
+            class: line.word(0).into(),
+            method: String::new(),
+            reason: line.word(1).into(),
+        },
         "frame" => Definition::JavaFrame {
             id: line.number(0),
             name: line.word(1).into(),
