@@ -473,9 +473,9 @@ fn definition(line: &Line) -> Definition {
             tid: line.number(0),
             java_id: 1,
             name: line.word(1).into(),
-            group: "main".into(),
-            daemon: false,
-            priority: 5,
+            group: line.value("group").unwrap_or("main").into(),
+            daemon: line.has("daemon"),
+            priority: line.value("priority").map_or(5, |priority| priority.parse().unwrap()),
             started: line.has("started"),
         },
         "java_name" => Definition::JavaThreadName {
