@@ -14,6 +14,9 @@ pub const STRING_MAX: usize = 16 << 10;
 /// Most numbers of a list that is accepted or written; what is beyond is cut.
 pub const LIST_MAX: usize = 1 << 10;
 
+/// In place of a class in [`Definition::LeftAlone`]: stacks of long waits that were not taken.
+pub const STACKS: &str = "(stacks)";
+
 /// A definition with its time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dated {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jvmti_bindings::sys::jni::jthread;
+use plumb_trace::definition::STACKS;
 use plumb_trace::record::{JvmKind, JvmRecord};
 
 use super::jni::Jni;
@@ -112,8 +113,10 @@ impl Waits {
             long.sort_by(|one, other| other.cmp(one));
             let may_take = self.budget.take(begin, long.len());
             if may_take < long.len() {
-                let reason = format!("more threads wait long than stacks are taken of ({STACKS_A_SECOND} a second)");
-                session.note_left_alone("(stacks)", "", &reason);
+                let reason = format!(
+                    "more threads waited long than stacks are taken of ({STACKS_A_SECOND} a second): of some there is none"
+                );
+                session.note_left_alone(STACKS, "rate", &reason);
             }
             long.truncate(may_take);
             jni.with_frame(|| self.take(agent, session, jni, &rules, &long));
@@ -132,7 +135,7 @@ impl Waits {
             let can = can_be_taken(agent.jvmti);
             if !can {
                 let reason = "no stacks of long waits: a JVM before version 16 would stop all threads for each";
-                session.note_left_alone("(stacks)", "", reason);
+                session.note_left_alone(STACKS, "version", reason);
             }
             can
         })
@@ -196,7 +199,7 @@ impl Waits {
                 Taken::Stack(number) if used_ns(watched.tid) == watched.seen.map(|(used_ns, _)| used_ns) => {
                     record(JvmRecord::pack(JvmKind::Stack, number, watched.tid));
                 }
-                Taken::Full => session.note_left_alone("(stacks)", "", "more different stacks than are told"),
+                Taken::Full => session.note_left_alone(STACKS, "room", "more different stacks of waits than are told"),
                 Taken::Stack(_) | Taken::Idle | Taken::None => {}
             }
         }

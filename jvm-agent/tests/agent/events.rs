@@ -117,7 +117,7 @@ fn a_pools_worker_is_idle_between_its_jobs() {
 }
 
 #[test]
-fn a_thread_that_is_renamed_has_its_new_name_soon() {
+fn a_thread_that_is_renamed_by_itself_or_another_has_its_new_name_soon() {
     for jdk in jdks() {
         let mut subject = Subject::start(&jdk, &[]);
         let (_session, mut recorder) = attached(&subject);

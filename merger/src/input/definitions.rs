@@ -3,9 +3,12 @@
 //! Probe ids and class numbers are stable for a JVM's life and may be defined after their first use (another thread was faster), so they
 //! are read before any record is. Everything that is dated (threads, names) comes in order of time with the records.
 
-use plumb_trace::definition::Definition;
+use plumb_trace::definition::{Definition, STACKS};
 use plumb_trace::recording::{Payload, StreamFile};
 use rustc_hash::FxHashMap;
+
+/// Reasons that are kept of one thing: an agent has three.
+const REASONS_MAX: usize = 8;
 
 /// A method with a probe.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +59,8 @@ pub(crate) struct Classes {
     pub(crate) stacks: FxHashMap<u32, Vec<u32>>,
     /// Classes and methods that the agent left alone.
     pub(crate) left_alone: u64,
+    /// Why stacks of some long waits are missing.
+    pub(crate) no_stacks: Vec<String>,
 }
 
 impl Classes {
@@ -106,6 +111,9 @@ impl Classes {
                 if let Some(method) = self.methods.get_mut(&id) {
                     method.hands_over = true;
                 }
+            }
+            Definition::LeftAlone { class, reason, .. } if class == STACKS && self.no_stacks.len() < REASONS_MAX => {
+                self.no_stacks.push(reason);
             }
             Definition::LeftAlone { .. } => self.left_alone += 1,
             _ => {}

@@ -4,7 +4,7 @@ use super::Machine;
 use super::thread::{Doing, Seen};
 use crate::input::LaneKind;
 use plumb_trace::definition::Definition;
-use plumb_trace::timeline::TimelineError;
+use plumb_trace::timeline::{JavaThread, TimelineError};
 
 type Result<T = ()> = std::result::Result<T, TimelineError>;
 
@@ -131,13 +131,28 @@ impl Machine {
 
     fn define_in_jvm(&mut self, jvm: usize, at: u64, definition: &Definition) -> Result {
         match definition {
-            Definition::JavaThread { tid, name, .. } => {
+            Definition::JavaThread {
+                tid,
+                name,
+                group,
+                daemon,
+                priority,
+                ..
+            } => {
                 let Some(thread) = self.java_thread(jvm, *tid, at) else {
                     self.oddities.nameless += 1;
                     return Ok(());
                 };
                 self.registry.threads[thread].java = true;
-                self.writer.track_mut(self.registry.threads[thread].track).java = true;
+                let track = self.registry.threads[thread].track;
+                self.writer.track_mut(track).java = true;
+                let (group, daemon, priority) = (group.clone(), *daemon, *priority);
+                let known = JavaThread {
+                    group,
+                    daemon,
+                    priority,
+                };
+                self.writer.java_thread(track, known);
                 self.name_java_thread(thread, at, name);
             }
             Definition::JavaThreadName { tid, name } => {

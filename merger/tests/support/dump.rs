@@ -88,6 +88,13 @@ fn dump_track(query: &dyn Query, id: TrackId, track: &Track, out: &mut String) {
         track.start_ns,
         track.end_ns
     );
+    if let Some(java) = query
+        .java_thread(id)
+        .filter(|java| (java.group.as_str(), java.daemon, java.priority) != ("main", false, 5))
+    {
+        let daemon = marks(&[(java.daemon, "daemon")]);
+        let _ = writeln!(out, "  in {} priority {}{daemon}", java.group, java.priority);
+    }
     for (until, name) in &track.former_names {
         let _ = writeln!(out, "  named {name} until {until}");
     }

@@ -460,6 +460,11 @@ fn definition(line: &Line) -> Definition {
             id: u64::from(line.number(0)),
             frames: line.words[1..].iter().map(|frame| frame.parse().unwrap()).collect(),
         },
+        "left_alone" => Definition::LeftAlone {
+            class: line.word(0).into(),
+            method: String::new(),
+            reason: line.word(1).into(),
+        },
         "frame" => Definition::JavaFrame {
             id: line.number(0),
             name: line.word(1).into(),
@@ -489,9 +494,9 @@ fn definition(line: &Line) -> Definition {
             tid: line.number(0),
             java_id: 1,
             name: line.word(1).into(),
-            group: "main".into(),
-            daemon: false,
-            priority: 5,
+            group: line.value("group").unwrap_or("main").into(),
+            daemon: line.has("daemon"),
+            priority: line.value("priority").map_or(5, |priority| priority.parse().unwrap()),
             started: line.has("started"),
         },
         "java_name" => Definition::JavaThreadName {

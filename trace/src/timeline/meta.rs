@@ -1,8 +1,9 @@
 //! The tables of a timeline: what it is about, processes, tracks, losses, strings.
 
-use super::model::{Info, Loss, Process, Track};
+use super::model::{Info, JavaThread, Loss, Process, Track, TrackId};
 use crate::varint;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// All tables but the strings.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -11,6 +12,9 @@ pub(super) struct Meta {
     pub(super) processes: Vec<Process>,
     pub(super) tracks: Vec<Track>,
     pub(super) losses: Vec<Loss>,
+    /// Of tracks that are Java threads.
+    #[serde(default)]
+    pub(super) java_threads: BTreeMap<TrackId, JavaThread>,
 }
 
 impl Meta {

@@ -124,6 +124,17 @@ pub struct Track {
     pub java: bool,
 }
 
+/// What the JVM knew of a thread when it was first seen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JavaThread {
+    /// Name of its thread group, or empty.
+    pub group: String,
+    /// A daemon, which keeps no JVM from ending.
+    pub daemon: bool,
+    /// Java priority, 1 to 10.
+    pub priority: u32,
+}
+
 /// Why an interval's state began, or what it is about.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Cause {

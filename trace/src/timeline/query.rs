@@ -3,8 +3,8 @@
 use super::buckets;
 use super::error::TimelineError;
 use super::model::{
-    CoarseOccupancy, CoarseState, CounterPoint, Info, Loss, Occupancy, Process, Sleep, Slice, StackId, StateInterval,
-    StringId, Totals, Track, TrackId, Unit, UnitPart,
+    CoarseOccupancy, CoarseState, CounterPoint, Info, JavaThread, Loss, Occupancy, Process, Sleep, Slice, StackId,
+    StateInterval, StringId, Totals, Track, TrackId, Unit, UnitPart,
 };
 
 /// Questions to a timeline, be it a file or one that still grows.
@@ -20,6 +20,10 @@ pub trait Query: Sync {
     fn tracks(&self) -> &[Track];
     /// What is missing, in order of time.
     fn losses(&self) -> &[Loss];
+    /// What the JVM knew of a Java thread; none of other tracks, and of sources that do not keep it.
+    fn java_thread(&self, _track: TrackId) -> Option<&JavaThread> {
+        None
+    }
     /// A string; empty where the number is not known.
     fn string(&self, id: StringId) -> &str;
     /// Exact states of a thread.

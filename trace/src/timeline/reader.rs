@@ -8,8 +8,8 @@ use super::format::{
 };
 use super::meta::{self, Meta};
 use super::model::{
-    CoarseOccupancy, CoarseState, CounterPoint, Info, Loss, Occupancy, Process, Sleep, Slice, StackId, StateInterval,
-    StringId, Totals, Track, TrackId, Unit, UnitPart,
+    CoarseOccupancy, CoarseState, CounterPoint, Info, JavaThread, Loss, Occupancy, Process, Sleep, Slice, StackId,
+    StateInterval, StringId, Totals, Track, TrackId, Unit, UnitPart,
 };
 use super::query::Query;
 use super::rows::Row;
@@ -229,6 +229,10 @@ impl Query for TimelineFile {
 
     fn losses(&self) -> &[Loss] {
         &self.meta.losses
+    }
+
+    fn java_thread(&self, track: TrackId) -> Option<&JavaThread> {
+        self.meta.java_threads.get(&track)
     }
 
     fn string(&self, id: StringId) -> &str {

@@ -6,8 +6,8 @@ use super::error::TimelineError;
 use super::format::{self, BLOCK_ROWS, Extent, Sequence, SequenceKind, TABLE_MAX, Tail};
 use super::meta::{self, Meta};
 use super::model::{
-    Info, Loss, Occupancy, Process, ProcessId, Sleep, Slice, StackId, StateInterval, StringId, Track, TrackId,
-    TrackKind, Unit, UnitPart,
+    Info, JavaThread, Loss, Occupancy, Process, ProcessId, Sleep, Slice, StackId, StateInterval, StringId, Track,
+    TrackId, TrackKind, Unit, UnitPart,
 };
 use super::output::Output;
 use super::pyramid;
@@ -106,6 +106,11 @@ impl TimelineWriter {
             sleeps: RowsWriter::new(SequenceKind::Sleeps, 0),
         });
         TrackId(self.meta.tracks.len() as u32 - 1)
+    }
+
+    /// Tells what the JVM knew of a thread, unless that was told before.
+    pub fn java_thread(&mut self, track: TrackId, thread: JavaThread) {
+        self.meta.java_threads.entry(track).or_insert(thread);
     }
 
     /// A track, to be changed.

@@ -257,6 +257,14 @@ pub fn thread(source: &Source, track: TrackId) -> Vec<Fact> {
     if let Some(group) = found.group.and_then(|group| info.groups.get(group as usize)) {
         facts.push(fact("group", group.clone()));
     }
+    if let Some(java) = source.query.java_thread(track) {
+        let daemon = if java.daemon { "daemon, " } else { "" };
+        let group = if java.group.is_empty() { "none" } else { &java.group };
+        facts.push(fact(
+            "Java",
+            format!("{daemon}priority {}, thread group {group}", java.priority),
+        ));
+    }
     if let Some((_, former)) = found.former_names.last() {
         facts.push(fact("formerly", former.clone()));
     }

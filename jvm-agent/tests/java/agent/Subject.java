@@ -120,17 +120,20 @@ public class Subject {
         return "collections=" + count;
     }
 
+    /** A thread gets another name: by itself where the number is odd, else by us. */
     static String rename(int count) throws Exception {
+        boolean byItself = count % 2 == 1;
         CountDownLatch named = new CountDownLatch(1);
         CountDownLatch end = new CountDownLatch(1);
         Thread thread = new Thread(() -> {
-            Thread.currentThread().setName("renamed-to-" + count);
+            if (byItself) Thread.currentThread().setName("renamed-to-" + count);
             named.countDown();
             try { end.await(); } catch (InterruptedException e) { throw new AssertionError(e); }
         }, "not-yet-renamed");
         thread.setDaemon(true);
         thread.start();
         named.await();
+        if (!byItself) thread.setName("renamed-to-" + count);
         return "renamed";
     }
 
