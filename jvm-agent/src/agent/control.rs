@@ -32,7 +32,7 @@ use super::late::Late;
 use super::names::lock;
 use super::session::Session;
 use super::waits::Waits;
-use super::{Agent, change, helper, quiet, send_fd, transform, wake};
+use super::{Agent, change, helper, quiet, restore, send_fd, transform, wake};
 use crate::look::Told;
 use crate::protocol::{self, Armed, Config, FRAME_MAX, PROTOCOL, Stopped, ToAgent, ToRecorder};
 
@@ -328,7 +328,7 @@ fn disarm(agent: &'static Agent, session: &Arc<Session>, jni: Jni) -> Stopped {
     let _ = agent.jvmti.set_event(JVMTI_EVENT_CLASS_FILE_LOAD_HOOK, false);
     agent.set_session(None);
     session.give_up_arena(quiet::wait(LEAVE_TIMEOUT));
-    transform::restore(agent, session, jni)
+    restore::restore(agent, session, jni)
 }
 
 /// Until the recorder asks for the end, or is gone.

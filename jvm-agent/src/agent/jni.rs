@@ -140,6 +140,11 @@ impl Jni {
         call!(self, IsAssignableFrom, class, of) != 0
     }
 
+    /// Whether both are the same object.
+    pub fn is_same(self, one: jobject, other: jobject) -> bool {
+        call!(self, IsSameObject, one, other) != 0
+    }
+
     /// An object's class.
     pub fn class_of(self, object: jobject) -> jclass {
         call!(self, GetObjectClass, object)

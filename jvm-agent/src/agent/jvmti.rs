@@ -11,9 +11,9 @@ use std::ptr;
 use jvmti_bindings::mutf8;
 use jvmti_bindings::sys::jni::{JNI_OK, JNIEnv, JavaVM, jboolean, jclass, jint, jmethodID, jobject, jthread};
 use jvmti_bindings::sys::jvmti::{
-    JVMTI_DISABLE, JVMTI_ENABLE, JVMTI_VERSION_9, jvmtiCapabilities, jvmtiEnv, jvmtiError, jvmtiEvent,
-    jvmtiEventCallbacks, jvmtiExtensionEventCallback, jvmtiExtensionEventInfo, jvmtiFrameInfo, jvmtiThreadGroupInfo,
-    jvmtiThreadInfo,
+    JVMTI_CLASS_STATUS_ERROR, JVMTI_DISABLE, JVMTI_ENABLE, JVMTI_VERSION_9, jvmtiCapabilities, jvmtiEnv, jvmtiError,
+    jvmtiEvent, jvmtiEventCallbacks, jvmtiExtensionEventCallback, jvmtiExtensionEventInfo, jvmtiFrameInfo,
+    jvmtiThreadGroupInfo, jvmtiThreadInfo,
 };
 
 /// A JVMTI environment. Valid for the JVM's life: plumb never disposes it.
@@ -234,6 +234,12 @@ impl Jvmti {
     pub fn is_modifiable(self, class: jclass) -> bool {
         let mut modifiable: jboolean = 0;
         call!(self, IsModifiableClass, class, &raw mut modifiable).is_ok() && modifiable != 0
+    }
+
+    /// Whether the class cannot be used, because its initialiser failed.
+    pub fn is_erroneous(self, class: jclass) -> bool {
+        let mut status = 0;
+        call!(self, GetClassStatus, class, &raw mut status).is_ok() && status & JVMTI_CLASS_STATUS_ERROR != 0
     }
 
     /// Runs the class-file hook over loaded classes. One that fails fails all.

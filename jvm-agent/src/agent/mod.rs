@@ -34,6 +34,7 @@ mod parks;
 mod places;
 mod probe;
 mod quiet;
+mod restore;
 mod rules;
 mod send_fd;
 mod session;

@@ -21,15 +21,12 @@ use super::rules::RuleSet;
 use super::session::Session;
 use super::{handover, shadow, sites};
 use crate::classfile::access;
-use crate::protocol::Stopped;
 use crate::rewrite::{Begin, Choice, MethodInfo, Probes, Rewritten, Selector, rewrite};
 
 /// Classes that are retransformed at once: each batch stops the JVM for a moment.
 const BATCH: usize = 32;
 /// Longest pause between batches.
 const PAUSE_MAX: Duration = Duration::from_millis(20);
-/// How often is looked for classes to restore, at the most.
-const RESTORE_LOOKS: u32 = 4;
 
 /// The class file with probes, or none: leave it as it is. `class` is an internal name.
 pub fn with_probes(agent: &Agent, session: &Session, class: &str, bytes: &[u8]) -> Option<Vec<u8>> {
@@ -262,42 +259,25 @@ fn learn_loaded(session: &Session, jvmti: Jvmti, jni: Jni) {
     classes.into_iter().for_each(|(class, _)| jni.delete_local(class));
 }
 
-/// Gives all probed classes their own bytecode back. The class-file hook is off.
-///
-/// A class whose file had gone through the hook before that may come to be only while the others are restored: so this looks again, until there is no more of them.
-pub fn restore(agent: &Agent, session: &Session, jni: Jni) -> Stopped {
-    let jvmti = agent.jvmti;
-    let mut stopped = Stopped::default();
-    for _ in 0..RESTORE_LOOKS {
-        let known = (stopped.restored + stopped.failed) as usize;
-        let look = jni.with_frame(|| {
-            let classes = loaded(jvmti, jni, |class| session.has_probed(class));
-            (classes.len() > known).then(|| (classes.len(), retransform(jvmti, &classes, true, &|| false).len()))
-        });
-        let Some(Some((classes, failed))) = look else { break };
-        stopped = Stopped {
-            restored: (classes - failed) as u32,
-            failed: failed as u32,
-        };
-    }
-    stopped
-}
-
 /// Loaded classes that are wanted and may be changed. The references live in the current frame.
-fn loaded(jvmti: Jvmti, jni: Jni, mut wanted: impl FnMut(&str) -> bool) -> Vec<(jclass, String)> {
+///
+/// A class whose initialiser failed is not among them: the JVM refuses it, and nobody can call it any more. Programs that try to load such a class again and again, by loaders of
+/// its own, have thousands of them; each would fail its whole batch.
+pub(super) fn loaded(jvmti: Jvmti, jni: Jni, mut wanted: impl FnMut(&str) -> bool) -> Vec<(jclass, String)> {
     let classes = jvmti.loaded_classes().unwrap_or_default();
     jni.ensure_locals(classes.len() + 16);
     let named = classes.into_iter().filter_map(|class| {
         let signature = jvmti.class_signature(class).ok()?;
         // Arrays have no class file.
         let name = signature.starts_with('L').then(|| internal_of(&signature))?;
-        (wanted(name) && jvmti.is_modifiable(class)).then(|| (class, name.to_owned()))
+        let is_right = wanted(name) && jvmti.is_modifiable(class) && !jvmti.is_erroneous(class);
+        is_right.then(|| (class, name.to_owned()))
     });
     named.collect()
 }
 
 /// Retransforms, and names the classes that would not be, with the reason.
-fn retransform(
+pub(super) fn retransform(
     jvmti: Jvmti,
     classes: &[(jclass, String)],
     pause: bool,

@@ -4,12 +4,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
+use plumb_agent::client::attach;
 use plumb_trace::arena;
 use plumb_trace::definition::Definition;
 use plumb_trace::record::JvmKind;
 
 use super::jvm::{Subject, jdks};
-use super::{TIMEOUT, attached};
+use super::{RULES, TIMEOUT, attached, options};
 
 /// `work` was done `count` times in each of its four threads: every call has its enter, and its exit or its thrown.
 fn check_work(recorder: &super::Recorder, count: usize) {
@@ -139,6 +140,30 @@ fn detach_gives_the_jvm_its_own_bytecode_back() {
             session.stop(TIMEOUT).expect("stops");
             assert_eq!(bytecodes(&subject), before, "JDK {}", jdk.name);
         }
+    }
+}
+
+#[test]
+fn classes_that_could_not_be_initialised_keep_nobody() {
+    for jdk in jdks() {
+        let mut subject = Subject::start(&jdk, &[]);
+        subject.order("broken 40");
+        let rules = format!("{RULES}[[method]]\nmatch = \"Broken$Fragile.*\"\n");
+        for expected in [0, 7] {
+            let mut session = attach(subject.pid(), &options(&rules)).expect("attaches");
+            let armed = session.wait_until_armed(TIMEOUT).expect("is armed");
+            assert_eq!(armed.left_alone, 0, "JDK {}", jdk.name);
+            // These get their probes while they are loaded, and fail then.
+            subject.order(&format!("broken {expected}"));
+            subject.order("work 3");
+            let stopped = session.stop(TIMEOUT).expect("stops");
+            assert!(
+                stopped.restored >= 1 && stopped.failed == 0,
+                "JDK {}: {stopped:?}",
+                jdk.name
+            );
+        }
+        subject.quit();
     }
 }
 

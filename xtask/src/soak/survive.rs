@@ -135,6 +135,7 @@ fn attached(
     java.current_dir(dir).stdout(said.try_clone()?).stderr(said);
     let mut java = Background::start("java", &mut java)?;
     wait_until_it_can_be_attached_to(&mut java)?;
+    let mut units = 0;
     for round in 1..=ROUNDS {
         let recording = format!("round-{round}");
         let length = format!("{}ms", (time / ROUNDS).as_millis().max(100));
@@ -149,13 +150,18 @@ fn attached(
             continue;
         }
         let books = books::read(&places.plumb, &dir.join(format!("{recording}.plumb")))?;
-        let is_right = books.wrong_rows == 0 && books.lost == 0 && books.uncounted == 0 && books.units > 0;
+        let is_right = books.wrong_rows == 0 && books.lost == 0 && books.uncounted == 0;
+        units += books.units;
         if !is_right {
             verdicts.note(false, format!("{name}, round {round}: {books}"));
         }
         remove(dir, &recording)?;
     }
-    verdicts.note(true, format!("{name}: {ROUNDS} times attached to and left"));
+    // A short round on a busy machine may have none.
+    verdicts.note(
+        units > 0,
+        format!("{name}: {ROUNDS} times attached to and left, {units} units"),
+    );
     note_complaints(verdicts, name, &fs::read_to_string(path)?);
     Ok(())
 }

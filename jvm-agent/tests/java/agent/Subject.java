@@ -45,6 +45,7 @@ public class Subject {
             case "fresh": return Fresh.load(count);
             case "callfresh": return Fresh.call();
             case "waits": return Waits.next();
+            case "broken": return Broken.load(count);
             case "manykeys": return Keyed.many(count);
             default: throw new IllegalArgumentException(command);
         }
@@ -241,6 +242,46 @@ class Probed {
     static long step(int i) {
         if (i % 3 == 2) throw new IllegalStateException();
         return i;
+    }
+}
+
+/** Cannot be initialised; each loader that has tried keeps its own. */
+class Broken {
+    static final List<Class<?>> KEPT = new ArrayList<>();
+
+    static class Fragile {
+        static {
+            if (sum(1, 2) == 3) throw new IllegalStateException("expected");
+        }
+
+        static int sum(int one, int other) {
+            return one + other;
+        }
+    }
+
+    static String load(int count) throws Exception {
+        byte[] bytes = Broken.class.getResourceAsStream("Broken$Fragile.class").readAllBytes();
+        for (int i = 0; i < count; i++) {
+            ClassLoader loader = new ClassLoader(Broken.class.getClassLoader()) {
+                @Override
+                protected Class<?> loadClass(String name, boolean resolve) throws ClassNotFoundException {
+                    return name.equals("Broken$Fragile") ? defineClass(name, bytes, 0, bytes.length) : super.loadClass(name, resolve);
+                }
+            };
+            Class<?> kept = loader.loadClass("Broken$Fragile");
+            try {
+                Class.forName(kept.getName(), true, new ClassLoader(loader) {
+                    @Override
+                    protected Class<?> loadClass(String name, boolean resolve) throws ClassNotFoundException {
+                        return name.equals("Broken$Fragile") ? kept : super.loadClass(name, resolve);
+                    }
+                });
+                throw new AssertionError("it was initialised");
+            } catch (ExceptionInInitializerError expected) {
+                KEPT.add(kept);
+            }
+        }
+        return "broken=" + KEPT.size();
     }
 }
 
