@@ -185,7 +185,7 @@ fn load_object(
             match program(&mut bpf, name)?.load(tracepoint, btf) {
                 Ok(()) => programs.push((name, tracepoint)),
                 Err(error) => notes.push(format!(
-                    "{tracepoint} is not recorded, though the rules ask for it: {}",
+                    "what {name} records at {tracepoint} is missing, though the rules ask for it: {}",
                     cause(&bpf_error(name, &chain(&error)))
                 )),
             }

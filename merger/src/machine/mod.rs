@@ -15,6 +15,7 @@ mod counted;
 mod counters;
 mod cpu;
 mod definitions;
+mod demangle;
 mod extras;
 mod finish;
 mod java_stacks;

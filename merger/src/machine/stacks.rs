@@ -4,6 +4,7 @@
 //! frames at the end.
 
 use super::Machine;
+use super::demangle::demangled;
 use plumb_trace::definition::Definition;
 use plumb_trace::record::{KernelRecord, stack_flags};
 use plumb_trace::timeline::{StackId, StringId, TimelineError};
@@ -125,7 +126,7 @@ fn label(kernel: bool, function: &str, module: &str, offset: u64) -> String {
     match (function, offset) {
         ("", 0) => format!("{module}{end}"),
         ("", _) => format!("{module}+{offset:#x}{end}"),
-        _ => format!("{function}{end}"),
+        _ => format!("{}{end}", demangled(function)),
     }
 }
 
