@@ -275,14 +275,6 @@ int on_block(u64 *ctx)
 	return 0;
 }
 
-/*
- * In a function of its own, which has a small frame: since 6.13 programs whose frame is not small have it elsewhere, where it does not tell on which stack they run.
- */
-static __attribute__((noinline)) int is_only_interrupted(void)
-{
-	return only_interrupted(bpf_get_current_task_btf());
-}
-
 /* Before on_waking. Nobody is the cause of what an interrupt wakes, and who wakes itself runs with interrupts on. */
 SEC("tp_btf/sched_waking")
 int on_waker(u64 *ctx)
@@ -290,7 +282,7 @@ int on_waker(u64 *ctx)
 	struct task_struct *task = (void *)ctx[0];
 	struct task_struct *waker = bpf_get_current_task_btf();
 
-	if (!waker->pid || waker->pid == task->pid || !wanted(task) || is_only_interrupted())
+	if (!waker->pid || waker->pid == task->pid || !wanted(task) || only_interrupted(waker))
 		return 0;
 	tell_stacks(ctx, waker, task);
 	return 0;
