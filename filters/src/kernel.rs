@@ -11,7 +11,7 @@
 //! faults = true                      # page faults of each thread
 //! disk = true                        # requests to block devices
 //! safepoints = true                  # what JVMs stop all their threads for, and how long: probes of libjvm (USDT)
-//! parks = true                       # parks of JVMs' threads where no agent tells them; some 2 µs each
+//! parks = true                       # parks of JVMs' threads where no agent tells them; some 3 µs each
 //! calls = ["openat", "write"]        # every such system call of whoever is in scope, as a slice; "*": all
 //! stacks = "block"                   # kernel and user stacks: of who blocks; "wakeup": of who wakes somebody; "both"
 //! ```

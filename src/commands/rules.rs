@@ -92,7 +92,7 @@ A rule file is TOML:
   faults = false                          # page faults of each thread
   disk = false                            # requests to block devices: number, bytes, latency
   safepoints = false                      # what JVMs stop all their threads for: collections, thread dumps, deoptimisation, ...
-  parks = false                           # parks of all threads of JVMs, for where no agent tells them: some 2 us of each
+  parks = false                           # parks of all threads of JVMs, for where no agent tells them: some 3 us of each
   calls = [\"openat\", \"write\"]           # every such system call becomes a slice; \"*\": all
   stacks = \"block\"                        # where threads block, by kernel and user stacks; \"wakeup\": where wakers are; \"both\"
 
