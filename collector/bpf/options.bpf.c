@@ -3,3 +3,4 @@
 #include "sched.bpf.c"
 #include "options.h"
 #include "probes.h"
+#include "counters.h"

@@ -94,7 +94,10 @@ impl Recorder {
 
     fn start_in(options: &Options, attached: Option<Attached>) -> Result<Recorder, CollectorError> {
         let dir = &options.dir;
-        let manifest = manifest(options);
+        let mut manifest = manifest(options);
+        // Also where the recorder does not come to its end.
+        let notes = attached.as_ref().map(|attached| attached.kernel.notes.clone());
+        manifest.notes = notes.unwrap_or_default();
         let live = Arc::new(Live::default());
         let place = match &options.flight {
             Some(flight) => Place::Memory(Box::new(Flying::new(
@@ -148,6 +151,7 @@ impl Recorder {
         if options.kernel.as_ref().is_some_and(|kernel| kernel.extras.disk) {
             recorder.name_devices();
         }
+        recorder.name_counters();
         match recorder.begin(&options.targets) {
             Ok(()) => Ok(recorder),
             Err(error) => {
@@ -172,6 +176,19 @@ impl Recorder {
     fn name_devices(&self) {
         let at = clock::monotonic_ns();
         for definition in devices() {
+            let _ = self.messages.send(Message::Define(Dated { at, definition }));
+        }
+    }
+
+    fn name_counters(&self) {
+        let at = clock::monotonic_ns();
+        let counters = self.kernel.iter().flat_map(|kernel| &kernel.counters).zip(0..);
+        for (counter, number) in counters {
+            let definition = Definition::SliceCounter {
+                number,
+                name: counter.name().to_owned(),
+                unit: counter.unit().to_owned(),
+            };
             let _ = self.messages.send(Message::Define(Dated { at, definition }));
         }
     }
@@ -453,6 +470,7 @@ impl Recorder {
             .live
             .ended_early()
             .map(|reason| reason.lines().next().unwrap_or_default().to_owned());
+        self.manifest.notes = self.live.notes();
         if self.is_flight {
             // Where nothing was saved there is nothing.
             let _ = std::fs::remove_dir(&self.dir);
@@ -493,6 +511,7 @@ fn manifest(options: &Options) -> Manifest {
         units: options.units.clone(),
         rules: options.rules.clone(),
         cut_short: None,
+        notes: Vec::new(),
     }
 }
 

@@ -13,6 +13,7 @@
 //! safepoints = true                  # what JVMs stop all their threads for, and how long: probes of libjvm (USDT)
 //! parks = true                       # parks of JVMs' threads where no agent tells them; some 2 µs each
 //! calls = ["openat", "write"]        # every such system call of whoever is in scope, as a slice; "*": all
+//! counters = ["task-clock", "cycles", "instructions"] # what perf counts, of each slice of whoever is in scope
 //! ```
 
 use toml::de::DeTable;
@@ -38,6 +39,7 @@ impl<'t> Reader<'t> {
             "safepoints",
             "parks",
             "calls",
+            "counters",
         ];
         self.check_keys("[kernel]", table, &known, &[]);
         let mut flag = |key: &str| {
@@ -49,6 +51,9 @@ impl<'t> Reader<'t> {
         let (interrupts, faults, disk) = (flag("interrupts"), flag("faults"), flag("disk"));
         let (safepoints, parks) = (flag("safepoints"), flag("parks"));
         let calls = table.get("calls").map_or_else(Vec::new, |value| self.calls(value));
+        let counters = table
+            .get("counters")
+            .map_or_else(Vec::new, |value| self.counters(value));
         let cgroups = table.get("cgroup").map_or_else(Vec::new, |value| self.cgroups(value));
         let users = table.get("user").map_or_else(Vec::new, |value| self.users(value));
         let threads = table.get("threads").map_or_else(Vec::new, |value| self.threads(value));
@@ -63,6 +68,7 @@ impl<'t> Reader<'t> {
             safepoints,
             parks,
             calls,
+            counters,
         })
     }
 
@@ -82,6 +88,25 @@ impl<'t> Reader<'t> {
             }
         }
         calls
+    }
+
+    fn counters(&mut self, value: &Value<'t>) -> Vec<(String, crate::Place)> {
+        let mut counters: Vec<(String, crate::Place)> = Vec::new();
+        for (offset, counter) in self.strings("counters", value) {
+            let is_name =
+                !counter.is_empty() && counter.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+            let remedy =
+                "write names as `perf list` has them, each once, as in counters = [\"task-clock\", \"cycles\"]";
+            if !is_name {
+                let message = format!("`{}` is no counter", counter.escape_debug());
+                self.mistake(offset, message, remedy);
+            } else if counters.iter().any(|(other, _)| other == counter) {
+                self.mistake(offset, format!("the counter `{counter}` stands there twice"), remedy);
+            } else {
+                counters.push((counter.to_owned(), self.place(offset)));
+            }
+        }
+        counters
     }
 
     fn scope(&mut self, table: &DeTable<'t>) -> Option<KernelScope> {

@@ -124,6 +124,8 @@ pub struct KernelRules {
     pub parks: bool,
     /// Names of system calls of which every one is recorded, of whoever is in scope, with where they stand; `*`: all.
     pub calls: Vec<(String, Place)>,
+    /// Names of counters of perf events that are read for each slice of whoever is in scope, with where they stand.
+    pub counters: Vec<(String, Place)>,
 }
 
 /// Whose kernel events are recorded. Of those who are not in scope it is recorded that they held a CPU.

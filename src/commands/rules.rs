@@ -94,6 +94,7 @@ A rule file is TOML:
   safepoints = false                      # what JVMs stop all their threads for: collections, thread dumps, deoptimisation, ...
   parks = false                           # parks of all threads of JVMs, for where no agent tells them: some 2 us of each
   calls = [\"openat\", \"write\"]           # every such system call becomes a slice; \"*\": all
+  counters = [\"task-clock\", \"cycles\"]    # what perf counts, of each thread
 
 Exit status 1 where there are mistakes or a rule matches nothing.";
 

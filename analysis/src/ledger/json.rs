@@ -38,6 +38,8 @@ fn row(row: &Row) -> Value {
     fields["switches"] = json!({ "voluntary": row.totals.voluntary, "involuntary": row.totals.involuntary });
     fields["migrations"] = json!(row.totals.migrations);
     fields["prorated"] = json!(row.totals.prorated);
+    fields["counters"] = row.counts.to_json();
+    fields["instructions_per_cycle"] = json!(row.counts.instructions_per_cycle());
     fields
 }
 

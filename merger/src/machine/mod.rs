@@ -16,6 +16,7 @@ mod counters;
 mod cpu;
 mod definitions;
 mod extras;
+mod facts;
 mod finish;
 mod java_stacks;
 mod jvm;
@@ -24,6 +25,7 @@ mod losses;
 mod pauses;
 mod registry;
 mod safepoints;
+mod slice_counters;
 mod syscalls;
 mod thread;
 mod unseen;
@@ -43,6 +45,7 @@ use plumb_trace::recording::CounterSample;
 use plumb_trace::timeline::{Loss, Process, ProcessId, TimelineWriter, Track, TrackId, TrackKind};
 use registry::Registry;
 use rustc_hash::FxHashMap;
+use slice_counters::SliceCounters;
 use std::collections::VecDeque;
 use syscalls::SystemCalls;
 use virtual_threads::VirtualThreads;
@@ -58,6 +61,8 @@ struct Host {
     /// From its first switch record on, every switch is recorded.
     covered_from: Option<u64>,
     first_loss: Option<u64>,
+    /// The traced processes alone were recorded.
+    alone: bool,
     last_loss: Option<u64>,
     from_ns: u64,
     boottime_offset_ns: i64,
@@ -95,6 +100,7 @@ pub(crate) struct Machine {
     /// By host and number.
     counters: FxHashMap<(usize, u32), Counter>,
     extras: Extras,
+    slice_counters: SliceCounters,
     system_calls: SystemCalls,
     losses: Vec<Loss>,
     pub(crate) oddities: Oddities,
@@ -122,6 +128,7 @@ impl Machine {
             virtual_threads: VirtualThreads::default(),
             counters: FxHashMap::default(),
             extras: Extras::default(),
+            slice_counters: SliceCounters::default(),
             system_calls: SystemCalls::default(),
             losses: Vec::new(),
             oddities: Oddities::default(),
@@ -215,6 +222,7 @@ impl Host {
             holes: VecDeque::new(),
             covered_from: None,
             first_loss: None,
+            alone: false,
             last_loss: None,
             from_ns: input.from_ns,
             boottime_offset_ns: input.boottime_offset_ns,
