@@ -10,7 +10,7 @@ use crate::live::{Counts, Live};
 use crate::parcel::{PARCEL_COUNT, Parcel};
 use crate::privilege::{self, Capabilities};
 use crate::watch::{JvmInstance, Watch};
-use crate::writer::{Flying, Message, Place, Reserve, Writer};
+use crate::writer::{Flying, Message, Place, Reserve, Writer, describe};
 use crate::{CollectorError, clock, proc, snapshot};
 use plumb_trace::definition::{Dated, Definition};
 use plumb_trace::recording::{self, Group, Host, Jvm, MANIFEST_VERSION, Manifest, RecordingError, RuleSource};
@@ -212,6 +212,10 @@ impl Recorder {
     fn trace_one(&mut self, pid: u32) -> Result<(), CollectorError> {
         if let Some(kernel) = &mut self.kernel {
             kernel.trace(pid)?;
+        }
+        // One that was begun before it is traced: perf events of single processes do not tell of its birth, nor does anything of its program.
+        if let Some(described) = describe(pid) {
+            let _ = self.messages.send(Message::Define(described));
         }
         if let Some(start_ticks) = proc::start_ticks(pid) {
             let dated = Dated {

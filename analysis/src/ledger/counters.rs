@@ -93,15 +93,25 @@ impl<'q> Counters<'q> {
         Counters { query, of_thread }
     }
 
+    /// The counters of a thread, with what they count. Its id may have been another thread's before, or after.
+    fn own<'c>(&'c self, thread: &'c Track) -> impl Iterator<Item = (&'c Counter<'q>, &'q str)> {
+        let of_id = thread.tid.and_then(|tid| self.of_thread.get(&(thread.process, tid)));
+        let is_own = |counter: &&Counter<'q>| (thread.start_ns..=thread.end_ns).contains(&counter.track.start_ns);
+        let own = of_id.into_iter().flatten().filter(is_own);
+        own.map(|counter| (counter, counter.track.name.split(' ').next().unwrap_or_default()))
+    }
+
+    /// What a value of its own is at a time, if there is such a counter.
+    pub(super) fn last(&self, thread: &Track, what: &str, at_ns: u64) -> Result<Option<i64>, TimelineError> {
+        let found = self.own(thread).find(|(_, name)| *name == what);
+        found.map(|(counter, _)| self.value(counter, at_ns)).transpose()
+    }
+
     /// What a thread counted in a window.
     pub(super) fn within(&self, thread: &Track, window: Window) -> Result<Counts, TimelineError> {
         let mut counts = Counts::default();
-        let own = thread.tid.and_then(|tid| self.of_thread.get(&(thread.process, tid)));
-        for counter in own.into_iter().flatten() {
-            // The id may have been another thread's before, or after.
-            let is_own = counter.track.start_ns >= thread.start_ns && counter.track.start_ns <= thread.end_ns;
-            let what = counter.track.name.split(' ').next().unwrap_or_default();
-            if !is_own || what.is_empty() {
+        for (counter, what) in self.own(thread) {
+            if what.is_empty() {
                 continue;
             }
             let unit = match self.query.string(counter.unit) {

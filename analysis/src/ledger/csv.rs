@@ -67,6 +67,10 @@ fn thread(key: &ThreadKey) -> Vec<String> {
         group,
         start_ns,
         end_ns,
+        // Columns are fixed; these are in JSON.
+        cgroup: _,
+        priority: _,
+        cpus_allowed: _,
     } = key;
     let optional = |number: Option<u64>| number.map_or(String::new(), |number| number.to_string());
     vec![

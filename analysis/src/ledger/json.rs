@@ -55,10 +55,14 @@ fn thread(key: &ThreadKey) -> Value {
         group,
         start_ns,
         end_ns,
+        cgroup,
+        priority,
+        cpus_allowed,
     } = key;
     json!({
         "host": host, "pid": pid, "tid": tid, "ns_pid": ns_pid, "vthread": vthread, "process": process, "name": name,
-        "group": group, "start_ns": start_ns, "end_ns": end_ns,
+        "group": group, "start_ns": start_ns, "end_ns": end_ns, "cgroup": cgroup,
+        "priority": priority, "cpus_allowed": cpus_allowed,
     })
 }
 

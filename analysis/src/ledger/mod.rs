@@ -139,6 +139,12 @@ pub struct ThreadKey {
     pub start_ns: u64,
     /// End of its life within the window.
     pub end_ns: u64,
+    /// Path of its process's cgroup, or empty.
+    pub cgroup: String,
+    /// The kernel's number of its priority at the end; `None`: 120, the ordinary one, all the time, or not recorded.
+    pub priority: Option<i64>,
+    /// On how many CPUs it may run; `None`: on all, or not recorded.
+    pub cpus_allowed: Option<i64>,
 }
 
 /// Makes a ledger; with `group`, of the threads (or units of the threads) of this group only.
@@ -185,7 +191,12 @@ fn thread_rows(
     for (id, track) in roles::threads(query).filter(|(_, track)| is_wanted(track)) {
         if let Some(life) = window.clip(track.start_ns, track.end_ns) {
             let totals = query.totals(id, life.from_ns, life.to_ns)?;
-            rows.push((thread_key(query, track, life), totals, counters.within(track, life)?));
+            let key = ThreadKey {
+                priority: counters.last(track, "priority", life.to_ns)?,
+                cpus_allowed: counters.last(track, "cpus_allowed", life.to_ns)?,
+                ..thread_key(query, track, life)
+            };
+            rows.push((key, totals, counters.within(track, life)?));
         }
     }
     rows.sort_by(|(a, ..), (b, ..)| a.order().cmp(&b.order()));
@@ -219,6 +230,9 @@ fn thread_key(query: &dyn Query, track: &Track, life: Window) -> ThreadKey {
         ns_pid: process.ns_pid,
         vthread: track.vthread,
         process: process.name,
+        cgroup: process.cgroup,
+        priority: None,
+        cpus_allowed: None,
         name: track.name.clone(),
         group: roles::group(query, track).map(str::to_owned),
         start_ns: life.from_ns,

@@ -254,6 +254,9 @@ fn counted() -> Fake {
     counter("cycles", count, &[(1_000, 0), (2_000, 400)]);
     counter("cycles.estimated", count, &[(1_000, 0), (2_000, 100)]);
     counter("instructions", count, &[(1_000, 0), (2_000, 600)]);
+    let prio = fake.text("prio");
+    let priority = fake.track(TrackKind::Counter { unit: prio }, "java", "priority http-1", Some(1000));
+    fake.counters.extend([(priority, 1_000, 120), (priority, 3_000, 49)]);
     fake
 }
 
@@ -266,6 +269,8 @@ fn counters_are_those_of_the_window() {
             .to_json();
         assert_eq!(json["rows"][1]["counters"], serde_json::json!({}), "not counted");
         let row = &json["rows"][0];
+        assert_eq!(row["priority"], if to_ns > 3_000 { 49 } else { 120 });
+        assert_eq!(row["counters"].get("priority"), None, "values of their own do not sum");
         (
             row["counters"]["task-clock"].clone(),
             row["instructions_per_cycle"].clone(),
