@@ -3,8 +3,9 @@
 use plumb_trace::{
     State,
     timeline::{
-        Cause, CoarseState, Info, Loss, Occupancy, Process, ProcessId, Query, Sleep, Slice, StackId, StateInterval,
-        StringId, TimelineError, TimelineFile, TimelineWriter, Totals, Track, TrackId, TrackKind, Unit, UnitPart,
+        Cause, CoarseState, CounterPoint, Info, Loss, Occupancy, Process, ProcessId, Query, Sleep, Slice, StackId,
+        StateInterval, StringId, TimelineError, TimelineFile, TimelineWriter, Totals, Track, TrackId, TrackKind, Unit,
+        UnitPart,
     },
 };
 
@@ -23,6 +24,8 @@ pub(crate) struct Fake {
     pub sleeps: Vec<(TrackId, Sleep)>,
     /// Frames, outermost first; the first stack has number 1.
     pub stacks: Vec<Vec<StringId>>,
+    /// Samples of counters, by track.
+    pub counters: Vec<(TrackId, u64, i64)>,
 }
 
 impl Fake {
@@ -224,6 +227,9 @@ impl Fake {
         self.sleeps
             .iter()
             .for_each(|(track, sleep)| writer.sleep(*track, sleep).unwrap());
+        for &(track, at_ns, value) in &self.counters {
+            writer.counter(track, at_ns, value).unwrap();
+        }
         self.losses.iter().for_each(|loss| writer.loss(loss.clone()));
         writer.finish().unwrap();
         TimelineFile::open(&path).unwrap()
@@ -305,6 +311,27 @@ impl Query for Fake {
         }
         stretches.sort_by_key(|occupancy| occupancy.start_ns);
         Ok(stretches)
+    }
+
+    fn counters(&self, track: TrackId, from_ns: u64, to_ns: u64, _: u64) -> Result<Vec<CounterPoint>, TimelineError> {
+        let own: Vec<(u64, i64)> = (self.counters.iter().filter(|(of, ..)| *of == track))
+            .map(|&(_, at_ns, value)| (at_ns, value))
+            .collect();
+        let ends = own
+            .iter()
+            .skip(1)
+            .map(|(at_ns, _)| *at_ns)
+            .chain([self.tracks[track.0 as usize].end_ns]);
+        let points = own.iter().zip(ends).map(|(&(start_ns, value), end_ns)| CounterPoint {
+            start_ns,
+            end_ns,
+            min: value,
+            max: value,
+            last: value,
+        });
+        Ok(points
+            .filter(|point| point.start_ns < to_ns && point.end_ns > from_ns)
+            .collect())
     }
 
     fn units(&self, from_ns: u64, to_ns: u64) -> Result<Vec<Unit>, TimelineError> {

@@ -4,3 +4,4 @@
 #include "options.h"
 #include "probes.h"
 #include "stacks.h"
+#include "counters.h"

@@ -1,10 +1,11 @@
 //! What recording costs inside the kernel: mean time of each BPF program by the kernel's own statistics, while two threads wake each other.
 //!
 //! `empty` is a program that does nothing (what the statistics themselves cost), `clock_only` one that reads the clock and the threads' fields and stores
-//! nothing: the floor. With the argument `extras`, those of all that rules may ask for beside the scheduler are measured too, but for stacks, which are with the argument `stacks`. One line of JSON for each program: `{"program", "runs", "mean_ns"}`; rounds in turn, the medians of which are told.
+//! nothing: the floor. With the argument `extras`, those of all that rules may ask for beside the scheduler are measured too, but for stacks, which are with the argument `stacks`; with `counters` the one that reads three software counters. One line of JSON for each program: `{"program", "runs", "mean_ns"}`; rounds in turn, the medians of which are told.
 
 use plumb_collector::{
-    CollectorError, Extras, KernelOptions, Options, ProgramCost, Recorder, Scope, Stacks, enable_statistics, probe_cost,
+    CollectorError, Counter, Extras, KernelOptions, Options, ProgramCost, Recorder, Scope, Stacks, enable_statistics,
+    probe_cost,
 };
 use std::collections::BTreeMap;
 use std::sync::mpsc;
@@ -25,7 +26,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             calls: (0..CALLS).collect(),
             safepoints: true,
             parks: true,
-            stacks: Stacks::default(),
+            ..Extras::default()
         },
         Some("stacks") => Extras {
             stacks: Stacks {
@@ -34,7 +35,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             },
             ..Extras::default()
         },
-        Some(_) => return Err("the only argument is `extras` or `stacks`".into()),
+        Some("counters") => Extras {
+            counters: ["task-clock", "page-faults", "cpu-migrations"]
+                .into_iter()
+                .filter_map(Counter::named)
+                .collect(),
+            ..Extras::default()
+        },
+        Some(_) => return Err("the only argument is `extras`, `stacks` or `counters`".into()),
     };
     let _statistics = enable_statistics()?;
     let mut costs: BTreeMap<String, Vec<ProgramCost>> = BTreeMap::new();

@@ -1,6 +1,6 @@
 //! What works on this machine, what does not, why, and what to do about it. Nothing is guessed: what can be tried is tried.
 
-use crate::kernel::{Extras, Interface, Kernel, KernelOptions, Scope, Stacks, probe_cost};
+use crate::kernel::{Counter, Extras, Interface, Kernel, KernelOptions, Scope, Stacks, probe_cost};
 use crate::libjvm::{self, Libjvm};
 use crate::proc;
 use std::collections::BTreeMap;
@@ -18,6 +18,8 @@ pub struct Check {
     pub why: String,
     /// What to do about it; empty where it works.
     pub remedy: String,
+    /// Nobody needs it who does not ask for it.
+    pub optional: bool,
 }
 
 impl Check {
@@ -28,14 +30,20 @@ impl Check {
                 ok: true,
                 why,
                 remedy: String::new(),
+                optional: false,
             },
             Err(why) => Check {
                 name,
                 ok: false,
                 why,
                 remedy: remedy.to_owned(),
+                optional: false,
             },
         }
+    }
+
+    fn optional(self) -> Check {
+        Check { optional: true, ..self }
     }
 }
 
@@ -43,6 +51,14 @@ impl Check {
 pub const KERNEL: &str = "kernel-events";
 /// Name of the check that says whether what rules may ask for beside the scheduler can be recorded.
 pub const EXTRAS: &str = "kernel-extras";
+/// Name of the check that says whether perf counts what the kernel itself counts.
+pub const COUNTERS: &str = "counters";
+/// Name of the check that says whether the fallback knows wakers.
+pub const PERF_TRACEPOINTS: &str = "perf-tracepoints";
+/// Name of the check that says whether the fallback works without any right, for processes of one's own.
+pub const PERF_OWN: &str = "perf-own";
+/// Name of the check that says whether the hardware's counters can be had.
+pub const HARDWARE_COUNTERS: &str = "hardware-counters";
 
 /// Name of the check that says whether probes of libjvm can be recorded.
 pub const JVM_PROBES: &str = "jvm-probes";
@@ -82,6 +98,18 @@ pub fn checks() -> Vec<Check> {
             "see the check `bpf`; the kernel asks for CAP_SYS_ADMIN for uprobes (it is given up when the recording runs); a libjvm without probes was built without DTrace support: another vendor's has them. Without, rules may not ask for safepoints and parks in [kernel]; agents tell of collections all the same",
         ),
         Check::new(
+            COUNTERS,
+            counters(&SOFTWARE),
+            "give CAP_PERFMON; without, rules may not ask for counters in [kernel]",
+        )
+        .optional(),
+        Check::new(
+            HARDWARE_COUNTERS,
+            counters(&HARDWARE),
+            "record on a machine that has them, or a virtual one whose hypervisor hands them on; task-clock, faults and migrations do not need them",
+        )
+        .optional(),
+        Check::new(
             "real-time",
             real_time(),
             "give CAP_SYS_NICE, or a real-time budget to the cgroup (cpu.rt_runtime_us); without, a busy machine may lose events",
@@ -99,9 +127,27 @@ pub fn checks() -> Vec<Check> {
         Check::new("disk", disk(), "free space, or record into another file system with -o"),
         Check::new(
             "perf-events",
-            perf_events(),
+            perf_events(
+                Interface::PerfSwitches,
+                "switches of all CPUs can be had without BPF, too: who ran when, but no cause of a sleep and no waker",
+            ),
             "give CAP_PERFMON, or sysctl kernel.perf_event_paranoid=-1; only a machine that refuses BPF needs it",
         ),
+        Check::new(
+            PERF_TRACEPOINTS,
+            perf_tracepoints(),
+            "give CAP_PERFMON and, for tracefs, CAP_DAC_READ_SEARCH (or remount it with gid= of a group of yours); without, a recording without BPF knows no wakers",
+        )
+        .optional(),
+        Check::new(
+            PERF_OWN,
+            perf_events(
+                Interface::PerfOwn,
+                "switches of one's own processes can be had without any right: when they ran, but not who else did",
+            ),
+            "sysctl kernel.perf_event_paranoid=2; without, nobody records anything of the kernel who has not CAP_PERFMON",
+        )
+        .optional(),
     ]
 }
 
@@ -252,6 +298,18 @@ fn jvm_probes() -> Result<String, String> {
     }
 }
 
+/// What every kernel counts.
+const SOFTWARE: [&str; 3] = ["task-clock", "page-faults", "cpu-migrations"];
+/// What most hardware counts.
+const HARDWARE: [&str; 3] = ["cycles", "instructions", "cache-misses"];
+
+fn counters(names: &[&str]) -> Result<String, String> {
+    for counter in names.iter().filter_map(|name| Counter::named(name)) {
+        counter.try_out()?;
+    }
+    Ok(format!("{} can be counted where rules ask for it", names.join(", ")))
+}
+
 fn real_time() -> Result<String, String> {
     let tried = std::thread::spawn(crate::drain::real_time).join();
     match tried {
@@ -303,13 +361,18 @@ fn disk() -> Result<String, String> {
 }
 
 /// The fallback, which the check before makes needless: what it would give is said where that one fails.
-fn perf_events() -> Result<String, String> {
+fn perf_events(interface: Interface, works: &str) -> Result<String, String> {
     let options = KernelOptions {
-        interface: Interface::PerfEvents,
+        interface,
         ..KernelOptions::default()
     };
     Kernel::attach(&options).map_err(|error| cause(&error))?;
-    Ok("switches of all CPUs can be had without BPF, too: who ran when, but no cause of a sleep and no waker".into())
+    Ok(works.to_owned())
+}
+
+fn perf_tracepoints() -> Result<String, String> {
+    let works = "wakers, and since when a thread waits for a CPU, can be had without BPF, too";
+    perf_events(Interface::PerfTracepoints, works)
 }
 
 #[cfg(test)]

@@ -36,7 +36,8 @@ mod writer;
 pub use arena::{ArenaTotals, JvmSource};
 pub use error::CollectorError;
 pub use kernel::{
-    Extras, Interface, KernelOptions, ProgramCost, RingTotals, Scope, Selectors, Stacks, enable_statistics, probe_cost,
+    COUNTERS_MAX, Counter, Extras, Interface, KernelOptions, ProgramCost, RingTotals, Scope, Selectors, Stacks,
+    enable_statistics, probe_cost,
 };
 pub use live::Counts;
 pub use privilege::Capabilities;

@@ -154,6 +154,31 @@ pub fn cgroup(pid: u32) -> String {
     path_of(&cpu).or_else(|| path_of(&str::is_empty)).unwrap_or_default()
 }
 
+/// The CPUs that a thread may run on; `None` when it has ended.
+#[must_use]
+pub fn allowed_cpus(tid: u32) -> Option<Vec<u32>> {
+    // For 8192 CPUs, which is as many as any kernel is built for.
+    let mut mask = [0_u64; 128];
+    let tid = i32::try_from(tid).ok()?;
+    #[expect(unsafe_code, reason = "sched_getaffinity for any number of CPUs")]
+    // SAFETY: the mask has as many bytes as is said, and whatever the kernel writes into it are numbers.
+    let bytes = unsafe { libc::syscall(libc::SYS_sched_getaffinity, tid, size_of_val(&mask), mask.as_mut_ptr()) };
+    let is_allowed = |cpu: &u32| mask[*cpu as usize / 64] >> (cpu % 64) & 1 == 1;
+    (bytes > 0).then(|| (0..64 * mask.len() as u32).filter(is_allowed).collect())
+}
+
+/// A list of CPUs, ascending, as the kernel writes it: `0-3,8`.
+#[must_use]
+pub fn cpu_list(cpus: &[u32]) -> String {
+    let runs = cpus.chunk_by(|one, next| one + 1 == *next);
+    let text = runs.map(|run| match run {
+        [one] => one.to_string(),
+        [first, .., last] => format!("{first}-{last}"),
+        [] => String::new(),
+    });
+    text.collect::<Vec<_>>().join(",")
+}
+
 /// All processes, in the order of /proc.
 #[must_use]
 pub fn pids() -> Vec<u32> {
@@ -241,6 +266,16 @@ mod tests {
                 tgid: 900
             })
         );
+    }
+
+    #[test]
+    fn a_thread_may_run_somewhere() {
+        let cpus = allowed_cpus(std::process::id()).expect("it is there");
+        let status = read_trimmed("/proc/self/status").unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
+        assert_eq!(Some(cpu_list(&cpus).as_str()), line.map(str::trim));
+        assert_eq!(cpu_list(&[0, 1, 2, 5, 7, 8]), "0-2,5,7-8");
+        assert_eq!((cpu_list(&[]), allowed_cpus(u32::MAX)), (String::new(), None));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::parcel::{PARCEL_COUNT, Parcel};
 use crate::privilege::{self, Capabilities};
 use crate::symbols::Symbols;
 use crate::watch::{JvmInstance, Watch};
-use crate::writer::{Flying, Message, Place, Reserve, Writer};
+use crate::writer::{Flying, Message, Place, Reserve, Writer, describe};
 use crate::{CollectorError, clock, proc, snapshot};
 use plumb_trace::definition::{Dated, Definition};
 use plumb_trace::recording::{self, Group, Host, Jvm, MANIFEST_VERSION, Manifest, RecordingError, RuleSource};
@@ -96,7 +96,10 @@ impl Recorder {
 
     fn start_in(options: &Options, attached: Option<Attached>) -> Result<Recorder, CollectorError> {
         let dir = &options.dir;
-        let manifest = manifest(options);
+        let mut manifest = manifest(options);
+        // Also where the recorder does not come to its end.
+        let notes = attached.as_ref().map(|attached| attached.kernel.notes.clone());
+        manifest.notes = notes.unwrap_or_default();
         let live = Arc::new(Live::default());
         let place = match &options.flight {
             Some(flight) => Place::Memory(Box::new(Flying::new(
@@ -155,6 +158,7 @@ impl Recorder {
         if options.kernel.as_ref().is_some_and(|kernel| kernel.extras.disk) {
             recorder.name_devices();
         }
+        recorder.name_counters();
         match recorder.begin(&options.targets) {
             Ok(()) => Ok(recorder),
             Err(error) => {
@@ -183,6 +187,19 @@ impl Recorder {
         }
     }
 
+    fn name_counters(&self) {
+        let at = clock::monotonic_ns();
+        let counters = self.kernel.iter().flat_map(|kernel| &kernel.counters).zip(0..);
+        for (counter, number) in counters {
+            let definition = Definition::SliceCounter {
+                number,
+                name: counter.name().to_owned(),
+                unit: counter.unit().to_owned(),
+            };
+            let _ = self.messages.send(Message::Define(Dated { at, definition }));
+        }
+    }
+
     /// Makes processes and their descendants part of the traced tree.
     fn trace(&mut self, roots: &[u32]) -> Result<(), CollectorError> {
         // A child that is born while /proc is read has a parent that is in the map already, or is found in the next round.
@@ -202,6 +219,10 @@ impl Recorder {
     fn trace_one(&mut self, pid: u32) -> Result<(), CollectorError> {
         if let Some(kernel) = &mut self.kernel {
             kernel.trace(pid)?;
+        }
+        // One that was begun before it is traced: perf events of single processes do not tell of its birth, nor does anything of its program.
+        if let Some(described) = describe(pid) {
+            let _ = self.messages.send(Message::Define(described));
         }
         if let Some(start_ticks) = proc::start_ticks(pid) {
             let dated = Dated {
@@ -384,6 +405,7 @@ impl Recorder {
             .live
             .ended_early()
             .map(|reason| reason.lines().next().unwrap_or_default().to_owned());
+        self.manifest.notes = self.live.notes();
         if self.is_flight {
             // Where nothing was saved there is nothing.
             let _ = std::fs::remove_dir(&self.dir);
@@ -424,6 +446,7 @@ fn manifest(options: &Options) -> Manifest {
         units: options.units.clone(),
         rules: options.rules.clone(),
         cut_short: None,
+        notes: Vec::new(),
     }
 }
 

@@ -1,21 +1,23 @@
 //! Who was there when the recording began. Taken after the programs are attached, so that nobody falls between: who begins meanwhile is seen by both, who ends meanwhile
 //! may be missed here and is told by its exit record.
 
-use crate::writer::describe;
+use crate::watch::online_cpus;
+use crate::writer::{affinity, describe};
 use crate::{clock, proc};
 use plumb_trace::definition::{Dated, Definition};
 use std::collections::{HashMap, HashSet};
 
 /// All processes and threads. A process stands before its threads.
 pub(crate) fn everybody(mut each: impl FnMut(Dated)) {
+    let online = online_cpus(u32::MAX);
     for pid in proc::pids() {
         if let Some(process) = describe(pid) {
             let in_namespace = matches!(process.definition, Definition::Process { ns_pid, .. } if ns_pid != pid);
             each(process);
-            proc::tids(pid)
-                .into_iter()
-                .filter_map(|tid| thread(pid, tid, in_namespace))
-                .for_each(&mut each);
+            for tid in proc::tids(pid) {
+                let facts = thread(pid, tid, in_namespace).into_iter();
+                facts.chain(affinity(pid, tid, &online)).for_each(&mut each);
+            }
         }
     }
 }

@@ -14,6 +14,7 @@
 //! parks = true                       # parks of JVMs' threads where no agent tells them; some 3 µs each
 //! calls = ["openat", "write"]        # every such system call of whoever is in scope, as a slice; "*": all
 //! stacks = "block"                   # kernel and user stacks: of who blocks; "wakeup": of who wakes somebody; "both"
+//! counters = ["task-clock", "cycles", "instructions"] # what perf counts, of each slice of whoever is in scope
 //! ```
 
 use toml::de::DeTable;
@@ -40,6 +41,7 @@ impl<'t> Reader<'t> {
             "parks",
             "calls",
             "stacks",
+            "counters",
         ];
         self.check_keys("[kernel]", table, &known, &[]);
         let mut flag = |key: &str| {
@@ -51,6 +53,9 @@ impl<'t> Reader<'t> {
         let (interrupts, faults, disk) = (flag("interrupts"), flag("faults"), flag("disk"));
         let (safepoints, parks) = (flag("safepoints"), flag("parks"));
         let calls = table.get("calls").map_or_else(Vec::new, |value| self.calls(value));
+        let counters = table
+            .get("counters")
+            .map_or_else(Vec::new, |value| self.counters(value));
         let cgroups = table.get("cgroup").map_or_else(Vec::new, |value| self.cgroups(value));
         let users = table.get("user").map_or_else(Vec::new, |value| self.users(value));
         let threads = table.get("threads").map_or_else(Vec::new, |value| self.threads(value));
@@ -67,6 +72,7 @@ impl<'t> Reader<'t> {
             safepoints,
             parks,
             calls,
+            counters,
         })
     }
 
@@ -100,6 +106,25 @@ impl<'t> Reader<'t> {
             }
             None => KernelStacks::None,
         }
+    }
+
+    fn counters(&mut self, value: &Value<'t>) -> Vec<(String, crate::Place)> {
+        let mut counters: Vec<(String, crate::Place)> = Vec::new();
+        for (offset, counter) in self.strings("counters", value) {
+            let is_name =
+                !counter.is_empty() && counter.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+            let remedy =
+                "write names as `perf list` has them, each once, as in counters = [\"task-clock\", \"cycles\"]";
+            if !is_name {
+                let message = format!("`{}` is no counter", counter.escape_debug());
+                self.mistake(offset, message, remedy);
+            } else if counters.iter().any(|(other, _)| other == counter) {
+                self.mistake(offset, format!("the counter `{counter}` stands there twice"), remedy);
+            } else {
+                counters.push((counter.to_owned(), self.place(offset)));
+            }
+        }
+        counters
     }
 
     fn scope(&mut self, table: &DeTable<'t>) -> Option<KernelScope> {

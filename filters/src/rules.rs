@@ -124,6 +124,8 @@ pub struct KernelRules {
     pub parks: bool,
     /// Names of system calls of which every one is recorded, of whoever is in scope, with where they stand; `*`: all.
     pub calls: Vec<(String, Place)>,
+    /// Names of counters of perf events that are read for each slice of whoever is in scope, with where they stand.
+    pub counters: Vec<(String, Place)>,
     /// Of whom kernel and user stacks are recorded, of whoever is in scope.
     pub stacks: KernelStacks,
 }

@@ -11,6 +11,7 @@ pub(crate) fn about_recordings(hosts: &[HostInput], jvms: &[JvmInput], notes: &m
             if let Some(reason) = &manifest.cut_short {
                 notes.push(format!("{name}: the recording ended early: {reason}"));
             }
+            notes.extend(manifest.notes.iter().map(|note| format!("{name}: {note}")));
             if manifest.ended_ns.is_none() {
                 notes.push(format!(
                     "{name}: the recorder was killed; what it had not written yet is lost"

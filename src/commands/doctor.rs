@@ -10,7 +10,7 @@ use std::io::{self, Write};
 #[derive(clap::Args)]
 #[command(after_long_help = HELP)]
 pub struct Arguments {
-    /// Machine-readable: {"checks": [{"name", "ok", "why", "remedy"}]}
+    /// Machine-readable: {"checks": [{"name", "ok", "why", "remedy", "optional"}]}
     #[arg(long)]
     json: bool,
 }
@@ -23,7 +23,7 @@ Examples:
   plumb doctor
   plumb doctor --json | jq '.checks[] | select(.ok | not)'
 
-Exit status 1 where something that recording needs does not work.";
+Exit status 1 where something that recording needs does not work; `no` stands before what only some rules ask for.";
 
 /// Runs the subcommand.
 pub fn run(arguments: &Arguments) -> Result<()> {
@@ -38,7 +38,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     } else {
         checks.iter().try_for_each(|check| write!(out, "{}", to_text(check)))?;
     }
-    let failed = checks.iter().filter(|check| !check.ok).count();
+    let failed = checks.iter().filter(|check| !check.ok && !check.optional).count();
     if failed > 0 {
         bail!(
             "{failed} of {} checks failed\nsee what each of them says to do",
@@ -54,31 +54,53 @@ struct Check {
     ok: bool,
     why: String,
     remedy: String,
+    optional: bool,
 }
 
 fn checks() -> Vec<Check> {
-    let kernel = doctor::checks()
+    let kernel = doctor::checks().into_iter().map(|check| Check {
+        name: check.name.to_owned(),
+        ok: check.ok,
+        why: check.why,
+        remedy: check.remedy,
+        optional: check.optional,
+    });
+    let jvm = client::checks()
         .into_iter()
-        .map(|doctor::Check { name, ok, why, remedy }| Check {
-            name: name.to_owned(),
+        .map(|client::Check { name, ok, why, remedy }| Check {
+            name,
             ok,
             why,
             remedy,
+            optional: false,
         });
-    let jvm = client::checks()
-        .into_iter()
-        .map(|client::Check { name, ok, why, remedy }| Check { name, ok, why, remedy });
     kernel.chain(jvm).collect()
 }
 
 fn to_json(check: &Check) -> Value {
-    let Check { name, ok, why, remedy } = check;
-    json!({"name": name, "ok": ok, "why": why, "remedy": remedy})
+    let Check {
+        name,
+        ok,
+        why,
+        remedy,
+        optional,
+    } = check;
+    json!({"name": name, "ok": ok, "why": why, "remedy": remedy, "optional": optional})
 }
 
 fn to_text(check: &Check) -> String {
-    let Check { name, ok, why, remedy } = check;
-    let mark = if *ok { "ok  " } else { "FAIL" };
+    let Check {
+        name,
+        ok,
+        why,
+        remedy,
+        optional,
+    } = check;
+    let mark = match (ok, optional) {
+        (true, _) => "ok  ",
+        (false, true) => "no  ",
+        (false, false) => "FAIL",
+    };
     let remedy = if *ok || remedy.is_empty() {
         String::new()
     } else {

@@ -1,8 +1,8 @@
 //! What the rules ask for of the kernel beside the scheduler, as the collector takes it.
 
 use crate::failure::OrRemedy;
-use anyhow::{Context, Result};
-use plumb_collector::{Extras, Stacks};
+use anyhow::{Context, Result, anyhow};
+use plumb_collector::{COUNTERS_MAX, Counter, Extras, Stacks};
 use plumb_filters::{KernelRules, KernelStacks, Place};
 use plumb_trace::syscalls;
 
@@ -26,7 +26,20 @@ pub fn extras(rules: &KernelRules) -> Result<Extras> {
             block: matches!(rules.stacks, KernelStacks::Block | KernelStacks::Both),
             wakeup: matches!(rules.stacks, KernelStacks::Wakeup | KernelStacks::Both),
         },
+        counters: counters(&rules.counters)?,
     })
+}
+
+fn counters(names: &[(String, Place)]) -> Result<Vec<Counter>> {
+    if let Some((name, place)) = names.get(COUNTERS_MAX) {
+        let cause = Err(anyhow!("{place}: `{name}` is one counter too many"));
+        return cause.remedy(&format!("ask for {COUNTERS_MAX} counters at the most"));
+    }
+    let counter = |(name, place): &(String, Place)| {
+        let known = Counter::named(name).with_context(|| format!("{place}: there is no counter `{name}`"));
+        known.remedy(&format!("take one of these: {}", Counter::names().join(" ")))
+    };
+    names.iter().map(counter).collect()
 }
 
 fn call_number((name, place): &(String, Place)) -> Result<u16> {
@@ -49,6 +62,10 @@ pub fn shown(rules: &KernelRules) -> Vec<String> {
     if !rules.calls.is_empty() {
         let calls: Vec<&str> = rules.calls.iter().map(|(name, _)| name.as_str()).collect();
         shown.push(format!("calls of {}", calls.join(" ")));
+    }
+    if !rules.counters.is_empty() {
+        let counters: Vec<&str> = rules.counters.iter().map(|(name, _)| name.as_str()).collect();
+        shown.push(format!("counters {}", counters.join(" ")));
     }
     let stacks = match rules.stacks {
         KernelStacks::None => return shown,
@@ -79,6 +96,22 @@ mod tests {
         assert!(rules("[kernel]\ncalls = \"*\"\n")?.calls.len() > 350);
         let error = rules("[kernel]\ncalls = [\"read\", \"raed\"]\n").map_err(|error| format!("{error:#}"));
         assert!(error.is_err_and(|error| error.contains("rules.toml:2:18") && error.contains("raed")));
+        Ok(())
+    }
+
+    #[test]
+    fn counters_have_the_names_that_perf_gives_them() -> Result<()> {
+        let found = rules("[kernel]\ncounters = [\"task-clock\", \"cycles\"]\n")?;
+        let names: Vec<&str> = found.counters.iter().map(|counter| counter.name()).collect();
+        assert_eq!(names, ["task-clock", "cycles"]);
+        let wrong = |counters: &str| {
+            let error = rules(&format!("[kernel]\ncounters = {counters}\n")).map_err(|error| format!("{error:#}"));
+            error.err().unwrap_or_default()
+        };
+        assert!(wrong("[\"cycles\", \"cicles\"]").contains("rules.toml:2:23: there is no counter `cicles`"));
+        assert!(wrong("[\"cycles\", \"cycles\"]").contains("rules.toml:2:23"));
+        let all: Vec<String> = Counter::names().iter().map(|name| format!("{name:?}")).collect();
+        assert!(wrong(&format!("[{}]", all[..9].join(", "))).contains("too many"));
         Ok(())
     }
 }

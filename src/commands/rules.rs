@@ -95,6 +95,7 @@ A rule file is TOML:
   parks = false                           # parks of all threads of JVMs, for where no agent tells them: some 3 us of each
   calls = [\"openat\", \"write\"]           # every such system call becomes a slice; \"*\": all
   stacks = \"block\"                        # where threads block, by kernel and user stacks; \"wakeup\": where wakers are; \"both\"
+  counters = [\"task-clock\", \"cycles\"]    # what perf counts, of each thread
 
 Exit status 1 where there are mistakes or a rule matches nothing.";
 

@@ -6,6 +6,7 @@
 
 mod bad_input;
 mod calls;
+mod counters;
 mod damage;
 mod enter;
 mod extras;

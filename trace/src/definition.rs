@@ -223,6 +223,26 @@ definitions! {
         /// Start time, clock ticks since boot.
         start_ticks: u64,
     }
+    /// What the kernel's records of kind `counted` count: gives a name to a place in them. Written by the recorder.
+    SliceCounter = 30 {
+        /// Its place.
+        number: u32,
+        /// Name, as perf has it.
+        name: String,
+        /// `ns` or `count`.
+        unit: String,
+    }
+    /// A thread may run on some of the CPUs only: as found when the recording began, or when its process began to run another program. Written by the recorder.
+    Affinity = 31 {
+        /// Thread id in the initial namespace.
+        tid: u32,
+        /// Its process.
+        pid: u32,
+        /// How many CPUs.
+        cpus: u32,
+        /// Which, as the kernel writes lists: `0-3,8`.
+        list: String,
+    }
     /// What a counter counts: gives a name to a counter number. Written by the recorder.
     Counter = 23 {
         /// Counter number.

@@ -292,6 +292,7 @@ fn manifest() -> Manifest {
         units: Vec::new(),
         rules: Vec::new(),
         cut_short: None,
+        notes: Vec::new(),
     }
 }
 

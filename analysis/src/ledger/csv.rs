@@ -22,9 +22,16 @@ impl Ledger {
             .iter()
             .map(ToString::to_string)
             .chain(states)
-            .chain(counts.map(str::to_owned));
+            .chain(counts.map(str::to_owned))
+            .chain(self.counted().into_iter().map(|(name, _)| name));
         let mut out = line(header);
-        self.rows.iter().for_each(|row| out += &line(cells(row)));
+        let counted = self.counted();
+        for row in &self.rows {
+            // Empty: not counted of this row.
+            let counts = counted.iter().map(|(name, _)| row.counts.get(name));
+            let counts = counts.map(|count| count.map_or(String::new(), |count| count.to_string()));
+            out += &line(cells(row).chain(counts));
+        }
         out
     }
 }
@@ -60,6 +67,10 @@ fn thread(key: &ThreadKey) -> Vec<String> {
         group,
         start_ns,
         end_ns,
+        // Columns are fixed; these are in JSON.
+        cgroup: _,
+        priority: _,
+        cpus_allowed: _,
     } = key;
     let optional = |number: Option<u64>| number.map_or(String::new(), |number| number.to_string());
     vec![

@@ -38,6 +38,8 @@ fn row(row: &Row) -> Value {
     fields["switches"] = json!({ "voluntary": row.totals.voluntary, "involuntary": row.totals.involuntary });
     fields["migrations"] = json!(row.totals.migrations);
     fields["prorated"] = json!(row.totals.prorated);
+    fields["counters"] = row.counts.to_json();
+    fields["instructions_per_cycle"] = json!(row.counts.instructions_per_cycle());
     fields
 }
 
@@ -53,10 +55,14 @@ fn thread(key: &ThreadKey) -> Value {
         group,
         start_ns,
         end_ns,
+        cgroup,
+        priority,
+        cpus_allowed,
     } = key;
     json!({
         "host": host, "pid": pid, "tid": tid, "ns_pid": ns_pid, "vthread": vthread, "process": process, "name": name,
-        "group": group, "start_ns": start_ns, "end_ns": end_ns,
+        "group": group, "start_ns": start_ns, "end_ns": end_ns, "cgroup": cgroup,
+        "priority": priority, "cpus_allowed": cpus_allowed,
     })
 }
 

@@ -3,6 +3,7 @@
 //! A row's states sum to its life in the window: to the thread's, or, of a row that stands for several, to the sum of theirs.
 
 mod carried;
+mod counters;
 mod csv;
 pub(crate) mod json;
 pub(crate) mod text;
@@ -16,6 +17,8 @@ use plumb_trace::{
 
 use crate::{Window, roles, sweep};
 use carried::Carried;
+use counters::Counters;
+pub use counters::Counts;
 
 /// What a row stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +73,8 @@ pub struct Row {
     pub key: RowKey,
     /// What was done within the window.
     pub totals: Totals,
+    /// What was counted, where the rules ask for counters; of units nothing.
+    pub counts: Counts,
 }
 
 /// Whose a row is.
@@ -134,6 +139,12 @@ pub struct ThreadKey {
     pub start_ns: u64,
     /// End of its life within the window.
     pub end_ns: u64,
+    /// Path of its process's cgroup, or empty.
+    pub cgroup: String,
+    /// The kernel's number of its priority at the end; `None`: 120, the ordinary one, all the time, or not recorded.
+    pub priority: Option<i64>,
+    /// On how many CPUs it may run; `None`: on all, or not recorded.
+    pub cpus_allowed: Option<i64>,
 }
 
 /// Makes a ledger; with `group`, of the threads (or units of the threads) of this group only.
@@ -176,18 +187,25 @@ fn thread_rows(
     is_wanted: impl Fn(&Track) -> bool,
 ) -> Result<Vec<Row>, TimelineError> {
     let mut rows = Vec::new();
+    let counters = Counters::of(query);
     for (id, track) in roles::threads(query).filter(|(_, track)| is_wanted(track)) {
         if let Some(life) = window.clip(track.start_ns, track.end_ns) {
             let totals = query.totals(id, life.from_ns, life.to_ns)?;
-            rows.push((thread_key(query, track, life), totals));
+            let key = ThreadKey {
+                priority: counters.last(track, "priority", life.to_ns)?,
+                cpus_allowed: counters.last(track, "cpus_allowed", life.to_ns)?,
+                ..thread_key(query, track, life)
+            };
+            rows.push((key, totals, counters.within(track, life)?));
         }
     }
-    rows.sort_by(|(a, _), (b, _)| a.order().cmp(&b.order()));
+    rows.sort_by(|(a, ..), (b, ..)| a.order().cmp(&b.order()));
     Ok(rows
         .into_iter()
-        .map(|(key, totals)| Row {
+        .map(|(key, totals, counts)| Row {
             key: RowKey::Thread(key),
             totals,
+            counts,
         })
         .collect())
 }
@@ -212,6 +230,9 @@ fn thread_key(query: &dyn Query, track: &Track, life: Window) -> ThreadKey {
         ns_pid: process.ns_pid,
         vthread: track.vthread,
         process: process.name,
+        cgroup: process.cgroup,
+        priority: None,
+        cpus_allowed: None,
         name: track.name.clone(),
         group: roles::group(query, track).map(str::to_owned),
         start_ns: life.from_ns,
@@ -246,13 +267,15 @@ fn sum_rows(
     key_of: impl Fn(&Track) -> Option<String>,
 ) -> Result<Vec<Row>, TimelineError> {
     let mut sums = Sums::default();
+    let counters = Counters::of(query);
     let mut carried = Carried::new();
     for (id, track) in roles::threads(query) {
         let Some(life) = window.clip(track.start_ns, track.end_ns) else {
             continue;
         };
         if let Some(key) = key_of(track) {
-            sums.add(key, &query.totals(id, life.from_ns, life.to_ns)?);
+            let totals = query.totals(id, life.from_ns, life.to_ns)?;
+            sums.add(key, &totals, &counters.within(track, life)?);
         }
         // Also of those that are not asked for: their carriers may be.
         if by == By::Group && track.kind == TrackKind::VirtualThread {
@@ -261,7 +284,7 @@ fn sum_rows(
     }
     for (carrier, on_cpu) in carried {
         let key = query.tracks().get(carrier.0 as usize).and_then(&key_of);
-        if let Some((_, sum)) = key.and_then(|key| sums.0.get_mut(&key)) {
+        if let Some(Sum { totals: sum, .. }) = key.and_then(|key| sums.0.get_mut(&key)) {
             carried::take_off(&mut sum.states, on_cpu);
         }
     }
@@ -295,6 +318,7 @@ fn unit_rows(query: &dyn Query, window: Window, is_wanted: impl Fn(&Track) -> bo
             queue_ns: sum.queue_ns,
         }),
         totals: sum.totals,
+        counts: Counts::default(),
     };
     let mut rows: Vec<Row> = rows.into_iter().map(row).collect();
     rows.sort_by_key(|row| match &row.key {
@@ -313,19 +337,28 @@ struct UnitSum {
 
 /// Rows that stand for several.
 #[derive(Default)]
-struct Sums(BTreeMap<String, (u64, Totals)>);
+struct Sums(BTreeMap<String, Sum>);
+
+#[derive(Default)]
+struct Sum {
+    count: u64,
+    totals: Totals,
+    counts: Counts,
+}
 
 impl Sums {
-    fn add(&mut self, key: String, part: &Totals) {
-        let (count, sum) = self.0.entry(key).or_default();
-        *count += 1;
-        add_totals(sum, part);
+    fn add(&mut self, key: String, totals: &Totals, counts: &Counts) {
+        let sum = self.0.entry(key).or_default();
+        sum.count += 1;
+        add_totals(&mut sum.totals, totals);
+        sum.counts.add(counts);
     }
 
     fn rows(self) -> Vec<Row> {
-        let row = |(key, (count, totals))| Row {
-            key: RowKey::Sum { key, count },
-            totals,
+        let row = |(key, sum): (String, Sum)| Row {
+            key: RowKey::Sum { key, count: sum.count },
+            totals: sum.totals,
+            counts: sum.counts,
         };
         self.0.into_iter().map(row).collect()
     }

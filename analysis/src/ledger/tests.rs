@@ -236,3 +236,80 @@ proptest! {
         }
     }
 }
+
+/// A worker with counters, and another thread without.
+fn counted() -> Fake {
+    let mut fake = sample();
+    let (unit, count) = (fake.text("ns"), fake.text("count"));
+    let mut counter = |what: &str, unit, samples: &[(u64, i64)]| {
+        let id = fake.track(
+            TrackKind::Counter { unit },
+            "java",
+            &format!("{what} http-1"),
+            Some(1000),
+        );
+        fake.counters.extend(samples.iter().map(|&(at, value)| (id, at, value)));
+    };
+    counter("task-clock", unit, &[(1_000, 0), (2_000, 900), (3_000, 1_000)]);
+    counter("cycles", count, &[(1_000, 0), (2_000, 400)]);
+    counter("cycles.estimated", count, &[(1_000, 0), (2_000, 100)]);
+    counter("instructions", count, &[(1_000, 0), (2_000, 600)]);
+    let prio = fake.text("prio");
+    let priority = fake.track(TrackKind::Counter { unit: prio }, "java", "priority http-1", Some(1000));
+    fake.counters.extend([(priority, 1_000, 120), (priority, 3_000, 49)]);
+    fake
+}
+
+#[test]
+fn counters_are_those_of_the_window() {
+    let fake = counted();
+    let of = |from_ns, to_ns| {
+        let json = ledger(&fake, By::Thread, Window { from_ns, to_ns }, None)
+            .unwrap()
+            .to_json();
+        assert_eq!(json["rows"][1]["counters"], serde_json::json!({}), "not counted");
+        let row = &json["rows"][0];
+        assert_eq!(row["priority"], if to_ns > 3_000 { 49 } else { 120 });
+        assert_eq!(row["counters"].get("priority"), None, "values of their own do not sum");
+        (
+            row["counters"]["task-clock"].clone(),
+            row["instructions_per_cycle"].clone(),
+        )
+    };
+    assert_eq!(of(1_000, 5_000), (1_000.into(), 1.5.into()));
+    assert_eq!(of(2_000, 5_000), (100.into(), serde_json::Value::Null));
+    assert_eq!(of(1_500, 2_000), (900.into(), 1.5.into()));
+    let written = fake.written();
+    let counts = |query: &dyn Query| {
+        let ledger = ledger(query, By::Thread, whole(&fake), None).unwrap();
+        ledger.rows.into_iter().map(|row| row.counts).collect::<Vec<_>>()
+    };
+    assert_eq!(counts(&written), counts(&fake));
+}
+
+#[test]
+fn counters_of_a_group_are_summed_and_estimates_marked() {
+    let fake = counted();
+    let ledger = ledger(&fake, By::Group, whole(&fake), None).unwrap();
+    let json = ledger.to_json();
+    let row = json["rows"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|row| row["key"] == "request")
+        .unwrap();
+    assert_eq!(row["counters"]["cycles"], 400);
+    let text = ledger.to_string();
+    assert!(
+        text.contains("~400") && text.contains("1.50") && text.contains("estimated"),
+        "{text}"
+    );
+    let csv = ledger.to_csv();
+    assert!(
+        csv.lines()
+            .next()
+            .unwrap()
+            .ends_with(",cycles,cycles.estimated,instructions,task-clock"),
+        "{csv}"
+    );
+}

@@ -4,7 +4,7 @@ use std::fmt;
 
 use plumb_trace::State;
 
-use super::{By, Ledger, Row, RowKey};
+use super::{By, Counts, Ledger, Row, RowKey, counters::Unit};
 use crate::{
     format::{duration, printable, table},
     window::sum,
@@ -15,8 +15,14 @@ impl fmt::Display for Ledger {
         let sum = self.sum();
         let states: Vec<State> = State::ALL.into_iter().filter(|state| sum.get(*state) > 0).collect();
         let keys = key_titles(self.by);
+        let counted = Counted::of(self);
         let mut rows = vec![titles(keys, self.has_queues(), &states)];
-        rows.extend(self.rows.iter().map(|row| cells(row, self.has_queues(), &states)));
+        rows[0].extend(counted.titles());
+        rows.extend(self.rows.iter().map(|row| {
+            let mut cells = cells(row, self.has_queues(), &states);
+            cells.extend(counted.cells(&row.counts));
+            cells
+        }));
         f.write_str(&table(&rows, keys.len()))?;
         for note in self.notes() {
             writeln!(f, "{note}")?;
@@ -83,7 +89,59 @@ fn cells(row: &Row, has_queues: bool, states: &[State]) -> Vec<String> {
     cells
 }
 
+/// The columns of counters.
+struct Counted {
+    names: Vec<(String, Unit)>,
+    has_ipc: bool,
+}
+
+impl Counted {
+    fn of(ledger: &Ledger) -> Counted {
+        Counted {
+            names: ledger.counted(),
+            has_ipc: ledger
+                .rows
+                .iter()
+                .any(|row| row.counts.instructions_per_cycle().is_some()),
+        }
+    }
+
+    fn titles(&self) -> impl Iterator<Item = String> {
+        let names = self.names.iter().map(|(name, _)| printable(name));
+        names.chain(self.has_ipc.then(|| "instr./cycle".to_owned()))
+    }
+
+    fn cells(&self, counts: &Counts) -> impl Iterator<Item = String> {
+        let cell = |(name, unit): &(String, Unit)| {
+            let mark = if counts.is_estimated(name) { "~" } else { "" };
+            match (counts.get(name), unit) {
+                (None, _) => "-".to_owned(),
+                (Some(ns), Unit::Ns) => format!("{mark}{}", duration(ns)),
+                (Some(count), Unit::Other) => format!("{mark}{count}"),
+            }
+        };
+        let per_cycle = || {
+            counts
+                .instructions_per_cycle()
+                .map_or("-".to_owned(), |ipc| format!("{ipc:.2}"))
+        };
+        let per_cycle = self.has_ipc.then(per_cycle);
+        self.names.iter().map(cell).chain(per_cycle)
+    }
+}
+
 impl Ledger {
+    /// The counters that any row has, with their units.
+    pub(super) fn counted(&self) -> Vec<(String, Unit)> {
+        let mut names: Vec<(String, Unit)> = Vec::new();
+        for (name, unit) in self.rows.iter().flat_map(|row| row.counts.names()) {
+            if let Err(place) = names.binary_search_by(|(known, _)| known.as_str().cmp(name)) {
+                names.insert(place, (name.to_owned(), unit));
+            }
+        }
+        names
+    }
+
     /// Whether units waited for a thread after they were handed over.
     fn has_queues(&self) -> bool {
         let waited = |row: &Row| matches!(&row.key, RowKey::Unit(key) if key.queue_ns > 0);
@@ -95,6 +153,10 @@ impl Ledger {
         let mut notes = Vec::new();
         if self.rows.iter().any(|row| row.totals.prorated) {
             notes.push("~ the window cuts running time of which the hypervisor took a part: its place is not known, it was prorated".into());
+        }
+        let is_estimated = |row: &Row| row.counts.names().any(|(name, _)| row.counts.is_estimated(name));
+        if self.rows.iter().any(is_estimated) {
+            notes.push("~ counters that share the hardware count a part of the time: the rest is estimated (.estimated: how much)".into());
         }
         notes.extend(loss_note(&self.losses));
         notes

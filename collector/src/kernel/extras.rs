@@ -1,5 +1,6 @@
 //! What is recorded beside the scheduler, where the rules ask for it (`bpf/options.h`). Off, it costs nothing: its programs are not attached, nor its object loaded.
 
+use super::counters::Counter;
 use super::object::bpf_error;
 use crate::CollectorError;
 
@@ -21,6 +22,8 @@ pub struct Extras {
     pub safepoints: bool,
     /// Parks of threads of JVMs in scope.
     pub parks: bool,
+    /// What perf counts, of each slice of whoever is in scope: [`super::COUNTERS_MAX`] at the most.
+    pub counters: Vec<Counter>,
     /// Kernel and user stacks.
     pub stacks: Stacks,
 }
@@ -63,6 +66,7 @@ const INTERRUPTS: Programs = &[
     ("on_softirq_entry", "softirq_entry"),
 ];
 const TOLL: Programs = &[("on_toll", "sched_switch")];
+const COUNTERS: Programs = &[("on_count", "sched_switch")];
 const DISK: Programs = &[
     ("on_request_done", "block_rq_complete"),
     ("on_request_issued", "block_rq_issue"),
@@ -88,6 +92,7 @@ impl Extras {
     pub(super) fn programs(&self) -> Vec<(&'static str, &'static str)> {
         let wanted = [
             (self.interrupts || self.faults, TOLL),
+            (!self.counters.is_empty(), COUNTERS),
             (self.interrupts, INTERRUPTS),
             (self.disk, DISK),
             (!self.calls.is_empty(), CALLS),

@@ -1,6 +1,7 @@
 //! The kernel side: loading, attaching and detaching the BPF programs of `bpf/`.
 
 mod cost;
+mod counters;
 mod extras;
 mod object;
 mod perf;
@@ -10,6 +11,7 @@ mod scope;
 
 use cost::costs;
 pub use cost::{ProgramCost, enable_statistics};
+pub use counters::{COUNTERS_MAX, Counter};
 pub use extras::{Extras, Stacks};
 pub use ring::RingTotals;
 pub(crate) use scope::{Cgroups, NamedThreads};
@@ -21,12 +23,10 @@ use crate::parcel::Parcel;
 use aya::Ebpf;
 use aya::maps::{Map, MapData};
 use object::bpf_error;
-use perf::PerfRings;
+use perf::{PerfEvents, PerfRings};
 use plumb_trace::record::KERNEL_RECORD_BYTES;
 use probes::Probes;
 use scope::Set;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Ring of a CPU where nothing else is said, bytes: 65,536 records, 20 ms of 3 million a second.
 const RING_BYTES: usize = 4 << 20;
@@ -34,9 +34,6 @@ const RING_BYTES: usize = 4 << 20;
 const RINGS_BYTES_MAX: usize = 256 << 20;
 /// Smallest and largest ring that is made, records as a power of two.
 const RING_BITS: std::ops::RangeInclusive<u32> = 6..=20;
-
-/// What perf events do not tell.
-pub(crate) const PERF_EVENTS_NOTE: &str = "recorded by perf events, without BPF: a sleep has no cause and no waker, waiting for a CPU is told only of who was preempted, stolen time and throttling not at all";
 
 /// By which of the kernel's interfaces switches are recorded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,8 +43,14 @@ pub enum Interface {
     Best,
     /// BPF programs.
     Bpf,
-    /// Perf events: who ran when, but not why a thread slept or who woke it. Scopes do not matter then.
+    /// Perf events, and of these what one's rights allow: with the scheduler's tracepoints or without, of everybody or of one's own processes.
     PerfEvents,
+    /// Perf events with the scheduler's tracepoints.
+    PerfTracepoints,
+    /// Perf events without tracepoints: who ran when, but not why a thread slept or who woke it.
+    PerfSwitches,
+    /// Perf events of the traced processes alone, which have to be one's own.
+    PerfOwn,
 }
 
 /// What to record of the kernel.
@@ -82,8 +85,7 @@ enum Producer {
         traced: Set<u32>,
         probes: Option<Box<Probes>>,
     },
-    /// Raised, the perf events stop.
-    PerfEvents { stop: Arc<AtomicBool> },
+    PerfEvents(PerfEvents),
 }
 
 /// The kernel side, attached.
@@ -91,12 +93,14 @@ pub(crate) struct Kernel {
     producer: Producer,
     /// What this kernel does not give.
     pub notes: Vec<String>,
+    /// What counters there are, in the order of their numbers in records.
+    pub counters: Vec<Counter>,
 }
 
 /// The rings of all CPUs, whatever fills them.
 pub(crate) enum Rings {
     Bpf(ring::Rings),
-    PerfEvents(PerfRings),
+    PerfEvents(Box<PerfRings>),
 }
 
 /// What a kernel side consists of.
@@ -159,7 +163,9 @@ impl Kernel {
         let cpus = u32::try_from(cpus).map_err(|error| bpf_error("the number of CPUs", &error))?;
         match options.interface {
             Interface::Bpf => Kernel::attach_bpf(options, cpus),
-            Interface::PerfEvents => Kernel::attach_perf_events(options, cpus, "perf events were asked for"),
+            Interface::PerfEvents | Interface::PerfTracepoints | Interface::PerfSwitches | Interface::PerfOwn => {
+                Kernel::attach_perf_events(options, cpus, "perf events were asked for")
+            }
             Interface::Best => Kernel::attach_bpf(options, cpus).or_else(|error| {
                 let cause = error.to_string();
                 let cause = cause.lines().next().unwrap_or_default();
@@ -172,6 +178,7 @@ impl Kernel {
     /// Loads and attaches the programs.
     fn attach_bpf(options: &KernelOptions, cpus: u32) -> Result<Attached, CollectorError> {
         let bits = ring_bits(options.ring_bytes, cpus);
+        let (options, missing) = &counters::without_absent(options);
         let mut loaded = object::load(cpus, bits, options)?;
         let heads = take_array(&mut loaded.bpf, "heads")?;
         let records = take_array(&mut loaded.bpf, "records")?;
@@ -179,15 +186,28 @@ impl Kernel {
             .map_err(|error| bpf_error("mapping the rings", &error))?;
         let traced = Set::take(&mut loaded.bpf, "traced")?;
         let (threads, cgroups) = fill(&mut loaded.bpf, options)?;
+        let counters = match loaded.has_options {
+            true => options.extras.counters.clone(),
+            false => Vec::new(),
+        };
+        let not_counting = counters::install(&mut loaded.bpf, &counters, cpus)?;
         object::attach(&mut loaded)?;
-        let object::Loaded { bpf, notes, probes, .. } = loaded;
+        let object::Loaded {
+            bpf, mut notes, probes, ..
+        } = loaded;
+        notes.extend_from_slice(missing);
+        notes.extend(not_counting);
         let producer = Producer::Bpf {
             bpf: Box::new(bpf),
             traced,
             probes: probes.map(Box::new),
         };
         Ok(Attached {
-            kernel: Kernel { producer, notes },
+            kernel: Kernel {
+                producer,
+                notes,
+                counters,
+            },
             rings: Rings::Bpf(rings),
             threads,
             cgroups,
@@ -195,18 +215,18 @@ impl Kernel {
     }
 
     fn attach_perf_events(options: &KernelOptions, cpus: u32, cause: &str) -> Result<Attached, CollectorError> {
-        let stop = Arc::new(AtomicBool::new(false));
-        let rings = PerfRings::open(cpus, Arc::clone(&stop))?;
-        let mut notes = vec![format!("{PERF_EVENTS_NOTE} ({cause})")];
+        let (rings, events, level) = perf::open(cpus, options)?;
+        let mut notes = vec![format!("{} ({cause})", level.note())];
         if !options.extras.is_empty() {
             notes.push(object::OPTIONS_NOTE.to_owned());
         }
         Ok(Attached {
             kernel: Kernel {
-                producer: Producer::PerfEvents { stop },
+                producer: Producer::PerfEvents(events),
                 notes,
+                counters: Vec::new(),
             },
-            rings: Rings::PerfEvents(rings),
+            rings: Rings::PerfEvents(Box::new(rings)),
             threads: None,
             cgroups: None,
         })
@@ -216,7 +236,7 @@ impl Kernel {
     pub fn trace(&mut self, pid: u32) -> Result<(), CollectorError> {
         match &mut self.producer {
             Producer::Bpf { traced, .. } => traced.insert(pid),
-            Producer::PerfEvents { .. } => Ok(()),
+            Producer::PerfEvents(events) => events.trace(pid),
         }
     }
 
@@ -233,14 +253,14 @@ impl Kernel {
                 probes: Some(probes),
                 ..
             } => probes.attach(bpf, libjvm),
-            Producer::Bpf { .. } | Producer::PerfEvents { .. } => Ok(()),
+            Producer::Bpf { .. } | Producer::PerfEvents(_) => Ok(()),
         }
     }
 
     /// Detaches. Returns how many events the kernel did not hand to a program because it was running on that CPU already.
     pub fn detach(self) -> u64 {
-        if let Producer::PerfEvents { stop } = &self.producer {
-            stop.store(true, Ordering::Relaxed);
+        if let Producer::PerfEvents(events) = &self.producer {
+            events.stop();
         }
         self.costs().iter().map(|cost| cost.missed).sum()
     }
@@ -249,7 +269,7 @@ impl Kernel {
     pub fn costs(&self) -> Vec<ProgramCost> {
         match &self.producer {
             Producer::Bpf { bpf, .. } => costs(bpf),
-            Producer::PerfEvents { .. } => Vec::new(),
+            Producer::PerfEvents(_) => Vec::new(),
         }
     }
 }

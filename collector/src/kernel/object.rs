@@ -1,5 +1,6 @@
 //! Objects, programs and what differs between kernels.
 
+use super::counters::COUNTERS_MAX;
 use super::probes::Probes;
 use super::scope::cgroup_version;
 use super::{Extras, KernelOptions, Scope};
@@ -30,7 +31,7 @@ const PROGRAMS: [(&str, &str); 6] = [
 const WAKEUPS: [(&str, &str); 2] = [("on_wakeup_new", "sched_wakeup_new"), ("on_wakeup", "sched_wakeup")];
 
 /// What is left out of a kernel that does not take the object with all options.
-pub(super) const OPTIONS_NOTE: &str = "this machine does not take the programs for what the rules ask for beside the scheduler (interrupts, faults, disk, calls, safepoints, parks, stacks): none of it is recorded";
+pub(super) const OPTIONS_NOTE: &str = "this machine does not take the programs for what the rules ask for beside the scheduler (interrupts, faults, disk, calls, safepoints, parks, stacks, counters): none of it is recorded";
 
 /// What is left out of a kernel that does not take the rich object.
 const PLAIN_NOTE: &str = "this kernel does not give the blocking system call, I/O wait and throttling of a thread: time off the CPU has no cause where the JVM does not say it";
@@ -92,6 +93,7 @@ struct Candidate {
 pub(super) struct Loaded {
     pub bpf: Ebpf,
     programs: Vec<(&'static str, &'static str)>,
+    pub has_options: bool,
     pub notes: Vec<String>,
     /// Where probes of libjvm are asked for and can be had.
     pub probes: Option<Probes>,
@@ -103,6 +105,7 @@ pub(super) fn load(cpus: u32, bits: u32, options: &KernelOptions) -> Result<Load
     let btf = Btf::from_sys_fs().map_err(|error| bpf_error("/sys/kernel/btf/vmlinux", &chain(&error)))?;
     let by_cgroup = cgroup_version(options.scope, &options.selectors)?;
     let calls = options.extras.call_bits()?;
+    let counters = u32::try_from(options.extras.counters.len().min(COUNTERS_MAX)).unwrap_or_default();
     let mut first_error = None;
     for candidate in candidates(by_cgroup != 0, !options.extras.is_empty()) {
         for switch_has_state in [1, 0] {
@@ -111,6 +114,7 @@ pub(super) fn load(cpus: u32, bits: u32, options: &KernelOptions) -> Result<Load
                 by_cgroup,
                 options,
                 calls: candidate.has_options.then_some(&calls),
+                counters,
             };
             match load_object(&candidate, &btf, cpus, bits, &globals) {
                 Ok(loaded) => return Ok(loaded),
@@ -128,6 +132,8 @@ struct Globals<'a> {
     options: &'a KernelOptions,
     /// Which system calls are recorded, where the object can.
     calls: Option<&'a [u64; 8]>,
+    /// How many counters are read.
+    counters: u32,
 }
 
 impl Globals<'_> {
@@ -170,6 +176,7 @@ fn load_object(
             loader.override_global("wanted_calls", &calls[..], true);
             loader.override_global("count_faults", &count_faults, true);
             loader.override_global("stack_secret", &stack_secret, true);
+            loader.override_global("counters", &globals.counters, true);
         }
         loader.load(candidate.object)
     };
@@ -212,6 +219,7 @@ fn load_object(
     Ok(Loaded {
         bpf,
         programs,
+        has_options: candidate.has_options,
         notes,
         probes,
     })

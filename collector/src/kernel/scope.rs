@@ -11,7 +11,7 @@ use plumb_trace::record::{KernelKind, KernelRecord};
 use std::collections::HashSet;
 
 /// Bytes of a thread's name in the kernel; a name of this length may have been cut.
-const COMM_BYTES: usize = 15;
+pub(super) const COMM_BYTES: usize = 15;
 
 /// Which threads' wakeups and blocking calls are recorded.
 ///

@@ -26,7 +26,7 @@ use plumb_trace::definition::{Dated, Definition};
 use plumb_trace::record::{JVM_RECORD_BYTES, JvmRecord, KERNEL_RECORD_BYTES, KernelRecord};
 use plumb_trace::recording::{ClockPair, CounterSample, FileKind, Manifest, Payload, SegmentHeader};
 use processes::Newcomers;
-pub(crate) use processes::describe;
+pub(crate) use processes::{affinity, describe};
 pub(crate) use reserve::Reserve;
 use stacks::Stacks;
 use std::path::Path;

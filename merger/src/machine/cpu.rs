@@ -55,7 +55,8 @@ impl Cpu {
     ) -> Result<(), TimelineError> {
         let (before, track) = from;
         // Before the first switch since a loss, the idle task had it if that is who leaves.
-        if self.occupant == before || (self.occupant == Occupant::Unknown && self.known_from.is_some()) {
+        let is_told = self.occupant == before || (self.occupant == Occupant::Unknown && self.known_from.is_some());
+        if is_told && before != Occupant::Unknown {
             self.write(writer, at, track)?;
         }
         self.since = self.since.max(at);

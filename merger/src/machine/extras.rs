@@ -6,6 +6,9 @@
 //! | `cpu.interrupt_time`, `cpu.softirq_time` | CPU | ns, cumulative |
 //! | `interrupted NAME` | thread | ns, cumulative: taken from its running slices by interrupts and soft interrupts |
 //! | `faults.minor NAME`, `faults.major NAME` | thread | count, cumulative |
+//! | `WHAT NAME` | thread | cumulative: what perf counts, see `slice_counters` |
+//! | `priority NAME` | thread | the kernel's number, 120 is ordinary, below 100 is real time; of those that are not ordinary all the time |
+//! | `cpus_allowed NAME` | thread | number of CPUs that it may run on; of those that may not run on all |
 //! | `disk.DEVICE.reads`, `.writes`, `.flushes`, `.others` | host | count, cumulative: requests that are done |
 //! | `disk.DEVICE.read_bytes`, `.written_bytes` | host | bytes, cumulative |
 //! | `disk.DEVICE.read_time`, `.write_time` | host | ns, cumulative: from issue to completion, of all requests |
@@ -13,9 +16,11 @@
 
 use super::Machine;
 use super::counters::About;
+use super::slice_counters::Part;
 use plumb_trace::record::KernelRecord;
 use plumb_trace::timeline::{TimelineError, TimelineWriter, TrackId};
 use rustc_hash::FxHashMap;
+use std::borrow::Cow;
 
 type Result<T = ()> = std::result::Result<T, TimelineError>;
 
@@ -24,32 +29,46 @@ const STEP_NS: u64 = 1_000_000;
 
 /// Of whom something is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Whose {
+pub(super) enum Whose {
     Cpu(usize, u16),
     Thread(usize),
     Device(usize, u32),
 }
 
-/// What a counter counts: its name and unit.
-type What = (&'static str, &'static str);
+/// What a counter counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum What {
+    /// Something of a name and a unit.
+    Known(&'static str, &'static str),
+    /// What the recording says that this counter of slices is.
+    Slices(u16, Part),
+}
 
-const INTERRUPTS: What = ("cpu.interrupts", "count");
-const SOFTIRQS: What = ("cpu.softirqs", "count");
-const INTERRUPT_TIME: What = ("cpu.interrupt_time", "ns");
-const SOFTIRQ_TIME: What = ("cpu.softirq_time", "ns");
-const INTERRUPTED: What = ("interrupted", "ns");
-const MINOR_FAULTS: What = ("faults.minor", "count");
-const MAJOR_FAULTS: What = ("faults.major", "count");
-const LATENCY: What = ("latency", "µs");
-const READ: [What; 3] = [("reads", "count"), ("read_bytes", "bytes"), ("read_time", "ns")];
-const WRITE: [What; 3] = [("writes", "count"), ("written_bytes", "bytes"), ("write_time", "ns")];
-const FLUSHES: What = ("flushes", "count");
-const OTHERS: What = ("others", "count");
+const INTERRUPTS: What = What::Known("cpu.interrupts", "count");
+const SOFTIRQS: What = What::Known("cpu.softirqs", "count");
+const INTERRUPT_TIME: What = What::Known("cpu.interrupt_time", "ns");
+const SOFTIRQ_TIME: What = What::Known("cpu.softirq_time", "ns");
+const INTERRUPTED: What = What::Known("interrupted", "ns");
+const MINOR_FAULTS: What = What::Known("faults.minor", "count");
+const MAJOR_FAULTS: What = What::Known("faults.major", "count");
+const LATENCY: What = What::Known("latency", "µs");
+const READ: [What; 3] = [
+    What::Known("reads", "count"),
+    What::Known("read_bytes", "bytes"),
+    What::Known("read_time", "ns"),
+];
+const WRITE: [What; 3] = [
+    What::Known("writes", "count"),
+    What::Known("written_bytes", "bytes"),
+    What::Known("write_time", "ns"),
+];
+const FLUSHES: What = What::Known("flushes", "count");
+const OTHERS: What = What::Known("others", "count");
 
 /// The counters.
 #[derive(Debug, Default)]
 pub(super) struct Extras {
-    counters: FxHashMap<(Whose, &'static str), Counter>,
+    counters: FxHashMap<(Whose, What), Counter>,
     /// Names of block devices, by host and number.
     devices: FxHashMap<(usize, u32), String>,
 }
@@ -133,7 +152,7 @@ impl Machine {
         self.extras.devices.insert((host, number), name.to_owned());
     }
 
-    fn grow(&mut self, whose: Whose, what: What, at: u64, by: u64) -> Result {
+    pub(super) fn grow(&mut self, whose: Whose, what: What, at: u64, by: u64) -> Result {
         if by == 0 {
             return Ok(());
         }
@@ -143,30 +162,56 @@ impl Machine {
     /// Gives a counter its next value.
     fn change(&mut self, whose: Whose, what: What, at: u64, next: impl FnOnce(&Counter) -> u64) -> Result {
         self.ensure_extra(whose, what, at)?;
-        match self.extras.counters.get_mut(&(whose, what.0)) {
+        match self.extras.counters.get_mut(&(whose, what)) {
             Some(counter) => counter.set(&mut self.writer, at, next(counter)),
             None => Ok(()),
         }
     }
 
+    /// Gives a counter this value. Before its first one it had `first`.
+    pub(super) fn set_extra(&mut self, whose: Whose, what: What, at: u64, (first, value): (u64, u64)) -> Result {
+        self.ensure_extra_from(whose, what, at, first)?;
+        self.change(whose, what, at, |_| value)
+    }
+
     /// Makes the counter, which begins at 0.
-    fn ensure_extra(&mut self, whose: Whose, what: What, at: u64) -> Result {
-        let key = (whose, what.0);
+    pub(super) fn ensure_extra(&mut self, whose: Whose, what: What, at: u64) -> Result {
+        self.ensure_extra_from(whose, what, at, 0)
+    }
+
+    fn ensure_extra_from(&mut self, whose: Whose, what: What, at: u64, first: u64) -> Result {
+        let key = (whose, what);
         if !self.extras.counters.contains_key(&key) {
-            let (about, start_ns, name) = self.about(whose, what.0);
-            let track = self.add_counter_track(about, name, what.1, start_ns);
-            let told_ns = start_ns.min(at.saturating_sub(1));
-            self.writer.counter(track, told_ns, 0)?;
+            let (what, unit) = self.name_and_unit(whose, what);
+            let (about, start_ns, name) = self.about(whose, &what);
+            let track = self.add_counter_track(about, name, &unit, start_ns);
+            let told_ns = start_ns.min(at.saturating_sub(1)).max(self.from_ns);
+            self.writer
+                .counter(track, told_ns, i64::try_from(first).unwrap_or(i64::MAX))?;
             let counter = Counter {
                 track,
-                value: 0,
-                told: 0,
+                value: first,
+                told: first,
                 told_ns,
                 last_ns: told_ns,
             };
             self.extras.counters.insert(key, counter);
         }
         Ok(())
+    }
+
+    fn name_and_unit(&self, whose: Whose, what: What) -> (Cow<'static, str>, Cow<'static, str>) {
+        match what {
+            What::Known(name, unit) => (name.into(), unit.into()),
+            What::Slices(number, part) => {
+                let host = match whose {
+                    Whose::Cpu(host, _) | Whose::Device(host, _) => host,
+                    Whose::Thread(thread) => self.registry.threads[thread].host,
+                };
+                let (name, unit) = self.slice_counters.name_and_unit(host, number, part);
+                (name.into(), unit.into())
+            }
+        }
     }
 
     fn about(&mut self, whose: Whose, what: &str) -> (About, u64, String) {
@@ -215,7 +260,8 @@ impl Machine {
                 end_ns = self.writer.track_mut(self.registry.threads[thread].track).end_ns;
             }
             // Threads and devices may have got their names since.
-            let (.., name) = self.about(whose, what);
+            let (what, _) = self.name_and_unit(whose, what);
+            let (.., name) = self.about(whose, &what);
             let track = self.writer.track_mut(counter.track);
             track.name = name;
             track.end_ns = end_ns.max(counter.told_ns);

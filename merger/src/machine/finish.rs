@@ -57,9 +57,9 @@ impl Machine {
         self.close_system_calls(to_ns)?;
         self.close_cpus(to_ns)?;
         self.close_counted(to_ns)?;
-        self.close_extras(to_ns)?;
         self.close_counters(to_ns);
         self.name_everything();
+        self.close_extras(to_ns)?;
         self.mark_processes();
         self.assign_groups(groups);
         let counts = self.write_losses(to_ns);
@@ -101,7 +101,12 @@ impl Machine {
     fn close_thread(&mut self, thread: usize, to_ns: u64) -> Result {
         self.settle_waking(thread, to_ns)?;
         let entry = &mut self.registry.threads[thread];
-        if let Seen::Never(Some(letter)) = entry.seen {
+        let process = self.writer.process_mut(self.registry.processes[entry.process].id);
+        let host = &self.hosts[entry.host];
+        let is_recorded = !host.alone || process.target || host.targets.contains(&entry.pid);
+        if let Seen::Never(Some(letter)) = entry.seen
+            && is_recorded
+        {
             slept_all_the_time(entry, &self.hosts[entry.host], letter, &mut self.writer)?;
         }
         entry.close(&mut self.writer, to_ns, 0, false)?;

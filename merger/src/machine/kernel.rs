@@ -28,6 +28,7 @@ fn current_of(kind: Option<KernelKind>, record: &KernelRecord) -> Option<u32> {
         | KernelKind::CallEnter
         | KernelKind::CallExit
         | KernelKind::Toll
+        | KernelKind::Counted
         | KernelKind::Probe
         | KernelKind::Stack => Some(record.tid),
         KernelKind::Switch | KernelKind::Wakeup | KernelKind::Request => None,
@@ -54,6 +55,7 @@ impl Machine {
             Some(KernelKind::CallEnter) => self.call_enters(host, at, record),
             Some(KernelKind::CallExit) => self.call_exits(host, at, record),
             Some(KernelKind::Toll) => self.toll(host, cpu, at, record),
+            Some(KernelKind::Counted) => self.counted(host, at, record),
             Some(KernelKind::Request) => self.request_done(host, at, record),
             Some(KernelKind::Probe) => self.probe_hit(host, at, record),
             Some(KernelKind::Stack) => self.stack(host, at, record),
@@ -87,7 +89,10 @@ impl Machine {
         let from = self.thread_of(host, record.tid, record.pid, at)?;
         let to = self.thread_of(host, record.other_tid, record.other_pid, at)?;
         self.displace(host, cpu, at, from);
-        let occupant = |thread: Option<usize>| thread.map_or(Occupant::Idle, Occupant::Thread);
+        let alone = record.flags & flags::ALONE != 0;
+        self.hosts[host].alone |= alone;
+        let nobody = if alone { Occupant::Unknown } else { Occupant::Idle };
+        let occupant = |thread: Option<usize>| thread.map_or(nobody, Occupant::Thread);
         let leaver = (occupant(from), self.occupant_track(occupant(from)));
         let successor = self.occupant_track(occupant(to));
         if let Some(thread) = from {
@@ -96,7 +101,10 @@ impl Machine {
         let cpus = &mut self.hosts[host].cpus[usize::from(cpu)];
         cpus.switch(&mut self.writer, at, leaver, occupant(to))?;
         match to {
-            Some(thread) => self.come(thread, cpu, at, record),
+            Some(thread) => {
+                self.has_priority(thread, at, record.prio)?;
+                self.come(thread, cpu, at, record)
+            }
             None => Ok(()),
         }
     }
@@ -364,6 +372,11 @@ impl Machine {
         // Perf events give the same id twice.
         if record.value != 0 && record.value != record.tid {
             self.learn_outside_tid(host, record.pid, record.value, record.tid);
+            if record.tid == record.pid {
+                // Also of those who are gone before /proc can be asked.
+                let process = self.registry.processes[self.registry.threads[thread].process].id;
+                self.writer.process_mut(process).ns_pid = record.value;
+            }
         }
         Ok(())
     }

@@ -17,6 +17,7 @@ mod cpu;
 mod definitions;
 mod demangle;
 mod extras;
+mod facts;
 mod finish;
 mod java_stacks;
 mod jvm;
@@ -26,6 +27,7 @@ mod pauses;
 mod registry;
 mod safepoints;
 mod sleeps;
+mod slice_counters;
 mod stacks;
 mod syscalls;
 mod thread;
@@ -46,6 +48,7 @@ use plumb_trace::recording::CounterSample;
 use plumb_trace::timeline::{Loss, Process, ProcessId, TimelineWriter, Track, TrackId, TrackKind};
 use registry::Registry;
 use rustc_hash::FxHashMap;
+use slice_counters::SliceCounters;
 use stacks::Stacks;
 use std::collections::VecDeque;
 use syscalls::SystemCalls;
@@ -62,6 +65,8 @@ struct Host {
     /// From its first switch record on, every switch is recorded.
     covered_from: Option<u64>,
     first_loss: Option<u64>,
+    /// The traced processes alone were recorded.
+    alone: bool,
     last_loss: Option<u64>,
     from_ns: u64,
     boottime_offset_ns: i64,
@@ -99,6 +104,7 @@ pub(crate) struct Machine {
     /// By host and number.
     counters: FxHashMap<(usize, u32), Counter>,
     extras: Extras,
+    slice_counters: SliceCounters,
     system_calls: SystemCalls,
     stacks: Stacks,
     losses: Vec<Loss>,
@@ -127,6 +133,7 @@ impl Machine {
             virtual_threads: VirtualThreads::default(),
             counters: FxHashMap::default(),
             extras: Extras::default(),
+            slice_counters: SliceCounters::default(),
             system_calls: SystemCalls::default(),
             stacks: Stacks::default(),
             losses: Vec::new(),
@@ -221,6 +228,7 @@ impl Host {
             holes: VecDeque::new(),
             covered_from: None,
             first_loss: None,
+            alone: false,
             last_loss: None,
             from_ns: input.from_ns,
             boottime_offset_ns: input.boottime_offset_ns,

@@ -113,6 +113,8 @@ pub(crate) struct Thread {
     pub(crate) mounted: Option<Mounted>,
     /// Where it waits, if somebody looked.
     pub(crate) waiting: Waiting,
+    /// Its priority when it last came to a CPU, if that was told.
+    pub(crate) priority: Option<u8>,
     pub(crate) java: bool,
     /// The name came from the JVM, which knows it whole; the kernel's is cut.
     pub(crate) java_name: bool,
@@ -158,6 +160,7 @@ impl Thread {
             asks_for_work: false,
             mounted: None,
             waiting: Waiting::default(),
+            priority: None,
             java: false,
             java_name: false,
             ended: false,

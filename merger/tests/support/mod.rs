@@ -42,6 +42,7 @@ pub fn manifest() -> Manifest {
         units: Vec::new(),
         rules: Vec::new(),
         cut_short: None,
+        notes: Vec::new(),
     }
 }
 

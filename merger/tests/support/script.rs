@@ -260,6 +260,7 @@ fn kernel(line: &Line, cpu: u16, books: &mut Books) -> KernelRecord {
         time_ns: line.at,
         cpu,
         syscall: -1,
+        prio: line.value("prio").and_then(|prio| prio.parse().ok()).unwrap_or(120),
         lag: delay(line).map_or(0, |ns| CLOCKS_APART_NS + ns),
         ..KernelRecord::default()
     };
@@ -307,6 +308,10 @@ fn kernel(line: &Line, cpu: u16, books: &mut Books) -> KernelRecord {
             KernelKind::Probe
         }
         "rename" => KernelKind::Rename,
+        "counted" => {
+            counted(line, &mut record);
+            KernelKind::Counted
+        }
         other => panic!("no such record: {other}"),
     };
     if let Some(comm) = line.value("comm") {
@@ -316,6 +321,15 @@ fn kernel(line: &Line, cpu: u16, books: &mut Books) -> KernelRecord {
     record
 }
 
+/// What two counters grew by, and the parts of the slice in which they did not count.
+fn counted(line: &Line, record: &mut KernelRecord) {
+    let uncounted = |key: &str| line.value(key).map_or(0, |part| part.parse().unwrap());
+    record.value = line.number(1);
+    (record.charged_ns, record.other_charged_ns) = (line.number(2).into(), line.number(3).into());
+    (record.syscall, record.fd, record.prio) = (0, 0, 0);
+    (record.nvcsw, record.nivcsw) = (uncounted("first"), uncounted("second"));
+}
+
 /// A switch, with the kernel's books kept as it would.
 fn switch(line: &Line, record: &mut KernelRecord, books: &mut Books) {
     for (word, flag) in [
@@ -323,6 +337,7 @@ fn switch(line: &Line, record: &mut KernelRecord, books: &mut Books) {
         ("kthread", flags::KTHREAD),
         ("throttled", flags::THROTTLED),
         ("iowait", flags::IOWAIT),
+        ("alone", flags::ALONE),
     ] {
         record.flags |= if line.has(word) { flag } else { 0 };
     }
@@ -421,6 +436,21 @@ fn definition(line: &Line) -> Definition {
                 kthread: line.has("kthread"),
             }
         }
+        "affinity" => {
+            let (tid, pid) = ids(line.word(0));
+            let cpus = line.number(1);
+            Definition::Affinity {
+                tid,
+                pid,
+                cpus,
+                list: String::new(),
+            }
+        }
+        "slice_counter" => Definition::SliceCounter {
+            number: line.number(0),
+            name: line.word(1).into(),
+            unit: text("unit"),
+        },
         "counter" => Definition::Counter {
             id: line.number(0),
             name: line.word(1).into(),

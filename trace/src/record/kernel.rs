@@ -10,7 +10,7 @@
 //!
 //! | kind    | tid, pid       | other_tid, other_pid | value               | more |
 //! | --- | --- | --- | --- | --- |
-//! | switch  | who leaves     | who comes            | prev_state, masked  | charged: `sum_exec_runtime` of the leaver; other charged: that of the comer, low 32 bits, and with the flag WAITED above them ns that the comer has waited for a CPU since its birth, this wait included, low 32 bits; syscall, fd_kind, fd: where the leaver blocks; nvcsw, nivcsw: of the leaver, low 16 bits, this switch included; prio: of the comer; lag |
+//! | switch  | who leaves     | who comes            | prev_state, masked  | charged: `sum_exec_runtime` of the leaver; other charged: that of the comer, low 32 bits, and with the flag WAITED above them ns that the comer has waited for a CPU since its birth, this wait included, low 32 bits; syscall, fd_kind, fd: where the leaver blocks; nvcsw, nivcsw: of the leaver, low 16 bits, this switch included; prio: of the comer; lag; flag ALONE: a tid of 0 is somebody who was not recorded |
 //! | waking  | who is woken   | the waker            | CPU it was on last  | flag INTERRUPT: the waker only happened to be running |
 //! | wakeup  | who is queued  | 0                    | target CPU          | lag. Only where switches have no flag WAITED |
 //! | fork    | the child      | the parent           | the child's tid in its own pid namespace, 0: not known | comm of the child; flag KTHREAD |
@@ -26,6 +26,7 @@
 //! | call exit  | who calls   | 0                    | 0                   | syscall; charged: what the call returns, a signed number |
 //! | toll    | who is about to leave the CPU | minor and major page faults since it came | interrupts since it came | charged: ns in their handlers; other charged: ns in soft interrupts, interrupts in their midst not counted; fd: number of soft interrupts |
 //! | stack   | whose stack it is | whom it wakes; where it blocks: 0 | frames in the parts before it: kernel + user << 8 | charged: number of the kernel's stack; other charged: of the user's; 0: there is none. See [`stack_flags`] |
+//! | counted | who is about to leave the CPU | 0 | number of the first counter (see the definition of counters of slices), low 16 bits | what this counter and the two after it grew by since the thread came: charged, other charged, bytes 48 to 56. Parts of 65,535 of that time in which each was not counted: nvcsw, nivcsw, high 16 bits of value. 65,535: not at all, and its growth is not known |
 //! | request | 0              | cmd_flags of the request (its lowest 8 bits are the operation), 0 | device: major << 20 + minor | done now; charged: when it was issued; other charged: bytes; fd: error, 0 if none |
 //! | probe   | who comes by  | 0                    | a number of [`probe`] | bytes 32 to 60: the name that the probe hands over, cut off at its first NUL; flag MORE: it goes on in the thread's next record of this kind |
 
@@ -62,6 +63,8 @@ pub enum KernelKind {
     Probe = 12,
     /// Where a thread blocks, or who wakes it comes from: written right before its switch, or the waking.
     Stack = 13,
+    /// What counters grew by in a slice: written right before the switch that ends it.
+    Counted = 14,
 }
 
 impl KernelKind {
@@ -82,6 +85,7 @@ impl KernelKind {
             11 => KernelKind::Request,
             12 => KernelKind::Probe,
             13 => KernelKind::Stack,
+            14 => KernelKind::Counted,
             _ => return None,
         })
     }
@@ -95,6 +99,8 @@ pub mod flags {
     pub const KTHREAD: u8 = 2;
     /// waking: from interrupt context, so that the waker is not the cause.
     pub const INTERRUPT: u8 = 4;
+    /// switch: who has the CPU when neither of both has it was not recorded; a tid of 0 is not the idle task.
+    pub const ALONE: u8 = 4;
     /// switch: the leaver's cgroup is throttled.
     pub const THROTTLED: u8 = 8;
     /// switch: `syscall`, `fd_kind` and `fd` were read.

@@ -40,6 +40,9 @@ pub struct Manifest {
     pub rules: Vec<RuleSource>,
     /// Why the recording ended early (disk full), if it did.
     pub cut_short: Option<String>,
+    /// What a reader should know of how it was recorded: what this machine did not give, for one.
+    #[serde(default)]
+    pub notes: Vec<String>,
 }
 
 /// The machine of a recording.

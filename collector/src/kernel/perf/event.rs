@@ -1,0 +1,146 @@
+//! What the kernel writes into a ring of perf events.
+//!
+//! ```text
+//! every record but samples ends with what sample_id_all adds:  pid u32 | tid u32 | time u64 | cpu u32 | reserved u32
+//! SWITCH_CPU_WIDE (15)   next pid u32 | next tid u32                       misc: bit 13 out, bit 14 preempted
+//! SWITCH (14)            nothing more: of an event that belongs to a thread; misc as above
+//! FORK (7), EXIT (4)     pid u32 | parent pid u32 | tid u32 | parent tid u32 | time u64
+//! COMM (3)               pid u32 | tid u32 | name, padded with zeros       misc: bit 13 by exec
+//! LOST (2)               id u64 | count u64
+//! SAMPLE (9)             pid u32 | tid u32 | time u64 | cpu u32 | reserved u32 | size u32 | the tracepoint's record, see `tracepoints`
+//! ```
+
+use super::tracepoints::{Told, Tracepoints};
+
+/// Bytes of the end of every record, and of the beginning of a sample.
+const STAMP_BYTES: usize = 24;
+/// `prev_state` of who sleeps, and of who is dead.
+pub(super) const SLEEPS: u32 = 1;
+pub(super) const DEAD: u32 = 0x80;
+/// What stands in place of the ids of a thread that is dead already.
+pub(super) const NOBODY: u32 = u32::MAX;
+
+/// A record of the kernel, as far as it is of use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Event {
+    /// `state` is that of who leaves.
+    Switch {
+        state: u32,
+        is_preempted: bool,
+        next: (u32, u32),
+    },
+    /// Who tells it leaves its CPU to whomever.
+    Left {
+        is_preempted: bool,
+    },
+    /// Who tells it comes to a CPU.
+    Came,
+    /// What the tracepoints of the scheduler say.
+    Told(Told),
+    Fork {
+        pid: u32,
+        tid: u32,
+        parent: (u32, u32),
+    },
+    Exit {
+        pid: u32,
+        tid: u32,
+    },
+    Comm {
+        pid: u32,
+        tid: u32,
+        comm: String,
+        is_exec: bool,
+    },
+    /// Who tells it has come to a CPU that was idle.
+    AfterIdle,
+    Lost(u64),
+}
+
+/// An event and the stamp of its record: who ran, when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Dated {
+    pub time_ns: u64,
+    pub pid: u32,
+    pub tid: u32,
+    pub event: Event,
+}
+
+impl Dated {
+    /// An event of a thread goes before the thread leaves its CPU for the last time: that it ends is the last that is told.
+    pub fn last_leaving(&self) -> Option<Dated> {
+        let &Event::Exit { pid, tid } = &self.event else {
+            return None;
+        };
+        Some(Dated {
+            time_ns: self.time_ns,
+            pid,
+            tid,
+            event: Event::Left { is_preempted: false },
+        })
+    }
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
+    Some(u64::from_ne_bytes(bytes.get(at..at + 8)?.try_into().ok()?))
+}
+
+/// Reads a record. `None` for what is of no use, or is not as it should be.
+pub(super) fn parse(kind: u32, misc: u16, bytes: &[u8], tracepoints: &Tracepoints) -> Option<Dated> {
+    let (body, stamp) = match kind {
+        9 => bytes.split_at_checked(STAMP_BYTES).map(|(stamp, body)| (body, stamp))?,
+        _ => bytes.split_at_checked(bytes.len().checked_sub(STAMP_BYTES)?)?,
+    };
+    let (pid, tid) = (u32_at(stamp, 0)?, u32_at(stamp, 4)?);
+    let word = |number: usize| u32_at(body, 4 * number);
+    let is_out = misc & 1 << 13 != 0;
+    let is_preempted = misc & 1 << 14 != 0;
+    let event = match kind {
+        15 if is_out => Event::Switch {
+            state: match tid {
+                0 => 0,
+                NOBODY => DEAD,
+                _ if is_preempted => 0,
+                _ => SLEEPS,
+            },
+            is_preempted,
+            next: (word(0)?, word(1)?),
+        },
+        // Who comes after the idle task: its own leaving is not told on every kernel.
+        15 if word(1)? == 0 => Event::AfterIdle,
+        14 if is_out => Event::Left { is_preempted },
+        14 => Event::Came,
+        9 => Event::Told(tracepoints.parse(body.get(4..)?)?),
+        7 => Event::Fork {
+            pid: word(0)?,
+            tid: word(2)?,
+            parent: (word(1)?, word(3)?),
+        },
+        4 => Event::Exit {
+            pid: word(0)?,
+            tid: word(2)?,
+        },
+        3 => {
+            let name = body.get(8..)?;
+            let length = name.iter().position(|&byte| byte == 0).unwrap_or(name.len());
+            Event::Comm {
+                pid: word(0)?,
+                tid: word(1)?,
+                comm: String::from_utf8_lossy(&name[..length]).into_owned(),
+                is_exec: is_out,
+            }
+        }
+        2 => Event::Lost(u64_at(body, 8)?),
+        _ => return None,
+    };
+    Some(Dated {
+        time_ns: u64_at(stamp, 8)?,
+        pid,
+        tid,
+        event,
+    })
+}
