@@ -70,6 +70,11 @@ fn attach() {
 }
 
 #[test]
+fn usdt() {
+    check("usdt");
+}
+
+#[test]
 fn perfdata() {
     check("perfdata");
 }

@@ -27,6 +27,7 @@ Without a TARGET all of these, one after the other:
   rules           rule files, what they compile to, and what that matches
   matcher         compiled rules, as the agent gets them
   attach          what agent and recorder say to each other, through a socket
+  usdt            the probes that a library's notes tell of
   perfdata        the file that a JVM counts in
 
 Options:
