@@ -26,6 +26,10 @@ pub(crate) struct Base {
     traced: HashMap<u32, Dated>,
     threads: HashMap<u32, Dated>,
     counters: BTreeMap<u32, Dated>,
+    /// What slices count, by place.
+    slice_counters: BTreeMap<u32, Dated>,
+    /// Threads that may not run on all CPUs, by tid.
+    affinities: HashMap<u32, Dated>,
     devices: BTreeMap<u32, Dated>,
     pub stacks: Stacks,
     jvms: HashMap<(u32, u64), JvmBase>,
@@ -60,6 +64,8 @@ impl Base {
             Definition::Counter { id, .. } | Definition::JvmCounter { id, .. } => {
                 drop(self.counters.insert(id, dated));
             }
+            Definition::SliceCounter { number, .. } => drop(self.slice_counters.insert(number, dated)),
+            Definition::Affinity { tid, .. } => drop(self.affinities.insert(tid, dated)),
             Definition::Device { number, .. } => drop(self.devices.insert(number, dated)),
             Definition::Frame { .. } | Definition::Stack { .. } => self.stacks.define(dated),
             _ => {}
@@ -70,18 +76,24 @@ impl Base {
     pub fn see(&mut self, record: &KernelRecord) {
         match KernelKind::from_u8(record.kind) {
             Some(KernelKind::Fork) => {
+                // Whose number it was before, if its end was lost.
+                self.lose_affinity(record.tid, record);
                 self.define(born(record));
                 self.prune();
             }
             Some(KernelKind::Exec) => {
                 if record.other_tid != record.tid {
                     self.threads.remove(&record.other_tid);
+                    // The number is another thread's from now on.
+                    self.lose_affinity(record.tid, record);
+                    self.lose_affinity(record.other_tid, record);
                 }
                 self.rename(record);
             }
             Some(KernelKind::Rename) => self.rename(record),
             Some(KernelKind::Exit) => {
                 self.threads.remove(&record.tid);
+                self.lose_affinity(record.tid, record);
                 if record.tid == record.pid {
                     self.processes.remove(&record.pid);
                     self.traced.remove(&record.pid);
@@ -101,16 +113,28 @@ impl Base {
         }
     }
 
+    /// What was said of this thread before the record holds no more; what was said later may have been taken in already.
+    fn lose_affinity(&mut self, tid: u32, record: &KernelRecord) {
+        if self
+            .affinities
+            .get(&tid)
+            .is_some_and(|dated| dated.at <= record.time_ns)
+        {
+            self.affinities.remove(&tid);
+        }
+    }
+
     /// Forgets who is not there any more, though no end of theirs was seen.
     fn prune(&mut self) {
-        if self.threads.len() < self.prune_at.max(PRUNE_AT) {
+        if self.threads.len().max(self.affinities.len()) < self.prune_at.max(PRUNE_AT) {
             return;
         }
         let is_there = |id: &u32| Path::new("/proc").join(id.to_string()).exists();
         self.threads.retain(|tid, _| is_there(tid));
         self.processes.retain(|pid, _| is_there(pid));
         self.traced.retain(|pid, _| is_there(pid));
-        self.prune_at = self.threads.len() * 2;
+        self.affinities.retain(|tid, _| is_there(tid));
+        self.prune_at = self.threads.len().max(self.affinities.len()) * 2;
     }
 
     /// Takes in a definition of a JVM.
@@ -169,10 +193,12 @@ impl Base {
     /// The recorder's definitions, as of `at_ns`, processes before their threads. States of threads are those of now: they matter for those only of which no record tells.
     pub fn of_host(&self, at_ns: u64) -> Vec<Dated> {
         let (processes, traced) = (self.processes.values(), self.traced.values());
-        let counted = self.counters.values().chain(self.devices.values());
+        let counted = self.counters.values().chain(self.slice_counters.values());
+        let counted = counted.chain(self.devices.values());
         let counted = counted.chain(self.stacks.all());
         let mut all: Vec<Dated> = processes.chain(traced).chain(counted).cloned().collect();
         all.extend(self.threads.values().cloned().map(with_state));
+        all.extend(self.affinities.values().cloned());
         all.iter_mut().for_each(|dated| dated.at = dated.at.min(at_ns));
         all
     }
@@ -275,6 +301,37 @@ mod tests {
         // No such pids: pid_max is 4,194,304 at most.
         (0..20_000).for_each(|n| base.see(&record(KernelKind::Fork, 5_000_000 + n, 5_000_000 + n, "x")));
         assert!(base.threads.len() < 2 * PRUNE_AT, "{}", base.threads.len());
+    }
+
+    #[test]
+    fn counters_of_slices_and_affinities_are_kept_until_their_thread_ends() {
+        let mut base = Base::default();
+        base.see(&record(KernelKind::Fork, 10, 10, "sh"));
+        let counter = Definition::SliceCounter {
+            number: 0,
+            name: "instructions".into(),
+            unit: "count".into(),
+        };
+        let affinity = Definition::Affinity {
+            tid: 10,
+            pid: 10,
+            cpus: 1,
+            list: "0".into(),
+        };
+        for definition in [affinity.clone(), counter.clone()] {
+            base.define(Dated { at: 1, definition });
+        }
+        let all = |base: &Base| -> Vec<Definition> {
+            let definitions = base.of_host(9).into_iter().map(|dated| dated.definition);
+            definitions
+                .filter(|one| !matches!(one, Definition::Thread { .. }))
+                .collect()
+        };
+        assert_eq!(all(&base), [counter.clone(), affinity.clone()]);
+        base.see(&record(KernelKind::Exec, 10, 10, "java"));
+        assert_eq!(all(&base), [counter.clone(), affinity]);
+        base.see(&record(KernelKind::Exit, 10, 10, "java"));
+        assert_eq!(all(&base), [counter]);
     }
 
     #[test]
