@@ -15,6 +15,7 @@
 pub mod agent;
 pub mod classfile;
 pub mod client;
+mod credentials;
 mod look;
 pub mod protocol;
 pub mod rewrite;

@@ -36,9 +36,6 @@ struct Pinned {
 
 impl Pinned {
     fn add(&mut self, query: &dyn Query, thread: TrackId, interval: &StateInterval, part: Window) {
-        if let (State::Running, Some(carrier)) = (interval.state, interval.peer) {
-            self.carriers.insert(carrier);
-        }
         if !interval.is_pinned() {
             return;
         }
@@ -67,12 +64,21 @@ pub(super) fn findings(query: &dyn Query, window: Window) -> Result<Vec<Finding>
     let mut processes: BTreeMap<u32, Pinned> = BTreeMap::new();
     let is_virtual = |(_, track): &(TrackId, &Track)| track.kind == TrackKind::VirtualThread;
     for (id, track) in roles::threads(query).filter(is_virtual) {
-        let Some(life) = window.clip(track.start_ns, track.end_ns) else {
+        let info = query.info();
+        let all = Window {
+            from_ns: info.from_ns,
+            to_ns: info.to_ns,
+        };
+        let Some(life) = all.clip(track.start_ns, track.end_ns) else {
             continue;
         };
         let pinned = processes.entry(track.process.0).or_default();
         sweep::each_state(query, id, life, |interval| {
-            if let Some(part) = life.clip(interval.start_ns, interval.end_ns) {
+            // Carriers that are pinned all the while show only outside the window.
+            if let (State::Running, Some(carrier)) = (interval.state, interval.peer) {
+                pinned.carriers.insert(carrier);
+            }
+            if let Some(part) = window.clip(interval.start_ns, interval.end_ns) {
                 pinned.add(query, id, interval, part);
             }
             Ok(())
@@ -86,7 +92,8 @@ pub(super) fn findings(query: &dyn Query, window: Window) -> Result<Vec<Finding>
 }
 
 fn finding(query: &dyn Query, process: &Process, pinned: &Pinned, window: Window) -> Option<Finding> {
-    let carriers = pinned.carriers.len() as u64;
+    // Each keeps one, also where it was never seen to run.
+    let carriers = pinned.carriers.len().max(usize::from(pinned.times > 0)) as u64;
     let share_of_carriers = share(pinned.pinned_ns, window.length_ns().saturating_mul(carriers));
     if share_of_carriers < SHARE_MIN || !is_worth_telling(pinned.pinned_ns, window) {
         return None;

@@ -24,6 +24,8 @@ enum What {
     In(Option<u32>),
     /// It has left its CPU and waits for something else.
     Out,
+    /// It has ended: its id will be another's.
+    Gone,
 }
 
 /// What a thread does.
@@ -122,7 +124,7 @@ impl Ready {
     pub fn see(&mut self, record: &KernelRecord) {
         let time_ns = record.time_ns;
         if record.kind == KernelKind::Exit as u8 && self.is_marked(record.tid) {
-            self.add(time_ns, record.tid, What::Out);
+            self.add(time_ns, record.tid, What::Gone);
             self.unmark(record.tid);
         }
         let is_switch = record.kind == KernelKind::Switch as u8;
@@ -189,6 +191,10 @@ impl Ready {
 
 /// Takes an event. Returns how long a wait lasted that it ends, ns.
 fn step(known: &mut HashMap<u32, Known>, event: Event) -> Option<u64> {
+    if event.what == What::Gone {
+        known.remove(&event.tid);
+        return None;
+    }
     let thread = known.entry(event.tid).or_insert(Known::NOTHING);
     let before = thread.doing;
     match (event.what, before) {
@@ -206,10 +212,12 @@ fn step(known: &mut HashMap<u32, Known>, event: Event) -> Option<u64> {
             return match before {
                 Doing::Waits(since_ns, _) => Some(event.time_ns.saturating_sub(since_ns)),
                 // Its waking was told while it still seemed to run.
-                _ => by_book.map(u64::from),
+                Doing::Sleeps => by_book.map(u64::from),
+                // That it left was not told: the book may hold other waits too.
+                Doing::Runs => None,
             };
         }
-        (What::Out, _) => thread.doing = Doing::Sleeps,
+        (What::Out | What::Gone, _) => thread.doing = Doing::Sleeps,
     }
     None
 }

@@ -33,6 +33,7 @@ use super::names::lock;
 use super::session::Session;
 use super::waits::Waits;
 use super::{Agent, change, helper, quiet, restore, send_fd, transform, wake};
+use crate::credentials;
 use crate::look::Told;
 use crate::protocol::{self, Armed, Config, FRAME_MAX, PROTOCOL, Stopped, ToAgent, ToRecorder};
 
@@ -55,6 +56,22 @@ pub struct Conversation {
     session: Option<Arc<Session>>,
 }
 
+/// Whether a recorder of this user may be believed without more. In a user namespace of its own a process sees root outside as the user of whom nothing is known.
+fn may_record_us(uid: u32) -> bool {
+    /// The whole range of users, mapped to itself.
+    const INITIAL: [&str; 3] = ["0", "0", "4294967295"];
+    /// What users without a number in this namespace look like, unless the system says otherwise.
+    const OVERFLOW: u32 = 65534;
+    #[expect(unsafe_code, reason = "geteuid")]
+    // SAFETY: it cannot fail.
+    let own = unsafe { libc::geteuid() };
+    let is_apart = || {
+        let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+        !map.is_empty() && !map.split_whitespace().eq(INITIAL)
+    };
+    uid == 0 || uid == own || (uid == OVERFLOW && is_apart())
+}
+
 /// How a session ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum End {
@@ -74,7 +91,10 @@ impl Conversation {
     /// # Errors
     /// Nobody listens at `path`, or does not read.
     pub fn connect(path: &str) -> io::Result<Conversation> {
-        let stream = UnixStream::connect(path)?;
+        Conversation::begin(UnixStream::connect(path)?)
+    }
+
+    fn begin(stream: UnixStream) -> io::Result<Conversation> {
         stream.set_write_timeout(Some(ANSWER_TIMEOUT))?;
         let conversation = Conversation { stream, session: None };
         let version = env!("CARGO_PKG_VERSION").to_owned();
@@ -84,6 +104,19 @@ impl Conversation {
             pid: std::process::id(),
         })?;
         Ok(conversation)
+    }
+
+    /// Reaches the recorder that the environment or the command line names: it is believed only if root or this process's own user listens there. A recorder's environment outlives it, and
+    /// anybody may take its place in a directory that all may write.
+    ///
+    /// # Errors
+    /// As [`Conversation::connect`]; `PermissionDenied` where somebody else listens.
+    pub fn connect_to_trusted(path: &str) -> io::Result<Conversation> {
+        let stream = UnixStream::connect(path)?;
+        if !may_record_us(credentials::of_peer(&stream)?.uid) {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
+        Conversation::begin(stream)
     }
 
     fn say(&self, message: &ToRecorder) -> io::Result<()> {

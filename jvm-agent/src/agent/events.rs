@@ -149,7 +149,7 @@ unsafe extern "system" fn thread_end(_jvmti: *mut jvmtiEnv, env: *mut JNIEnv, th
     });
 }
 
-fn gettid() -> u32 {
+pub fn gettid() -> u32 {
     // SAFETY: a system call without arguments.
     unsafe { libc::gettid() as u32 }
 }

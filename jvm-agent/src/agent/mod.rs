@@ -223,7 +223,7 @@ pub unsafe extern "system" fn Agent_OnLoad(vm: *mut JavaVM, options: *mut c_char
         let (Some(agent), Some(Request::Record(socket))) = (agent, request_of(&options)) else {
             return;
         };
-        let Ok(mut conversation) = Conversation::connect(socket) else {
+        let Ok(mut conversation) = Conversation::connect_to_trusted(socket) else {
             return;
         };
         if conversation.open(agent).is_ok() {

@@ -73,7 +73,7 @@ fn suspects() -> Option<Vec<Suspect>> {
 }
 
 /// The state letter of a thread of ours.
-fn state(tid: u32) -> Option<char> {
+pub fn state(tid: u32) -> Option<char> {
     let text = fs::read(format!("/proc/self/task/{tid}/stat")).ok()?;
     state_in(&text)
 }

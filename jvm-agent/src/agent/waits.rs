@@ -13,19 +13,20 @@ use jvmti_bindings::sys::jni::jthread;
 use plumb_trace::definition::STACKS;
 use plumb_trace::record::{JvmKind, JvmRecord};
 
+use super::events::gettid;
 use super::jni::Jni;
 use super::probe::record;
 use super::quiet::used_ns;
 use super::rules::RuleSet;
 use super::session::Session;
 use super::stacks::{Stacks, Taken, can_be_taken};
-use super::{Agent, idlers};
+use super::{Agent, idlers, quiet};
 
 /// Looks within the shortest wait that a rule names.
 const LOOKS: u32 = 5;
 /// Shortest and longest time between two looks.
 const LOOK_EVERY: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(250));
-/// A look may take this part of the time until the next.
+/// A look may take this part of the time until the next, in processor time.
 const LOOK_PART: u32 = 100;
 /// Stacks that are taken in a second.
 const STACKS_A_SECOND: u32 = 50;
@@ -72,6 +73,11 @@ impl Watched {
     }
 }
 
+/// Processor time of this thread.
+fn own_used() -> Duration {
+    used_ns(gettid()).map_or(Duration::ZERO, Duration::from_nanos)
+}
+
 impl Waits {
     /// Nobody yet.
     pub fn new() -> Waits {
@@ -94,7 +100,7 @@ impl Waits {
 
     /// Looks, if it is time.
     pub fn look(&mut self, agent: &'static Agent, session: &Session, jni: Jni) {
-        let begin = Instant::now();
+        let (begin, used_before) = (Instant::now(), own_used());
         if begin < self.next_look || self.patience(session).is_none() || !self.can_look(agent, session) {
             return;
         }
@@ -104,6 +110,8 @@ impl Waits {
         for (place, watched) in self.watched.iter_mut().enumerate() {
             if let Some(waited) = watched.look(used_ns(watched.tid), begin)
                 && !idlers::is_idle(watched.tid)
+                // Who has no CPU does not wait for what its stack shows, and would have to get one to tell it.
+                && quiet::state(watched.tid) != Some('R')
             {
                 long.push((waited, place));
             }
@@ -126,7 +134,9 @@ impl Waits {
             .stack_after_ns_min()
             .map_or(LOOK_EVERY.1, Duration::from_nanos);
         let (least, most) = LOOK_EVERY;
-        let pause = (shortest / LOOKS).clamp(least, most).max(begin.elapsed() * LOOK_PART);
+        let pause = (shortest / LOOKS)
+            .clamp(least, most)
+            .max(own_used().saturating_sub(used_before) * LOOK_PART);
         self.next_look = Instant::now() + pause;
     }
 

@@ -5,6 +5,7 @@
 use std::fs::File;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
+use std::net::Shutdown;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::AtomicBool;
@@ -16,6 +17,7 @@ use super::patience::Patience;
 use super::receive_fd::receive_length_and_fd;
 use super::target::ns_pid_and_start;
 use super::{AttachError, SessionConfig};
+use crate::credentials;
 use crate::protocol::{self, Armed, Config, PROTOCOL, Stopped, ToAgent, ToRecorder};
 
 /// Largest message that an agent sends, bytes.
@@ -169,8 +171,11 @@ impl JvmSession {
     pub fn ask_rules(&mut self, matcher: Vec<u8>) -> Result<(), AttachError> {
         let rules = hash_of(&matcher);
         let patience = Patience::new(SEND_TIMEOUT, None);
-        protocol::send(&self.stream, &ToAgent::Rules(matcher).to_frame())
-            .map_err(|error| explain(self.pid, patience, error))?;
+        if let Err(error) = protocol::send(&self.stream, &ToAgent::Rules(matcher).to_frame()) {
+            // Half a frame may be under way, in the midst of which nothing else can be said.
+            let _ = self.stream.shutdown(Shutdown::Both);
+            return Err(explain(self.pid, patience, error));
+        }
         self.rules = rules;
         self.unanswered += 1;
         self.asked = Some((Instant::now(), false));
@@ -338,22 +343,9 @@ pub(super) fn explain(pid: u32, patience: Patience<'_>, error: io::Error) -> Att
 }
 
 pub(super) fn peer_pid(stream: &UnixStream) -> io::Result<u32> {
-    let mut credentials = libc::ucred { pid: 0, uid: 0, gid: 0 };
-    let mut length = size_of::<libc::ucred>() as libc::socklen_t;
-    // SAFETY: the buffer and its length are ours.
-    let result = unsafe {
-        libc::getsockopt(
-            stream.as_raw_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_PEERCRED,
-            (&raw mut credentials).cast(),
-            &raw mut length,
-        )
-    };
-    match (result, u32::try_from(credentials.pid)) {
-        (0, Ok(pid)) if pid != 0 => Ok(pid),
-        (0, _) => Err(io::ErrorKind::NotFound.into()),
-        _ => Err(io::Error::last_os_error()),
+    match u32::try_from(credentials::of_peer(stream)?.pid) {
+        Ok(pid) if pid != 0 => Ok(pid),
+        _ => Err(io::ErrorKind::NotFound.into()),
     }
 }
 

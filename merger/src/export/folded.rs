@@ -6,6 +6,7 @@
 //! ```
 //! THREADS is the threads' group, or their name without the number at its end. A waker's frames are the other way round, so that where it woke somebody meets where that one slept. Frames of the
 //! kernel end in `_[k]`; where the Java stack of a sleep was taken, its methods stand in place of the program's frames. A sleep without a stack is told by its state alone, and so is what no sleep is (ready, throttled): the lines of a thread sum to the time that it was known to be off its CPU.
+//! Threads are those of the kernel: where a virtual thread waits without a carrier, nobody waits here.
 
 use super::ExportError;
 use super::file::write_file;
@@ -15,8 +16,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// Length of the windows that are read at a time, ns.
+/// Length of the window that is read first, ns; others are longer or shorter, so that each holds some thousand rows.
 const WINDOW_NS: u64 = 1_000_000_000;
+/// Rows of a window that is neither too long nor too short.
+const ROWS: std::ops::Range<usize> = 1_000..16_000;
 
 /// How frames of the kernel end.
 const KERNEL: &str = "_[k]";
@@ -69,7 +72,8 @@ fn lines(query: &dyn Query) -> Result<BTreeMap<String, u64>, TimelineError> {
     }
     let mut lines = BTreeMap::new();
     for (spent, ns) in spent {
-        *lines.entry(spent.line(query, &roles)).or_default() += ns;
+        let sum: &mut u64 = lines.entry(spent.line(query, &roles)).or_default();
+        *sum = sum.saturating_add(ns);
     }
     Ok(lines)
 }
@@ -80,12 +84,20 @@ fn add_thread(
     track: TrackId,
     spent: &mut HashMap<Spent, u64>,
 ) -> Result<(), TimelineError> {
-    let info = query.info();
-    let mut from_ns = info.from_ns;
-    while from_ns < info.to_ns {
-        let to_ns = from_ns.saturating_add(WINDOW_NS).min(info.to_ns);
+    let (info, life) = (query.info(), &query.tracks()[track.0 as usize]);
+    let mut from_ns = info.from_ns.max(life.start_ns);
+    let end_ns = info.to_ns.min(life.end_ns);
+    let mut window_ns = WINDOW_NS;
+    while from_ns < end_ns {
+        let to_ns = from_ns.saturating_add(window_ns).min(end_ns);
         let sleeps = query.sleeps(track, from_ns, to_ns)?;
-        for interval in query.states(track, from_ns, to_ns)? {
+        let states = query.states(track, from_ns, to_ns)?;
+        window_ns = match states.len().max(sleeps.len()) {
+            rows if rows < ROWS.start => window_ns.saturating_mul(4),
+            rows if rows > ROWS.end => (window_ns / 4).max(1),
+            _ => window_ns,
+        };
+        for interval in states {
             if matches!(interval.state, State::Running | State::Unknown) {
                 continue;
             }
@@ -96,7 +108,8 @@ fn add_thread(
             };
             add_interval(&interval, &sleeps, |state, sleep, ns| {
                 let key = Spent::new(roles, track, state, sleep);
-                *spent.entry(key).or_default() += ns;
+                let sum = spent.entry(key).or_default();
+                *sum = ns.saturating_add(*sum);
             });
         }
         from_ns = to_ns;
@@ -112,7 +125,8 @@ fn add_interval(interval: &StateInterval, sleeps: &[Sleep], mut add: impl FnMut(
         .iter()
         .take_while(|sleep| sleep.start_ns < interval.end_ns)
     {
-        let ns = sleep.end_ns.min(interval.end_ns) - sleep.start_ns.max(interval.start_ns);
+        let (start_ns, end_ns) = (sleep.start_ns.max(interval.start_ns), sleep.end_ns.min(interval.end_ns));
+        let ns = end_ns.saturating_sub(start_ns);
         rest_ns = rest_ns.saturating_sub(ns);
         add(interval.state, Some(sleep), ns);
     }

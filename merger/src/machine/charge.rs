@@ -39,7 +39,7 @@ impl Charge {
     pub(crate) fn comes(&mut self, at: (u64, u32), charged: u32) -> bool {
         let whole = self
             .at_switch_out
-            .map(|left| left + u64::from(charged.wrapping_sub(left as u32)));
+            .and_then(|left| left.checked_add(u64::from(charged.wrapping_sub(left as u32))));
         self.came = Some((at, whole.map_or(Charged::Low(charged), Charged::Whole)));
         whole.is_some_and(|whole| self.at_switch_out == Some(whole))
     }

@@ -238,8 +238,7 @@ impl Machine {
             return Ok(());
         };
         self.see_off_cpu(thread, at)?;
-        // It was woken before, and came to a CPU unseen.
-        self.settle_waking(thread, at)?;
+        self.comes_unseen(thread)?;
         let track = waker
             .filter(|&waker| waker != thread)
             .map(|waker| self.registry.threads[waker].track);
@@ -275,12 +274,29 @@ impl Machine {
         Ok(())
     }
 
+    /// A thread that was woken out of its sleep is woken again: it came to a CPU unseen meanwhile, and what it did since that waking is not known.
+    fn comes_unseen(&mut self, thread: usize) -> Result {
+        let entry = &mut self.registry.threads[thread];
+        match entry.waker {
+            Some(waker) if waker.was_asleep && entry.doing.is_off() => entry.lose_sight(&mut self.writer, waker.at),
+            _ => Ok(()),
+        }
+    }
+
     /// A thread that was woken out of its sleep has been ready since then, as far as is known at `at`: it was not seen to come to a CPU.
     pub(super) fn settle_waking(&mut self, thread: usize, at: u64) -> Result {
         let entry = &self.registry.threads[thread];
         match entry.waker {
             Some(waker) if waker.was_asleep && (entry.doing.is_off() || entry.doing.state == State::Unknown) => {
-                self.queue(thread, waker.at.clamp(entry.since.min(at), at), waker.cpu)
+                // What was lost since then may have held its coming to a CPU, and its sleeping again.
+                let lost = self.hosts[entry.host]
+                    .last_loss
+                    .filter(|&lost| lost > waker.at && lost < at);
+                self.queue(thread, waker.at.clamp(entry.since.min(at), at), waker.cpu)?;
+                match lost {
+                    Some(lost) => self.registry.threads[thread].lose_sight(&mut self.writer, lost),
+                    None => Ok(()),
+                }
             }
             _ => Ok(()),
         }

@@ -22,7 +22,7 @@ pub fn run() -> Result<()> {
             command: Box::new(move |_| Ok(Command::new(&bare))),
         },
         Way {
-            name: "plumb record (switch, waking, wakeup)",
+            name: "plumb record (switch, waking)",
             command: Box::new(move |turn| {
                 let mut command = Command::new(&plumb);
                 command
