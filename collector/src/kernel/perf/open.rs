@@ -1,16 +1,20 @@
 //! Opening events, as far as one's rights go.
 
+use super::PerfEvents;
 use super::tracepoints::Tracepoints;
 use crate::kernel::object::bpf_error;
+use crate::kernel::{Kernel, Producer};
 use crate::{CollectorError, proc};
 use perf_event::events::Software;
 use perf_event::{Builder, Clock, Counter, SampleFlag, Sampler};
 use std::collections::HashSet;
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 /// Bytes of a CPU's ring, and what is tried where locking so much memory is refused.
 const RING_BYTES: [usize; 3] = [4 << 20, 512 << 10, 64 << 10];
+/// Descriptors that events of threads leave to everything else: files of the recording, /proc, agents.
+const SPARE: u64 = 256;
 
 /// The ring of a CPU, and what writes into it beside the event that it belongs to.
 pub(super) struct Opened {
@@ -25,6 +29,61 @@ pub(super) struct OwnEvents {
     rings: Vec<(u32, OwnedFd)>,
     events: Vec<Counter>,
     tids: HashSet<u32>,
+    limit: Limit,
+    /// Threads that have their events.
+    recorded: usize,
+    /// There are no descriptors for more.
+    is_full: bool,
+}
+
+/// How many files may be open.
+struct Limit {
+    most: u64,
+    /// There are no more to be had.
+    is_raised: bool,
+}
+
+impl Limit {
+    /// Whether this one leaves enough to others. As many as this process may have are asked for only where they are needed: who is started here inherits the limit.
+    fn has_room(&mut self, fd: RawFd) -> bool {
+        // A descriptor has the lowest number that is free.
+        let wanted = u64::try_from(fd).unwrap_or(u64::MAX).saturating_add(SPARE);
+        if wanted >= self.most && !self.is_raised {
+            *self = Limit {
+                most: open_files(true),
+                is_raised: true,
+            };
+        }
+        wanted < self.most
+    }
+}
+
+/// How many files this process may have open, after it has asked for more where it shall.
+fn open_files(raise: bool) -> u64 {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    #[expect(unsafe_code, reason = "getrlimit, setrlimit")]
+    // SAFETY: `limit` is a valid rlimit.
+    unsafe {
+        if libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) != 0 {
+            return 0;
+        }
+        let more = libc::rlimit {
+            rlim_cur: limit.rlim_max,
+            ..limit
+        };
+        if raise && libc::setrlimit(libc::RLIMIT_NOFILE, &raw const more) == 0 {
+            limit = more;
+        }
+    }
+    limit.rlim_cur
+}
+
+/// Whether there are no more descriptors, of this process or of all.
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
 }
 
 /// What all events have in common.
@@ -136,12 +195,18 @@ impl OwnEvents {
             rings: rings.map(ring).collect::<io::Result<_>>()?,
             events: Vec::new(),
             tids: HashSet::new(),
+            limit: Limit {
+                most: open_files(false),
+                is_raised: false,
+            },
+            recorded: 0,
+            is_full: false,
         })
     }
 
-    /// Records all threads of a process, and whoever they beget.
+    /// Records all threads of a process, and whoever they beget, as far as there are descriptors.
     pub fn trace(&mut self, pid: u32) -> Result<(), CollectorError> {
-        loop {
+        while !self.is_full {
             // One that is born meanwhile has a parent that is recorded already, or is found in the next round. What two events tell is told once.
             let new: Vec<u32> = (proc::tids(pid).into_iter())
                 .filter(|tid| self.tids.insert(*tid))
@@ -151,26 +216,102 @@ impl OwnEvents {
             }
             for tid in new {
                 match self.trace_thread(tid) {
+                    Err(error) if is_full(&error) => {
+                        self.is_full = true;
+                        break;
+                    }
                     Err(error) if error.raw_os_error() != Some(libc::ESRCH) => {
                         return Err(bpf_error(&format!("perf events of process {pid}"), &error));
                     }
-                    _ => {}
+                    Err(_) => {}
+                    Ok(()) => self.recorded += 1,
                 }
             }
         }
+        Ok(())
     }
 
     fn trace_thread(&mut self, tid: u32) -> io::Result<()> {
+        let before = self.events.len();
+        let traced = self.trace_on_all_cpus(tid);
+        if traced.as_ref().is_err_and(is_full) {
+            // Better nothing of a thread than what it does on some CPUs.
+            self.events.truncate(before);
+        }
+        traced
+    }
+
+    fn trace_on_all_cpus(&mut self, tid: u32) -> io::Result<()> {
         for (cpu, ring) in &self.rings {
             let mut builder = Builder::new(Software::DUMMY);
             lives(&mut builder);
             let tid = i32::try_from(tid).map_err(io::Error::other)?;
             builder.observe_pid(tid).one_cpu(*cpu as usize).inherit(true);
             let mut event = builder.build()?;
+            if !self.limit.has_room(event.as_raw_fd()) {
+                return Err(io::Error::from_raw_os_error(libc::EMFILE));
+            }
             write_into(&event, ring.as_raw_fd())?;
             event.enable()?;
             self.events.push(event);
         }
         Ok(())
+    }
+}
+
+impl PerfEvents {
+    /// What the user should know of threads that could not be recorded.
+    fn unrecorded(&self) -> Option<String> {
+        let own = self.own.as_ref().filter(|own| own.is_full)?;
+        Some(format!(
+            "threads beyond {} are not recorded: each takes an open file on each CPU, and there are no more (ulimit -n)",
+            own.recorded
+        ))
+    }
+}
+
+impl Kernel {
+    /// What the user should know of threads that are traced and could not be recorded.
+    pub(crate) fn unrecorded(&self) -> Option<String> {
+        match &self.producer {
+            Producer::PerfEvents(events) => events.unrecorded(),
+            Producer::Bpf { .. } => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_limit_is_raised_when_it_is_reached_and_leaves_some_to_others() {
+        let mut limit = Limit {
+            most: 300,
+            is_raised: false,
+        };
+        assert!(limit.has_room(43));
+        assert!(!limit.is_raised, "there was room");
+        limit.has_room(44);
+        assert!(limit.is_raised && limit.most == open_files(false));
+        limit.most = 300;
+        assert!(limit.has_room(43) && !limit.has_room(44), "asked for once");
+    }
+
+    #[test]
+    fn threads_beyond_the_limit_are_not_recorded_and_that_is_told() {
+        // Where perf events are refused altogether there is nothing to see.
+        let Ok(Some(sampler)) = empty_ring(0) else { return };
+        let mut own = OwnEvents::new([(0, &sampler)].into_iter()).expect("descriptors");
+        own.limit = Limit {
+            most: 0,
+            is_raised: true,
+        };
+        own.trace(std::process::id()).expect("no error");
+        assert!(own.is_full && own.events.is_empty());
+        let (orders, _inbox) = std::sync::mpsc::channel();
+        let events = PerfEvents { orders, own: Some(own) };
+        let note = events.unrecorded().expect("a note");
+        assert!(note.starts_with("threads beyond 0 are not recorded"), "{note}");
     }
 }
