@@ -78,6 +78,11 @@ impl Code {
         self.functions.find(address)
     }
 
+    /// Where the file is mapped, and its build id, are still known.
+    pub fn forget_functions(&mut self) {
+        self.functions = Table::default();
+    }
+
     /// Bytes in memory, about.
     pub fn weight(&self) -> usize {
         self.functions.weight() + size_of_val(&*self.segments)
@@ -186,6 +191,15 @@ mod tests {
         assert_eq!(code.address_of(0xff), Some(0xff));
         assert_eq!(code.address_of(0x100), Some(0x2100));
         assert_eq!(code.address_of(0x150), None);
+    }
+
+    #[test]
+    fn without_functions_a_file_is_still_known() {
+        let (_, mut code) = own_code();
+        let whole = code.clone();
+        code.forget_functions();
+        assert!(code.weight() < whole.weight() && code.function(u64::MAX >> 1).is_none());
+        assert_eq!((code.segments, code.build_id), (whole.segments, whole.build_id));
     }
 
     #[test]

@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 
 /// Bytes of all symbols, about, that are kept in memory.
 const WEIGHT_MAX: usize = 128 << 20;
+/// Bytes of the symbols of one file, about: those of one that has more are not kept, or everything would be read again and again.
+const WEIGHT_OF_ONE_MAX: usize = WEIGHT_MAX / 4;
 /// Files that are kept in memory.
 const KEPT_MAX: usize = 1024;
 /// Between two looks at what a runtime compiled.
@@ -105,6 +107,9 @@ impl Files {
             compiled.looked = Instant::now();
             let before = compiled.map.weight();
             compiled.map.refresh(stack.pid);
+            if compiled.map.weight() > WEIGHT_OF_ONE_MAX {
+                compiled.map.forget_functions();
+            }
             self.weight += compiled.map.weight().saturating_sub(before);
             return compiled.map.function(address);
         }
@@ -116,7 +121,11 @@ impl Files {
         if let Some(code) = self.files.get(&key) {
             return Rc::clone(code);
         }
-        let code = Rc::new(read(pid, mapping).unwrap_or_default());
+        let mut code = read(pid, mapping).unwrap_or_default();
+        if code.weight() > WEIGHT_OF_ONE_MAX {
+            code.forget_functions();
+        }
+        let code = Rc::new(code);
         self.make_room();
         self.weight += code.weight();
         self.files.insert(key, Rc::clone(&code));

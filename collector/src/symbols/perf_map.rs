@@ -33,6 +33,11 @@ impl PerfMap {
         self.functions.find(address).map(|(_, name)| name)
     }
 
+    /// Until the file changes.
+    pub fn forget_functions(&mut self) {
+        self.functions = Table::default();
+    }
+
     /// Bytes in memory, about.
     pub fn weight(&self) -> usize {
         self.functions.weight()
