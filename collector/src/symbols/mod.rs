@@ -20,7 +20,8 @@ use crate::privilege::{self, Capabilities};
 use files::Files;
 use plumb_trace::definition::{Dated, Definition};
 use process::{Places, Processes};
-use std::collections::HashMap;
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -32,6 +33,10 @@ use table::Table;
 /// Stacks that wait to be looked at, and to be named.
 const QUEUE: usize = 4096;
 const NAME_QUEUE: usize = 4 * QUEUE;
+/// Of either, how many more wait in front of a queue that is full: the kernel tells a stack only once, and the start of a program too.
+const WAITING_MAX: usize = 4 * QUEUE;
+/// Between two tries to put them into it, while there is nothing else to do.
+const RETRY: Duration = Duration::from_millis(20);
 /// Frames that are told apart in a recording.
 const FRAMES_MAX: usize = 128 << 10;
 /// How long the end of a recording waits for names.
@@ -72,9 +77,18 @@ pub(crate) struct Request {
     pub addresses: Vec<u64>,
 }
 
+#[derive(Debug)]
 enum Order {
     Name(Request),
     Forget(u32),
+    ForgetAll,
+}
+
+impl Order {
+    /// Stacks that have no names without it.
+    fn stacks(&self) -> u64 {
+        matches!(self, Order::Name(_)).into()
+    }
 }
 
 /// A stack that was looked at.
@@ -89,7 +103,9 @@ pub(crate) struct Symbols {
     orders: Option<SyncSender<Order>>,
     definitions: Receiver<Dated>,
     threads: Vec<JoinHandle<()>>,
-    unnamed: u64,
+    /// What found the queue full, in order: a process is forgotten before the next of its stacks is named.
+    waiting: RefCell<VecDeque<Order>>,
+    unnamed: Cell<u64>,
     unnamed_later: Arc<AtomicU64>,
 }
 
@@ -124,7 +140,8 @@ impl Symbols {
             orders: Some(orders),
             definitions,
             threads,
-            unnamed: 0,
+            waiting: RefCell::default(),
+            unnamed: Cell::new(0),
             unnamed_later,
         })
     }
@@ -140,23 +157,57 @@ impl Symbols {
     }
 
     fn order(&mut self, order: Order) {
+        let waiting = self.waiting.get_mut();
+        match order {
+            Order::Name(_) if waiting.len() >= WAITING_MAX => self.miss(1),
+            // Names that are missing are told; wrong ones would not be.
+            Order::Forget(_) if waiting.len() >= 2 * WAITING_MAX => {
+                let missed = waiting.drain(..).map(|order| order.stacks()).sum();
+                waiting.push_back(Order::ForgetAll);
+                self.miss(missed);
+            }
+            order => waiting.push_back(order),
+        }
+        self.send_waiting();
+    }
+
+    fn miss(&self, stacks: u64) {
+        self.unnamed.set(self.unnamed.get() + stacks);
+    }
+
+    /// Hands over what waits, as far as there is room: the writer waits for nobody.
+    fn send_waiting(&self) {
         let Some(orders) = &self.orders else { return };
-        // The writer waits for nobody.
-        match orders.try_send(order) {
-            Ok(()) | Err(TrySendError::Full(Order::Forget(_))) => {}
-            Err(TrySendError::Full(Order::Name(_)) | TrySendError::Disconnected(_)) => self.unnamed += 1,
+        let mut waiting = self.waiting.borrow_mut();
+        while let Some(order) = waiting.pop_front() {
+            match orders.try_send(order) {
+                Ok(()) => {}
+                Err(TrySendError::Full(order)) => {
+                    waiting.push_front(order);
+                    return;
+                }
+                Err(TrySendError::Disconnected(order)) => self.miss(order.stacks()),
+            }
         }
     }
 
     /// Definitions that were made since the last call.
     pub fn take(&self) -> Vec<Dated> {
+        self.send_waiting();
         self.definitions.try_iter().collect()
     }
 
     /// Waits for the last definitions, and says what the user should know.
     pub fn finish(mut self) -> (Vec<Dated>, Option<String>) {
-        drop(self.orders.take());
         let (mut last, until) = (Vec::new(), Instant::now() + PATIENCE);
+        self.send_waiting();
+        while !self.waiting.get_mut().is_empty() && Instant::now() < until {
+            std::thread::sleep(RETRY);
+            self.send_waiting();
+        }
+        drop(self.orders.take());
+        let never_sent = self.waiting.take().iter().map(Order::stacks).sum();
+        self.miss(never_sent);
         let is_done = loop {
             match self
                 .definitions
@@ -171,7 +222,7 @@ impl Symbols {
         for thread in self.threads.drain(..).filter(|_| is_done) {
             let _ = thread.join();
         }
-        let unnamed = self.unnamed + self.unnamed_later.load(Ordering::Relaxed);
+        let unnamed = self.unnamed.get() + self.unnamed_later.load(Ordering::Relaxed);
         let note = match (unnamed, is_done) {
             (0, true) => None,
             (0, false) => Some("the last stacks have no names: their files could not be read in time".to_owned()),
@@ -184,20 +235,37 @@ impl Symbols {
 /// Finds places for the addresses of stacks until nobody asks any more.
 fn look(orders: &Receiver<Order>, namer: &SyncSender<(u64, Looked)>, unnamed: &AtomicU64) {
     let mut processes = Processes::default();
-    for order in orders {
-        let Request { id, pid, addresses } = match order {
-            Order::Name(request) => request,
-            Order::Forget(pid) => {
-                processes.forget(pid);
-                continue;
+    let mut waiting = VecDeque::new();
+    loop {
+        let order = match waiting.is_empty() {
+            true => orders.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            false => orders.recv_timeout(RETRY),
+        };
+        match order {
+            Ok(Order::Name(_)) if waiting.len() >= WAITING_MAX => drop(unnamed.fetch_add(1, Ordering::Relaxed)),
+            Ok(Order::Name(Request { id, pid, addresses })) => {
+                let looked = match pid {
+                    Some(pid) => Looked::User(processes.places(pid, &addresses)),
+                    None => Looked::Kernel(addresses),
+                };
+                waiting.push_back((id, looked));
             }
-        };
-        let looked = match pid {
-            Some(pid) => Looked::User(processes.places(pid, &addresses)),
-            None => Looked::Kernel(addresses),
-        };
+            Ok(Order::Forget(pid)) => processes.forget(pid),
+            Ok(Order::ForgetAll) => processes = Processes::default(),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => break,
+        }
         // Not to wait for names while processes end.
-        if namer.try_send((id, looked)).is_err() {
+        while let Some(looked) = waiting.pop_front() {
+            if let Err(TrySendError::Full(looked) | TrySendError::Disconnected(looked)) = namer.try_send(looked) {
+                waiting.push_front(looked);
+                break;
+            }
+        }
+    }
+    // Who waits for the end does so for a time only.
+    for looked in waiting {
+        if namer.send(looked).is_err() {
             unnamed.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -372,6 +440,76 @@ mod tests {
         }
         assert_eq!(namer.frames.len(), FRAMES_MAX + 1);
         assert_eq!(definitions.try_iter().count(), FRAMES_MAX + 1);
+    }
+
+    fn request(id: u64) -> Request {
+        Request {
+            id,
+            pid: None,
+            addresses: vec![1],
+        }
+    }
+
+    /// With nobody at the other end but the test.
+    fn asking(queue: usize) -> (Symbols, Receiver<Order>) {
+        let (orders, inbox) = sync_channel(queue);
+        let symbols = Symbols {
+            orders: Some(orders),
+            definitions: channel().1,
+            threads: Vec::new(),
+            waiting: RefCell::default(),
+            unnamed: Cell::new(0),
+            unnamed_later: Arc::default(),
+        };
+        (symbols, inbox)
+    }
+
+    #[test]
+    fn what_finds_a_full_queue_is_handed_over_later_in_order() {
+        let (mut symbols, inbox) = asking(1);
+        symbols.name(request(1));
+        symbols.forget(7);
+        symbols.name(request(2));
+        let mut told = Vec::new();
+        for _ in 0..3 {
+            told.extend(inbox.try_iter().map(|order| format!("{order:?}")));
+            symbols.take();
+        }
+        let [first, forget, second] = &told[..] else {
+            panic!("{told:?}")
+        };
+        assert!(first.contains("id: 1") && second.contains("id: 2"), "{told:?}");
+        assert_eq!((forget.as_str(), symbols.unnamed.get()), ("Forget(7)", 0));
+    }
+
+    #[test]
+    fn what_waits_is_bounded_and_nothing_old_is_taken_for_new() {
+        let (mut symbols, inbox) = asking(1);
+        (0..WAITING_MAX as u64 + 3).for_each(|id| symbols.name(request(id)));
+        assert_eq!(symbols.unnamed.get(), 2, "one is in the queue");
+        (0..WAITING_MAX as u32).for_each(|pid| symbols.forget(pid));
+        assert_eq!(symbols.unnamed.get(), 2);
+        symbols.forget(0);
+        assert_eq!(symbols.unnamed.get(), WAITING_MAX as u64 + 2);
+        assert!(matches!(inbox.try_recv(), Ok(Order::Name(_))));
+        symbols.take();
+        assert!(matches!(inbox.try_recv(), Ok(Order::ForgetAll)));
+    }
+
+    #[test]
+    fn who_is_slow_to_name_gets_everything() {
+        let (orders, inbox) = sync_channel(8);
+        let (namer, looked) = sync_channel(1);
+        let looker = std::thread::spawn(move || {
+            let unnamed = AtomicU64::new(0);
+            look(&inbox, &namer, &unnamed);
+            unnamed.into_inner()
+        });
+        (0..8).for_each(|id| orders.send(Order::Name(request(id))).expect("somebody looks"));
+        drop(orders);
+        let ids: Vec<u64> = looked.iter().map(|(id, _)| id).collect();
+        assert_eq!(ids, (0..8).collect::<Vec<_>>());
+        assert_eq!(looker.join().expect("its end"), 0);
     }
 
     #[test]
