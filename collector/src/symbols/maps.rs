@@ -4,8 +4,8 @@ use std::borrow::Borrow;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 
-/// Mappings of code that are looked at, of a process.
-const MAPPINGS_MAX: usize = 16 << 10;
+/// Mappings of code that are looked at, of a process: large ones have some hundreds.
+const MAPPINGS_MAX: usize = 2 << 10;
 /// Longest file of mappings that is read, bytes.
 const BYTES_MAX: u64 = 32 << 20;
 
@@ -28,6 +28,11 @@ impl Mapping {
     /// Its path's last part.
     pub fn file_name(&self) -> &str {
         self.path.rsplit('/').next().unwrap_or(&self.path)
+    }
+
+    /// Bytes in memory, about.
+    pub fn weight(&self) -> usize {
+        size_of::<Mapping>() + self.device.len() + self.path.len()
     }
 }
 
@@ -101,6 +106,13 @@ what
         assert_eq!((code.offset, code.inode, code.device.as_str()), (0x1000, 42, "08:01"));
         assert_eq!(find(&mappings, 0x55d0_c000_4000), None);
         assert_eq!(find(&mappings, 0), None);
+    }
+
+    #[test]
+    fn very_many_mappings_are_not_all_looked_at() {
+        let line = |n: usize| format!("{:x}-{:x} r-xp 00000000 00:00 0\n", n << 12, (n + 1) << 12);
+        let text: String = (1..=MAPPINGS_MAX + 9).map(line).collect();
+        assert_eq!(parse(text.as_bytes()).len(), MAPPINGS_MAX);
     }
 
     #[test]

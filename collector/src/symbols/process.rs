@@ -12,11 +12,15 @@ const LOOK: Duration = Duration::from_millis(100);
 const EARLY_LOOKS: u32 = 4;
 /// Processes that are kept in memory.
 const KEPT_MAX: usize = 1024;
+/// Bytes of all that they have mapped, about.
+const WEIGHT_MAX: usize = 64 << 20;
 
 /// A process, as it was when it was looked at last.
 struct Process {
     start_ticks: u64,
     mappings: Vec<Arc<Mapping>>,
+    /// Bytes in memory, about.
+    weight: usize,
     is_jvm: bool,
     looked: Instant,
     early_looks: u32,
@@ -45,6 +49,8 @@ pub(super) struct Places {
 #[derive(Default)]
 pub(super) struct Processes {
     processes: HashMap<u32, Process>,
+    /// Bytes of all, about.
+    weight: usize,
 }
 
 impl Process {
@@ -53,6 +59,7 @@ impl Process {
         Process {
             start_ticks,
             is_jvm: mappings.iter().any(|mapping| mapping.file_name() == "libjvm.so"),
+            weight: mappings.iter().map(Mapping::weight).sum(),
             mappings: mappings.into_iter().map(Arc::new).collect(),
             looked: Instant::now(),
             early_looks,
@@ -63,7 +70,29 @@ impl Process {
 impl Processes {
     /// A process has another program from now on.
     pub fn forget(&mut self, pid: u32) {
-        self.processes.remove(&pid);
+        if let Some(process) = self.processes.remove(&pid) {
+            self.weight -= process.weight;
+        }
+    }
+
+    fn keep(&mut self, pid: u32, process: Process) {
+        self.forget(pid);
+        if self.is_full(1) {
+            let has_ended = |pid: &u32, process: &Process| proc::start_ticks(*pid) != Some(process.start_ticks);
+            self.processes.retain(|pid, process| !has_ended(pid, process));
+            self.weight = self.processes.values().map(|process| process.weight).sum();
+            // Not to look again soon who has ended. Who is still needed is looked at again.
+            if self.is_full(2) {
+                *self = Processes::default();
+            }
+        }
+        self.weight += process.weight;
+        self.processes.insert(pid, process);
+    }
+
+    /// Whether there are as many, or as much of them, as may be, or such a part of that.
+    fn is_full(&self, part: usize) -> bool {
+        self.processes.len() >= KEPT_MAX / part || self.weight >= WEIGHT_MAX / part
     }
 
     /// The places of a stack. They end at the first address that is no code's: what unwinding by frame pointers made up.
@@ -111,12 +140,8 @@ impl Processes {
         if process.mappings.is_empty() {
             return None;
         }
-        if self.processes.len() >= KEPT_MAX {
-            // What is still needed is looked at again.
-            self.processes.clear();
-        }
         let found = maps::find(&process.mappings, address).cloned();
-        self.processes.insert(pid, process);
+        self.keep(pid, process);
         found
     }
 }
@@ -134,6 +159,38 @@ mod tests {
         assert_eq!((addresses, found.end), (vec![here, here], Some("[unknown]")));
         assert!(found.places[0].mapping.path.contains("plumb_collector"));
         assert!(!found.is_jvm);
+    }
+
+    fn process(start_ticks: u64, weight: usize) -> Process {
+        Process {
+            start_ticks,
+            mappings: Vec::new(),
+            weight,
+            is_jvm: false,
+            looked: Instant::now(),
+            early_looks: 0,
+        }
+    }
+
+    #[test]
+    fn all_together_are_bounded_and_who_has_ended_goes_first() {
+        let mut processes = Processes::default();
+        let me = std::process::id();
+        let here = proc::start_ticks(me).expect("this process");
+        processes.keep(me, process(here, 1));
+        processes.keep(me, process(here, 10));
+        // No such pids: pid_max is 4,194,304 at most.
+        (0..3).for_each(|n| processes.keep(5_000_000 + n, process(1, WEIGHT_MAX / 2)));
+        assert_eq!(processes.weight, WEIGHT_MAX / 2 + 10);
+        let mut left: Vec<u32> = processes.processes.keys().copied().collect();
+        left.sort_unstable();
+        assert_eq!(left, [me, 5_000_002]);
+        // Nobody has ended.
+        processes.keep(me, process(here, WEIGHT_MAX));
+        processes.keep(5_000_003, process(1, 7));
+        assert_eq!((processes.processes.len(), processes.weight), (1, 7));
+        processes.forget(5_000_003);
+        assert_eq!(processes.weight, 0);
     }
 
     #[test]
