@@ -18,6 +18,9 @@ use std::fmt::Display;
 const PROGRAM: &str = "on_probe";
 /// What HotSpot calls itself in its notes: most are for everybody, safepoints are not.
 const PROVIDERS: [&str; 2] = ["hotspot", "hs_private"];
+/// Places of one name that a libjvm has at the most: HotSpot has a few, where a function was inlined. There is room for a thousand of all libjvms, and a file of
+/// that name may be anybody's.
+const PLACES_MAX: usize = 16;
 
 /// Probes of an option: their names, what they are called in records, and the number of the argument that is a name. Ends before beginnings, so that nothing begins whose end is not
 /// seen.
@@ -111,13 +114,13 @@ impl Probes {
     fn attach_all(&mut self, bpf: &mut Ebpf, libjvm: &Libjvm) -> Result<(), String> {
         let path = libjvm.path.display();
         let probes = usdt::probes(&libjvm.file).map_err(|error| format!("{path} {error}"))?;
-        for &(name, what, argument) in self.wanted.clone().into_iter().flatten() {
-            let places: Vec<&Probe> = (probes.iter())
-                .filter(|probe| {
-                    PROVIDERS.contains(&probe.provider.as_str()) && probe.name == name && !probe.has_semaphore
-                })
-                .collect();
-            if places.is_empty() {
+        let wanted: Vec<_> = self.wanted.iter().copied().flatten().collect();
+        if let Some((name, ..)) = wanted.iter().find(|(name, ..)| has_too_many(&probes, name)) {
+            return Err(format!("{path} has too many places of {name} to be HotSpot's"));
+        }
+        for &&(name, what, argument) in &wanted {
+            let mut places = places(&probes, name).peekable();
+            if places.peek().is_none() {
                 return Err(format!("{path} has no probe {name}: it was built without DTrace's"));
             }
             for probe in places {
@@ -144,6 +147,18 @@ impl Probes {
     }
 }
 
+/// The places of a probe.
+fn places<'p>(probes: &'p [Probe], name: &str) -> impl Iterator<Item = &'p Probe> {
+    let is_wanted = move |probe: &&Probe| {
+        PROVIDERS.contains(&probe.provider.as_str()) && probe.name == name && !probe.has_semaphore
+    };
+    probes.iter().filter(is_wanted)
+}
+
+fn has_too_many(probes: &[Probe], name: &str) -> bool {
+    places(probes, name).count() > PLACES_MAX
+}
+
 fn uprobe(bpf: &mut Ebpf) -> Result<&mut UProbe, CollectorError> {
     let program = bpf
         .program_mut(PROGRAM)
@@ -160,4 +175,27 @@ fn refusal(error: &ProgramError) -> String {
 
 fn line(error: &impl Display) -> String {
     error.to_string().lines().next().unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_with_very_many_places_is_refused() {
+        let probe = |provider: &str, has_semaphore| Probe {
+            provider: provider.into(),
+            name: "vmops__end".into(),
+            offset: 1,
+            has_semaphore,
+            arguments: Vec::new(),
+        };
+        let mut probes = vec![probe("hotspot", false); PLACES_MAX - 1];
+        probes.push(probe("hs_private", false));
+        probes.extend([probe("hotspot", true), probe("somebody", false)]);
+        assert!(!has_too_many(&probes, "vmops__end"));
+        probes.push(probe("hotspot", false));
+        assert!(has_too_many(&probes, "vmops__end"));
+        assert!(!has_too_many(&probes, "vmops__begin"));
+    }
 }

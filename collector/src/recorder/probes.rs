@@ -13,6 +13,10 @@ impl Recorder {
             return;
         }
         let is_tree = self.manifest.scope == Scope::Tree.name();
+        if !is_tree {
+            // Before what anybody may run: there is not room for any number.
+            self.probe_installed();
+        }
         let pids = match is_tree {
             true => snapshot::descendants(targets).into_iter().collect(),
             false => proc::pids(),
@@ -22,9 +26,6 @@ impl Recorder {
             if let Ok(Some(libjvm)) = Libjvm::of_process(pid) {
                 self.probe(&libjvm);
             }
-        }
-        if !is_tree {
-            self.probe_installed();
         }
     }
 
