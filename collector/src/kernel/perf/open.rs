@@ -299,6 +299,28 @@ mod tests {
     }
 
     #[test]
+    fn more_threads_than_the_first_limit_allows_are_recorded() {
+        let Ok(Some(sampler)) = empty_ring(0) else { return };
+        let mut own = OwnEvents::new([(0, &sampler)].into_iter()).expect("descriptors");
+        if open_files(true) < 2 * SPARE {
+            return;
+        }
+        own.limit = Limit {
+            most: SPARE + 8,
+            is_raised: false,
+        };
+        let done = std::sync::Barrier::new(33);
+        std::thread::scope(|scope| {
+            (0..32).for_each(|_| drop(scope.spawn(|| done.wait())));
+            let traced = own.trace(std::process::id());
+            done.wait();
+            traced.expect("no error");
+        });
+        assert!(own.limit.is_raised && !own.is_full);
+        assert!(own.recorded >= 32, "{}", own.recorded);
+    }
+
+    #[test]
     fn threads_beyond_the_limit_are_not_recorded_and_that_is_told() {
         // Where perf events are refused altogether there is nothing to see.
         let Ok(Some(sampler)) = empty_ring(0) else { return };
