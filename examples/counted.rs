@@ -19,7 +19,8 @@ const MEMORY_BYTES: usize = 16 << 20;
 const PAGE_BYTES: usize = 4096;
 const MOVES: usize = 200;
 const COMPUTES: Duration = Duration::from_millis(300);
-const PAUSE: Duration = Duration::from_millis(30);
+/// A scope by name reaches a thread some tenths of a second after it has its name, on a busy machine.
+const PAUSE: Duration = Duration::from_millis(400);
 
 /// What a thread does.
 type Body = fn() -> Result<()>;

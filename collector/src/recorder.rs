@@ -220,6 +220,7 @@ impl Recorder {
         if let Some(kernel) = &mut self.kernel {
             kernel.trace(pid)?;
         }
+        self.tell_unrecorded();
         // One that was begun before it is traced: perf events of single processes do not tell of its birth, nor does anything of its program.
         if let Some(described) = describe(pid) {
             let _ = self.messages.send(Message::Define(described));
@@ -232,6 +233,13 @@ impl Recorder {
             let _ = self.messages.send(Message::Define(dated));
         }
         Ok(())
+    }
+
+    /// A process may have more threads than perf events can be opened for.
+    fn tell_unrecorded(&self) {
+        if let Some(note) = self.kernel.as_ref().and_then(Kernel::unrecorded) {
+            self.live.note(note);
+        }
     }
 
     /// Gives up the capabilities of the calling thread and of the recorder's own, for good: to be called when all is attached and started. Returns

@@ -162,7 +162,8 @@ fn with_tracepoints_wakers_are_known_and_scopes_leave_others_wakeups_out() {
         .of(KernelKind::Wakeup)
         .filter(|record| record.tid == found.other)
         .count();
-    assert!(queued >= by_me, "{queued} of {by_me}");
+    // Who is woken while still on the way to sleep is in its queue already.
+    assert!(queued >= EXCHANGES * 9 / 10, "{queued} of {by_me}");
     let naps = found.of(KernelKind::Waking).filter(|record| record.tid == found.me);
     let by_clock = naps.filter(|record| record.flags & flags::INTERRUPT != 0).count();
     assert!(

@@ -41,6 +41,8 @@ pub enum Interface {
     /// BPF programs, or perf events where these are refused.
     #[default]
     Best,
+    /// The same, but for what tells of the traced processes alone: where there are none.
+    BestOfEverybody,
     /// BPF programs.
     Bpf,
     /// Perf events, and of these what one's rights allow: with the scheduler's tracepoints or without, of everybody or of one's own processes.
@@ -166,7 +168,7 @@ impl Kernel {
             Interface::PerfEvents | Interface::PerfTracepoints | Interface::PerfSwitches | Interface::PerfOwn => {
                 Kernel::attach_perf_events(options, cpus, "perf events were asked for")
             }
-            Interface::Best => Kernel::attach_bpf(options, cpus).or_else(|error| {
+            Interface::Best | Interface::BestOfEverybody => Kernel::attach_bpf(options, cpus).or_else(|error| {
                 let cause = error.to_string();
                 let cause = cause.lines().next().unwrap_or_default();
                 // What BPF needs is what the user should hear of where neither can be had.

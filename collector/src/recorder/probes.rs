@@ -8,7 +8,6 @@ use crate::{proc, snapshot};
 impl Recorder {
     /// Attaches the probes of libjvm that the rules ask for to JVMs in scope that run already.
     pub(super) fn probe_running(&mut self, targets: &[u32]) {
-        self.tell_unrecorded();
         if !self.has_probes() {
             return;
         }
@@ -44,13 +43,6 @@ impl Recorder {
         }
     }
 
-    /// Those that run may have had more threads than can be recorded.
-    fn tell_unrecorded(&self) {
-        if let Some(note) = self.kernel.as_ref().and_then(Kernel::unrecorded) {
-            self.live.note(note);
-        }
-    }
-
     /// Attaches to the libjvms that somebody may run later; nobody needs to know of those that nobody does.
     fn probe_installed(&mut self) {
         let installed = libjvm::installed().into_iter();
@@ -78,7 +70,6 @@ impl Recorder {
 
     /// A JVM has joined: does it run a libjvm that is known? There may be no right left to look.
     pub(super) fn probe_joined(&mut self, pid: u32) {
-        self.tell_unrecorded();
         if !self.has_probes() {
             return;
         }

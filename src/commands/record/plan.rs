@@ -7,7 +7,7 @@ use crate::{
 };
 use anyhow::{Context, Result, anyhow};
 use plumb_collector::{
-    KernelOptions, Options, Scope, Selectors,
+    Interface, KernelOptions, Options, Scope, Selectors,
     flight::{Flight, Keep},
     proc,
     trigger::{Condition, Trigger},
@@ -133,6 +133,10 @@ fn kernel(arguments: &Arguments, rules: &Rules) -> Result<(Option<KernelOptions>
         scope,
         selectors,
         extras,
+        interface: match arguments.all {
+            true => Interface::BestOfEverybody,
+            false => Interface::Best,
+        },
         ..KernelOptions::default()
     };
     Ok((Some(options), None))

@@ -112,6 +112,7 @@ pub(crate) fn open(cpus: u32, options: &KernelOptions) -> Result<(PerfRings, Per
         Interface::PerfTracepoints => &[Level::Tracepoints],
         Interface::PerfSwitches => &[Level::Switches],
         Interface::PerfOwn => &[Level::Own],
+        Interface::BestOfEverybody => &[Level::Tracepoints, Level::Switches],
         _ => &[Level::Tracepoints, Level::Switches, Level::Own],
     };
     let mut refused = None;
