@@ -10,6 +10,8 @@ const SOFTWARE: &str = "counters = [\"task-clock\", \"page-faults\", \"cpu-migra
 const HARDWARE: &str = "counters = [\"cycles\", \"instructions\", \"cache-misses\"]";
 /// What the kernel does on a thread's behalf while its books are read.
 const FAULTS: u64 = 4;
+/// Migrations in the sleeps around the readings, of which the slices at both ends tell too.
+const MOVED_MORE: u64 = 2;
 /// Share by which two clocks of the same time may differ.
 const SHARE: f64 = 0.02;
 /// A switch is recorded, and counters are read, some time after the scheduler has taken its time: more where a thread is moved by another one.
@@ -61,7 +63,7 @@ fn faults_migrations_and_time_are_those_of_the_kernel_s_books() {
             // The kernel counts a thread that was moved twice before it ran twice.
             let counted = number(counters, "cpu-migrations");
             assert!(
-                counted <= book && counted + book / 50 >= book,
+                counted <= book + MOVED_MORE && counted + book / 50 >= book,
                 "{name}: {counted} migrations of {book}"
             );
         }
