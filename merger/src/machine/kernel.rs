@@ -175,9 +175,9 @@ impl Machine {
         entry.waits.forget();
         let from = from.max(entry.since).min(at);
         state.assume(thread, from);
-        if !self.wakes_unseen(thread, from)? {
-            self.settle_waking(thread, from)?;
-        }
+        // If its waking was told, it has waited since then; if not, it may lie where nothing was told.
+        self.settle_waking(thread, from)?;
+        self.wakes_unseen(thread, from)?;
         let entry = &mut self.registry.threads[thread];
         entry.change(&mut self.writer, from, Doing::running(cpu))
     }
