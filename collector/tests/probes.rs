@@ -161,12 +161,17 @@ fn check(told: &[(u32, String, u64)], logged: &[(String, u64)]) {
     let of = |what: u32| told.iter().filter(move |probe| probe.0 == what);
     let names: Vec<&str> = of(probe::OPERATION_BEGIN).map(|(_, name, _)| name.as_str()).collect();
     assert!(logged.len() >= 10, "{logged:?}");
-    assert!(
-        logged.iter().all(|(name, _)| names.contains(&name.as_str())),
-        "{names:?}"
+    // The JVM has safepoints of its own accord too (its log calls one "Cleanup"), some without an operation, some while the probes are being attached.
+    let is_asked = |name: &str| ["G1CollectFull", "ThreadDump"].contains(&name);
+    let asked = logged.iter().filter(|(name, _)| is_asked(name)).count();
+    assert_eq!(
+        names.iter().filter(|name| is_asked(name)).count(),
+        asked,
+        "{names:?} of {logged:?}"
     );
-    assert_eq!(of(probe::SAFEPOINT_BEGIN).count(), logged.len());
-    assert_eq!(of(probe::SAFEPOINT_END).count(), logged.len());
+    let all = asked..=logged.len();
+    let (begun, ended) = (of(probe::SAFEPOINT_BEGIN).count(), of(probe::SAFEPOINT_END).count());
+    assert!(begun == ended && all.contains(&begun), "{begun} and {ended} of {all:?}");
     let told_ns: u64 = of(probe::SAFEPOINT_END).map(|end| end.2).sum::<u64>()
         - of(probe::SAFEPOINT_BEGIN).map(|begin| begin.2).sum::<u64>();
     let logged_ns: u64 = logged.iter().map(|(_, total)| total).sum();
