@@ -115,7 +115,8 @@ fn virtual_threads_wait_as_they_say_and_who_is_pinned_is_told() {
             let sum: u64 = waits.iter().map(|interval| interval.length_ns()).sum();
             assert_eq!(long, count, "JDK {version}: waits of {thread}: {states:#?}");
             assert!(
-                sum <= ns && sum > ns / 2,
+                // Short waits that the program has no book of belong to it too, and two clocks are compared.
+                sum <= ns + ns / 20 && sum > ns / 2,
                 "JDK {version}: {thread} waited {ns} ns, and {sum} are told"
             );
         }
