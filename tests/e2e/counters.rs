@@ -10,8 +10,8 @@ const SOFTWARE: &str = "counters = [\"task-clock\", \"page-faults\", \"cpu-migra
 const HARDWARE: &str = "counters = [\"cycles\", \"instructions\", \"cache-misses\"]";
 /// What the kernel does on a thread's behalf while its books are read.
 const FAULTS: u64 = 4;
-/// Migrations in the sleeps around the readings, of which the slices at both ends tell too.
-const MOVED_MORE: u64 = 2;
+/// perf counts a move when the thread runs again: that of the waking before the first reading stands in the first slice, and in the book before it.
+const MOVED_MORE: u64 = 1;
 /// Share by which two clocks of the same time may differ.
 const SHARE: f64 = 0.02;
 /// A switch is recorded, and counters are read, some time after the scheduler has taken its time: more where a thread is moved by another one.
