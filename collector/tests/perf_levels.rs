@@ -164,7 +164,8 @@ fn with_tracepoints_wakers_are_known_and_scopes_leave_others_wakeups_out() {
         .count();
     assert!(queued >= EXCHANGES * 9 / 10, "{queued} of {by_me}");
     let naps = found.of(KernelKind::Waking).filter(|record| record.tid == found.me);
-    let (by_clock, by_somebody): (Vec<_>, Vec<_>) = naps.partition(|record| record.flags & flags::INTERRUPT != 0);
+    let (by_clock, by_somebody): (Vec<&KernelRecord>, Vec<&KernelRecord>) =
+        naps.partition(|record| record.flags & flags::INTERRUPT != 0);
     assert!(
         by_clock.len() >= EXCHANGES * 9 / 10,
         "{} wakings by the clock's interrupt, others by {:?}",
