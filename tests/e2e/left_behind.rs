@@ -10,6 +10,11 @@ use std::{
 /// Nobody: a user without rights.
 const NOBODY: &str = "65534";
 
+/// Makes it look as if it had been left behind a while ago, but not before the machine began to run: a process whose environment not even root may read is excused by its age alone.
+fn grow_old(directory: &Path) {
+    succeed(Command::new("touch").args(["-d", "30 seconds ago"]).arg(directory));
+}
+
 /// `plumb record --no-kernel -f jvm -o DIR/NAME -- sh -c SCRIPT`
 fn record_script(program: Command, dir: &Path, name: &str, script: &str) -> Command {
     let mut command = program;
@@ -41,7 +46,7 @@ fn a_later_plumb_removes_what_a_killed_one_has_left() {
     killed.signal("KILL");
     drop(killed);
     for place in [&left, &in_use] {
-        succeed(Command::new("touch").args(["-d", "1 hour ago"]).arg(place));
+        grow_old(place);
     }
     succeed(&mut record_script(plumb(), dir.path(), "next", "true"));
     assert!(!left.exists(), "its recorder is dead");
@@ -105,7 +110,7 @@ fn another_users_jvm_starts_although_only_root_can_read_the_library() {
     // A recorder that has given its rights up cannot look into every process, and leaves what it has doubts about to a later one.
     if library.exists() {
         let place = library.parent().expect("in a directory");
-        succeed(Command::new("touch").args(["-d", "1 hour ago"]).arg(place));
+        grow_old(place);
         succeed(&mut record_script(plumb(), dir.path(), "next", "true"));
     }
     assert!(!library.exists(), "nobody needs the copy any more");
@@ -140,11 +145,7 @@ fn a_copy_of_the_library_stays_while_a_jvm_may_need_it() {
     wait_for("the recorder to end", || (!recorder.is_alive()).then_some(()));
     assert!(library.exists(), "what the command may start needs it");
     drop(recorder);
-    succeed(
-        Command::new("touch")
-            .args(["-d", "1 hour ago"])
-            .arg(library.parent().expect("in a directory")),
-    );
+    grow_old(library.parent().expect("in a directory"));
     wait_for("a later plumb to remove it", || {
         let again = scratch();
         let output = record_script(plumb(), again.path(), "next", "true")
