@@ -205,7 +205,14 @@ fn without_tracefs_there_are_switches_and_without_rights_one_s_own() {
         assert_eq!(found.of(KernelKind::Waking).count(), 0);
         assert!(found.says("CAP_DAC_READ_SEARCH"), "{:?}", found.notes);
     });
-    apart(|| {
+    let is_mounted = std::path::Path::new("/sys/kernel/tracing/events").exists();
+    if !is_mounted {
+        println!("left out: tracefs with CAP_DAC_READ_SEARCH alone: it is not mounted");
+    }
+    apart(move || {
+        if !is_mounted {
+            return;
+        }
         become_nobody(PERFMON | DAC_READ_SEARCH);
         let found = recorded(Interface::Best, Scope::System);
         tells_lives(&found);

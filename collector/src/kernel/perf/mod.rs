@@ -2,7 +2,7 @@
 //!
 //! | level | needs | tells |
 //! | --- | --- | --- |
-//! | tracepoints | CAP_PERFMON (or kernel.perf_event_paranoid=-1), and a tracefs that can be read | who ran when, who was preempted, how it sleeps, who woke it, since when it waited for a CPU |
+//! | tracepoints | CAP_PERFMON (or kernel.perf_event_paranoid=-1), and a tracefs that can be read (it needs no mount where one has CAP_SYS_ADMIN) | who ran when, who was preempted, how it sleeps, who woke it, since when it waited for a CPU |
 //! | switches | CAP_PERFMON (or kernel.perf_event_paranoid=0) | who ran when, who was preempted. A sleep is `blocked`, and ends when the thread runs again |
 //! | own | kernel.perf_event_paranoid=2 | the same, of the traced processes alone, which have to be one's own: who else had a CPU is not known |
 //!
@@ -13,6 +13,7 @@ mod books;
 mod event;
 mod filter;
 mod open;
+mod tracefs;
 mod tracepoints;
 
 use super::ring::RingTotals;

@@ -3,14 +3,10 @@
 //! Where fields lie differs between kernels: the `format` file of each tracepoint says it.
 
 use super::event::{DEAD, SLEEPS};
+use super::tracefs::Tracefs;
 use perf_event::events::Tracepoint;
 use std::collections::HashMap;
 
-/// Where tracefs is mounted, or was.
-const DIRECTORIES: [&str; 2] = [
-    "/sys/kernel/tracing/events/sched",
-    "/sys/kernel/debug/tracing/events/sched",
-];
 /// Bits of `common_flags`: in an interrupt handler, in a soft interrupt.
 const IN_INTERRUPT: u8 = 0x08 | 0x10;
 
@@ -91,14 +87,14 @@ pub(super) struct Tracepoints(HashMap<u16, Layout>);
 impl Tracepoints {
     /// Asks tracefs: all of them, or none.
     pub fn find() -> Tracepoints {
-        let all = |directory: &&str| {
+        let all = |tracefs: Tracefs| {
             let one = |(name, kind): (&str, Kind)| {
-                let format = std::fs::read_to_string(format!("{directory}/{name}/format")).ok()?;
-                layout(&format, kind)
+                let format = tracefs.path(&format!("events/sched/{name}/format"));
+                layout(&std::fs::read_to_string(format).ok()?, kind)
             };
             WANTED.into_iter().map(one).collect::<Option<HashMap<_, _>>>()
         };
-        Tracepoints(DIRECTORIES.iter().find_map(all).unwrap_or_default())
+        Tracepoints(Tracefs::find().and_then(all).unwrap_or_default())
     }
 
     /// Whether there are none.
