@@ -164,7 +164,12 @@ pub fn allowed_cpus(tid: u32) -> Option<Vec<u32>> {
     // SAFETY: the mask has as many bytes as is said, and whatever the kernel writes into it are numbers.
     let bytes = unsafe { libc::syscall(libc::SYS_sched_getaffinity, tid, size_of_val(&mask), mask.as_mut_ptr()) };
     let is_allowed = |cpu: &u32| mask[*cpu as usize / 64] >> (cpu % 64) & 1 == 1;
-    (bytes > 0).then(|| (0..64 * mask.len() as u32).filter(is_allowed).collect())
+    // As many bytes as the kernel's own masks have.
+    let cpus = u32::try_from(bytes)
+        .ok()
+        .filter(|bytes| (1..=size_of_val(&mask) as u32).contains(bytes))?
+        * 8;
+    Some((0..cpus).filter(is_allowed).collect())
 }
 
 /// A list of CPUs, ascending, as the kernel writes it: `0-3,8`.

@@ -2,7 +2,7 @@
 //! may be missed here and is told by its exit record.
 
 use crate::watch::online_cpus;
-use crate::writer::{affinity, describe};
+use crate::writer::{describe, restricted};
 use crate::{clock, proc};
 use plumb_trace::definition::{Dated, Definition};
 use std::collections::{HashMap, HashSet};
@@ -16,7 +16,7 @@ pub(crate) fn everybody(mut each: impl FnMut(Dated)) {
             each(process);
             for tid in proc::tids(pid) {
                 let facts = thread(pid, tid, in_namespace).into_iter();
-                facts.chain(affinity(pid, tid, &online)).for_each(&mut each);
+                facts.chain(restricted(pid, tid, &online)).for_each(&mut each);
             }
         }
     }

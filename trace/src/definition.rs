@@ -232,7 +232,7 @@ definitions! {
         /// `ns` or `count`.
         unit: String,
     }
-    /// A thread may run on some of the CPUs only: as found when the recording began, or when its process began to run another program. Written by the recorder.
+    /// On which CPUs a thread may run: as found when it is first seen, if these are not all, and each time that it is found to have changed. Written by the recorder.
     Affinity = 31 {
         /// Thread id in the initial namespace.
         tid: u32,
@@ -242,6 +242,8 @@ definitions! {
         cpus: u32,
         /// Which, as the kernel writes lists: `0-3,8`.
         list: String,
+        /// How many it was when this thread was asked before; 0: it was not.
+        before: u32,
     }
     /// What a counter counts: gives a name to a counter number. Written by the recorder.
     Counter = 23 {

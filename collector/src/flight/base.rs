@@ -37,6 +37,14 @@ pub(crate) struct Base {
     prune_at: usize,
 }
 
+/// What was before the window is nobody's business.
+fn as_first(mut dated: Dated) -> Dated {
+    if let Definition::Affinity { before, .. } = &mut dated.definition {
+        *before = 0;
+    }
+    dated
+}
+
 /// Definitions of one JVM that hold.
 #[derive(Clone, Debug, Default)]
 struct JvmBase {
@@ -65,7 +73,7 @@ impl Base {
                 drop(self.counters.insert(id, dated));
             }
             Definition::SliceCounter { number, .. } => drop(self.slice_counters.insert(number, dated)),
-            Definition::Affinity { tid, .. } => drop(self.affinities.insert(tid, dated)),
+            Definition::Affinity { tid, .. } => drop(self.affinities.insert(tid, as_first(dated))),
             Definition::Device { number, .. } => drop(self.devices.insert(number, dated)),
             Definition::Frame { .. } | Definition::Stack { .. } => self.stacks.define(dated),
             _ => {}
@@ -317,6 +325,7 @@ mod tests {
             pid: 10,
             cpus: 1,
             list: "0".into(),
+            before: 0,
         };
         for definition in [affinity.clone(), counter.clone()] {
             base.define(Dated { at: 1, definition });

@@ -82,7 +82,7 @@ pub(super) fn quota(text: &str) -> [Option<u64>; 3] {
 }
 
 /// A list of CPUs as the kernel writes it: `0-3,8`.
-pub(super) fn cpu_list(text: &str, cpus_max: u32) -> BTreeSet<u32> {
+pub(crate) fn cpu_list(text: &str, cpus_max: u32) -> BTreeSet<u32> {
     let mut cpus = BTreeSet::new();
     for part in text.trim().split(',') {
         let (first, last) = part.split_once('-').unwrap_or((part, part));

@@ -4,6 +4,7 @@
 //! much to say. When the disk is full nothing more is stored: what comes is counted as lost, and the recorder is told to end. A reserve on the disk, given back then, keeps
 //! room for the last losses and the manifest.
 
+mod affinity;
 mod chain;
 mod flying;
 mod jvm;
@@ -18,6 +19,8 @@ use crate::live::Live;
 use crate::parcel::{Item, Kind, Parcel, Source};
 use crate::privilege::{self, Capabilities};
 use crate::symbols::Symbols;
+use affinity::Affinities;
+pub(crate) use affinity::restricted;
 use chain::{Chain, Missing};
 pub(crate) use flying::Flying;
 use jvm::Jvm;
@@ -26,7 +29,7 @@ use plumb_trace::definition::{Dated, Definition};
 use plumb_trace::record::{JVM_RECORD_BYTES, JvmRecord, KERNEL_RECORD_BYTES, KernelRecord};
 use plumb_trace::recording::{ClockPair, CounterSample, FileKind, Manifest, Payload, SegmentHeader};
 use processes::Newcomers;
-pub(crate) use processes::{affinity, describe};
+pub(crate) use processes::describe;
 pub(crate) use reserve::Reserve;
 use stacks::Stacks;
 use std::path::Path;
@@ -100,6 +103,7 @@ pub(crate) struct Writer {
     /// Where the scope is by thread names.
     named: Option<NamedThreads>,
     newcomers: Newcomers,
+    affinities: Affinities,
     /// Where stacks are recorded.
     stacks: Option<Stacks>,
     pending: usize,
@@ -149,6 +153,7 @@ impl Writer {
             reserve,
             flying,
             newcomers: Newcomers::default(),
+            affinities: Affinities::default(),
             stacks: None,
             pending: 0,
             swept: Instant::now(),
@@ -277,6 +282,7 @@ impl Writer {
                     continue;
                 }
                 self.newcomers.see(&record);
+                self.affinities.see(&record);
                 if let Some(named) = &mut self.named {
                     named.see(&record);
                 }
@@ -368,6 +374,7 @@ impl Writer {
                 flying.watcher.comm(*tid, comm);
             }
         }
+        self.affinities.define(&dated.definition);
         definitions.push(dated);
         stream.touched(now);
         if stream.payload.len() >= DEFINITIONS {
@@ -385,6 +392,9 @@ impl Writer {
         let all = self.pending > PENDING_MAX;
         let now = Instant::now();
         for dated in self.newcomers.describe(now) {
+            self.define(dated, now);
+        }
+        for dated in self.affinities.look(now) {
             self.define(dated, now);
         }
         for dated in self.stacks.as_ref().map_or_else(Vec::new, Stacks::take) {

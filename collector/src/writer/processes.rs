@@ -1,5 +1,6 @@
 //! Processes that appear while a recording runs: what /proc says of them, if they live long enough to be asked.
 
+use super::affinity::restricted;
 use crate::watch::online_cpus;
 use crate::{clock, proc};
 use plumb_trace::definition::{Dated, Definition};
@@ -50,25 +51,9 @@ impl Newcomers {
         pids.truncate((PER_SECOND - self.described) as usize);
         self.described += pids.len() as u32;
         let online = online_cpus(u32::MAX);
-        let facts = |pid| describe(pid).into_iter().chain(affinity(pid, pid, &online));
+        let facts = |pid| describe(pid).into_iter().chain(restricted(pid, pid, &online));
         pids.into_iter().flat_map(facts).collect()
     }
-}
-
-/// On which CPUs a thread may run, if not on all that are online.
-pub(crate) fn affinity(pid: u32, tid: u32, online: &[u32]) -> Option<Dated> {
-    let at = clock::monotonic_ns();
-    let cpus = proc::allowed_cpus(tid)?;
-    if online.iter().all(|cpu| cpus.binary_search(cpu).is_ok()) {
-        return None;
-    }
-    let definition = Definition::Affinity {
-        tid,
-        pid,
-        cpus: u32::try_from(cpus.len()).ok()?,
-        list: proc::cpu_list(&cpus),
-    };
-    Some(Dated { at, definition })
 }
 
 /// What /proc says of a process now; `None` when it has ended.

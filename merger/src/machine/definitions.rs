@@ -68,8 +68,10 @@ impl Machine {
             }
             Definition::Counter { .. } => self.define_counter(host, definition),
             Definition::JvmCounter { .. } => self.define_jvm_counter(host, definition),
-            Definition::Affinity { tid, pid, cpus, .. } if self.is_of_interest(host, *pid) => {
-                return self.has_affinity(host, (*tid, *pid), at, *cpus);
+            Definition::Affinity {
+                tid, pid, cpus, before, ..
+            } if self.is_of_interest(host, *pid) => {
+                return self.has_affinity(host, (*tid, *pid), at, (*before, *cpus));
             }
             Definition::SliceCounter { number, name, unit } => self.slice_counters.define((host, *number), name, unit),
             Definition::Device { number, name } => self.define_device(host, *number, name),

@@ -28,10 +28,17 @@ impl Machine {
         self.set_extra(Whose::Thread(thread), PRIORITY, at, (first.into(), priority.into()))
     }
 
-    /// A thread may run on so many CPUs.
-    pub(super) fn has_affinity(&mut self, host: usize, (tid, pid): (u32, u32), at: u64, cpus: u32) -> Result {
+    /// A thread may run on so many CPUs, and on `before` of them until a moment ago, if that is known.
+    pub(super) fn has_affinity(
+        &mut self,
+        host: usize,
+        (tid, pid): (u32, u32),
+        at: u64,
+        (before, cpus): (u32, u32),
+    ) -> Result {
+        let first = if before == 0 { cpus } else { before };
         match self.thread_of(host, tid, pid, at)? {
-            Some(thread) => self.set_extra(Whose::Thread(thread), CPUS_ALLOWED, at, (cpus.into(), cpus.into())),
+            Some(thread) => self.set_extra(Whose::Thread(thread), CPUS_ALLOWED, at, (first.into(), cpus.into())),
             None => Ok(()),
         }
     }

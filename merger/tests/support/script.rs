@@ -444,6 +444,7 @@ fn definition(line: &Line) -> Definition {
                 pid,
                 cpus,
                 list: String::new(),
+                before: line.value("before").map_or(0, |cpus| cpus.parse().unwrap()),
             }
         }
         "slice_counter" => Definition::SliceCounter {
