@@ -9,22 +9,29 @@ use crate::live::Live;
 use crate::parcel::{PARCEL_COUNT, Parcel};
 use crate::privilege::{self, Capabilities};
 use crate::writer::Message;
+use plumb_trace::record::KERNEL_RECORD_BYTES;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError};
 use std::time::{Duration, Instant};
 
-/// Between two passes while there is something to do, and at most while there is little.
+/// Between two passes while there is something to do.
 const BUSY: Duration = Duration::from_millis(5);
+/// Between two passes while there is little: at most, and where it is not known how many records a ring holds.
+const IDLE_MAX: Duration = Duration::from_millis(30);
 const IDLE: Duration = Duration::from_millis(20);
+/// More records than a CPU makes in a second: what begins right after a pass must not fill its ring before the next one.
+const FASTEST: u64 = 2_000_000;
 /// A pass with fewer records is an idle one.
 const IDLE_RECORDS: u64 = 256;
 /// Between two thorough passes over arenas.
 const THOROUGH: Duration = Duration::from_millis(200);
 /// Between two readings of the clocks.
 const CLOCK: Duration = Duration::from_millis(250);
-/// Longest time that a parcel with something in it is kept.
+/// Longest time that a parcel with something in it is kept, and with little in it: to wake the writer costs more than what it then does.
 const PARCEL_AGE: Duration = Duration::from_millis(50);
+const SMALL_PARCEL_AGE: Duration = Duration::from_millis(200);
+const SMALL_PARCEL_BYTES: usize = IDLE_RECORDS as usize * KERNEL_RECORD_BYTES;
 /// Parcels that may be under way while one that is not full is sent for its age: a writer that is further behind gets full ones, so that all of their room counts.
 const UNDER_WAY: usize = 8;
 /// How long the end waits for the writer at most; a disk that hangs must not hang the command.
@@ -106,7 +113,7 @@ impl Drain {
         }
         // What is drained is mapped already.
         privilege::give_up_or_tell(Capabilities::NONE, &self.live);
-        let mut interval = BUSY;
+        let (mut interval, idle) = (BUSY, idle(self.rings.as_ref().and_then(Rings::records_of_a_cpu)));
         loop {
             match self.commands.recv_timeout(interval) {
                 Ok(Command::Arena(arena)) => self.arenas.push(*arena),
@@ -117,7 +124,7 @@ impl Drain {
             interval = if moved >= IDLE_RECORDS {
                 BUSY
             } else {
-                (interval * 2).min(IDLE)
+                (interval * 2).min(idle)
             };
         }
         self.finish();
@@ -144,11 +151,18 @@ impl Drain {
             self.thorough = now;
             self.drop_ended();
         }
-        if self.parcel.is_some() && self.parcel_since.elapsed() >= PARCEL_AGE && self.writer_keeps_up() {
+        if self.parcel_is_old() && self.writer_keeps_up() {
             self.send();
         }
         self.tell_losses();
         moved
+    }
+
+    fn parcel_is_old(&self) -> bool {
+        self.parcel.as_ref().is_some_and(|parcel| {
+            let is_small = parcel.bytes.len() < SMALL_PARCEL_BYTES;
+            self.parcel_since.elapsed() >= if is_small { SMALL_PARCEL_AGE } else { PARCEL_AGE }
+        })
     }
 
     fn writer_keeps_up(&mut self) -> bool {
@@ -176,7 +190,7 @@ impl Drain {
                 }
             }
         }
-        let mut whole = parcel.space() > plumb_trace::record::KERNEL_RECORD_BYTES;
+        let mut whole = parcel.space() > KERNEL_RECORD_BYTES;
         for arena in &mut self.arenas {
             let before = arena.totals.read;
             whole &= arena.drain(parcel, pass);
@@ -307,6 +321,14 @@ impl Drain {
     }
 }
 
+/// Between two passes while there is little, with rings of so many records.
+fn idle(records: Option<u64>) -> Duration {
+    let fills_in = records.map_or(IDLE, |records| {
+        Duration::from_nanos(records.saturating_mul(1_000_000_000) / FASTEST)
+    });
+    fills_in.clamp(BUSY, IDLE_MAX)
+}
+
 /// SCHED_FIFO 1: above every ordinary thread, below everything that is real-time on purpose.
 pub(crate) fn real_time() -> std::io::Result<()> {
     let parameter = libc::sched_param { sched_priority: 1 };
@@ -342,6 +364,13 @@ mod tests {
         drop(free.send(Parcel::new()));
         assert!(drain.writer_keeps_up());
         drop(messages);
+    }
+
+    #[test]
+    fn small_rings_are_looked_at_before_they_are_full() {
+        assert_eq!(idle(Some(1 << 16)), IDLE_MAX);
+        assert_eq!(idle(Some(1 << 14)), Duration::from_micros(8192));
+        assert_eq!((idle(Some(64)), idle(None)), (BUSY, IDLE));
     }
 
     #[test]

@@ -133,6 +133,14 @@ impl Rings {
         }
     }
 
+    /// How many records the ring of a CPU holds, where they are of one size.
+    pub fn records_of_a_cpu(&self) -> Option<u64> {
+        match self {
+            Rings::Bpf(rings) => Some(rings.records_of_a_cpu()),
+            Rings::PerfEvents(_) => None,
+        }
+    }
+
     /// Whether every written record was read.
     pub fn is_empty(&self) -> bool {
         match self {

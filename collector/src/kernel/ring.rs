@@ -49,6 +49,11 @@ pub struct RingTotals {
 }
 
 impl Rings {
+    /// How many records the ring of a CPU holds.
+    pub fn records_of_a_cpu(&self) -> u64 {
+        self.rings.first().map_or(0, |ring| ring.size)
+    }
+
     /// Maps the rings of `cpus` CPUs with 2^`bits` records each.
     pub fn map(heads: impl AsFd, records: impl AsFd, cpus: u32, bits: u32) -> std::io::Result<Rings> {
         let size = 1u64 << bits;

@@ -26,7 +26,7 @@ pub(crate) use flying::Flying;
 use jvm::Jvm;
 use plumb_trace::arena::Clock;
 use plumb_trace::definition::{Dated, Definition};
-use plumb_trace::record::{JVM_RECORD_BYTES, JvmRecord, KERNEL_RECORD_BYTES, KernelRecord};
+use plumb_trace::record::{JVM_RECORD_BYTES, JvmRecord, KERNEL_RECORD_BYTES, KernelKind, KernelRecord};
 use plumb_trace::recording::{ClockPair, CounterSample, FileKind, Manifest, Payload, SegmentHeader};
 use processes::Newcomers;
 pub(crate) use processes::describe;
@@ -281,8 +281,10 @@ impl Writer {
                     parts += 1;
                     continue;
                 }
-                self.newcomers.see(&record);
-                self.affinities.see(&record);
+                if is_of_a_life(&record) {
+                    self.newcomers.see(&record);
+                    self.affinities.see(&record);
+                }
                 if let Some(named) = &mut self.named {
                     named.see(&record);
                 }
@@ -290,6 +292,7 @@ impl Writer {
                     flying.watcher.see(&record);
                 }
                 chain.see(&record, &mut self.missing);
+                stream.is_mixed |= records.last().is_some_and(|last| last.time_ns > record.time_ns);
                 records.push(record);
             }
         }
@@ -493,6 +496,11 @@ impl Writer {
     }
 }
 
+/// Whether it tells who is there: nearly all records do not.
+fn is_of_a_life(record: &KernelRecord) -> bool {
+    (KernelKind::Fork as u8..=KernelKind::Rename as u8).contains(&record.kind)
+}
+
 fn count(live: &Live, flushed: Flushed, stored: &AtomicU64, unwritten: &AtomicU64) {
     stored.fetch_add(flushed.stored, Ordering::Relaxed);
     unwritten.fetch_add(flushed.unwritten, Ordering::Relaxed);
@@ -523,6 +531,36 @@ fn weight_of(payload: &Payload) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use plumb_trace::recording::segment;
+
+    #[test]
+    fn what_an_interrupt_wrote_in_between_is_put_in_order() -> Result<(), Box<dyn std::error::Error>> {
+        let dir = tempfile::tempdir()?;
+        let (free, _parcels) = std::sync::mpsc::channel();
+        let reserve = Reserve::take(dir.path())?;
+        let mut writer = Writer::new(Place::Disk(dir.path(), reserve), 1, None, Arc::default(), free);
+        let mut parcel = Parcel::new();
+        for time_ns in [10, 30, 20] {
+            let record = KernelRecord {
+                time_ns,
+                kind: KernelKind::Rename as u8,
+                ..KernelRecord::default()
+            };
+            parcel.bytes.extend_from_slice(&record.to_bytes());
+        }
+        parcel.close_item(0, Item::new(Source::Cpu(0), Kind::Records, 0, 0, 0));
+        writer.unpack(parcel, Instant::now());
+        writer.flush(|_| true);
+        let bytes = std::fs::read(dir.path().join(FileKind::Cpu(0).file_name()))?;
+        // The segment by which the file begins is empty.
+        let begun = segment::header(&bytes).ok_or("a header")?.segment_bytes() as usize;
+        let Payload::Kernel(records) = segment::decode(&bytes[begun..])?.payload else {
+            return Err("records of the kernel".into());
+        };
+        let times: Vec<u64> = records.iter().map(|record| record.time_ns).collect();
+        assert_eq!(times, [10, 20, 30]);
+        Ok(())
+    }
 
     #[test]
     fn a_parcel_comes_back_with_all_its_room() -> std::io::Result<()> {

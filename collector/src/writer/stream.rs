@@ -57,6 +57,8 @@ impl StreamFile {
 pub(super) struct Stream {
     header: SegmentHeader,
     pub payload: Payload,
+    /// Whether a record is older than the one before it.
+    pub is_mixed: bool,
     /// When the oldest of them came.
     pub since: Option<Instant>,
 }
@@ -78,6 +80,7 @@ impl Stream {
         Stream {
             header,
             payload,
+            is_mixed: false,
             since: None,
         }
     }
@@ -129,17 +132,20 @@ impl Stream {
 
     fn write(&mut self, file: &mut StreamFile, now: u64) -> Flushed {
         let count = self.payload.len() as u64;
-        let payload = take(&mut self.payload);
+        if std::mem::take(&mut self.is_mixed) {
+            sort(&mut self.payload);
+        }
         let header = SegmentHeader {
             first_time: now,
             last_time: now,
             ..self.header
         };
-        let written = match encode(&header, &payload) {
-            Ok(segment) => file.append(segment, &payload),
+        let written = match encode(&header, &self.payload) {
+            Ok(segment) => file.append(segment, &self.payload),
             // Cannot be: streams are flushed long before a segment is too long. If it is, the records are lost, and counted.
             Err(_) => Ok(0),
         };
+        empty(&mut self.payload);
         match written {
             Ok(bytes) if bytes > 0 => {
                 self.header.lost_before = 0;
@@ -172,19 +178,43 @@ fn add_lost(lost: u64, more: u64) -> u64 {
     }
 }
 
-/// The payload, leaving an empty one of its kind: memory of streams that are seldom busy is given back.
-fn take(payload: &mut Payload) -> Payload {
-    let empty = match payload {
-        Payload::Kernel(_) => Payload::Kernel(Vec::new()),
-        Payload::Jvm(_) => Payload::Jvm(Vec::new()),
-        Payload::Definitions(_) => Payload::Definitions(Vec::new()),
-        Payload::Clock(_) => Payload::Clock(Vec::new()),
-        Payload::Counters(_) => Payload::Counters(Vec::new()),
-    };
-    let mut taken = std::mem::replace(payload, empty);
-    if let Payload::Kernel(records) = &mut taken {
-        // In order already, but where an interrupt wrote in the midst of a fork, exec, exit or rename.
+/// Puts records of a CPU in the order of their times. They are already, but where an interrupt wrote in the midst of a fork, exec, exit or rename.
+fn sort(payload: &mut Payload) {
+    if let Payload::Kernel(records) = payload {
         records.sort_by_key(|record| record.time_ns);
     }
-    taken
+}
+
+/// Leaves nothing in it, and no room either but to a CPU that is busy: its next segment is as long, and to take new memory for each would cost a tenth of the writer's time.
+fn empty(payload: &mut Payload) {
+    match payload {
+        Payload::Kernel(records) if records.len() >= records.capacity() / 4 => records.clear(),
+        Payload::Kernel(records) => *records = Vec::new(),
+        Payload::Jvm(records) => *records = Vec::new(),
+        Payload::Definitions(definitions) => *definitions = Vec::new(),
+        Payload::Clock(pairs) => *pairs = Vec::new(),
+        Payload::Counters(samples) => *samples = Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use plumb_trace::record::KernelRecord;
+
+    #[test]
+    fn room_stays_with_who_is_busy_and_with_nobody_else() {
+        let room = |payload: &Payload| match payload {
+            Payload::Kernel(records) => records.capacity(),
+            _ => 0,
+        };
+        let mut payload = Payload::Kernel(vec![KernelRecord::default(); 1000]);
+        empty(&mut payload);
+        assert!(payload.is_empty() && room(&payload) >= 1000);
+        if let Payload::Kernel(records) = &mut payload {
+            records.push(KernelRecord::default());
+        }
+        empty(&mut payload);
+        assert!(payload.is_empty() && room(&payload) == 0);
+    }
 }

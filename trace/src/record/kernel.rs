@@ -217,6 +217,7 @@ const _: () = assert!(size_of::<KernelRecord>() == KERNEL_RECORD_BYTES);
 
 impl KernelRecord {
     /// Reads a record from its bytes (little endian).
+    #[inline]
     #[must_use]
     pub fn from_bytes(bytes: &[u8; KERNEL_RECORD_BYTES]) -> KernelRecord {
         let u16_at = |at: usize| u16::from_le_bytes([bytes[at], bytes[at + 1]]);

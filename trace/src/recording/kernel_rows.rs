@@ -16,6 +16,7 @@
 //! REST           other kinds, where not as in the last record of its kind: bytes 32 to 64 of the record
 //! ```
 
+use super::segment::wider;
 use crate::columns::{Coder, Decoder, Encoder};
 use crate::record::{KernelKind, KernelRecord, flags};
 use std::collections::HashMap;
@@ -70,18 +71,21 @@ fn of_kind(kind: u8) -> usize {
     usize::from(kind) % KINDS
 }
 
-/// Appends the columns of `records`.
-pub(super) fn encode(records: &[KernelRecord], out: &mut Vec<u8>) {
+/// Appends the columns of `records`. Returns their first and last time, ns.
+pub(super) fn encode(records: &[KernelRecord], out: &mut Vec<u8>) -> Option<(u64, u64)> {
     let mut coder = Threads::<Encoder> {
         coder: Encoder::new(column::COUNT),
         index: HashMap::default(),
     };
     coder.index.insert(0, 0);
     let mut model = Model::new();
+    let mut times = None;
     for record in records {
+        times = Some(wider(times, record.time_ns));
         row(&mut coder, &mut model, record);
     }
     coder.coder.finish(out);
+    times
 }
 
 /// Reads `count` records from exactly these columns.

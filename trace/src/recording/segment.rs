@@ -124,24 +124,27 @@ impl Payload {
         self.len() == 0
     }
 
-    /// First and last time, on the stream's clock.
-    fn times(&self) -> Option<(u64, u64)> {
+    /// Appends the columns, and gives first and last time, on the stream's clock.
+    fn encode(&self, out: &mut Vec<u8>) -> Option<(u64, u64)> {
         match self {
-            Payload::Kernel(records) => range(records.iter().map(|record| record.time_ns)),
-            Payload::Jvm(records) => range(records.iter().map(|record| record.ticks)),
-            Payload::Definitions(records) => range(records.iter().map(|record| record.at)),
-            Payload::Clock(records) => range(records.iter().map(|record| record.monotonic_ns)),
-            Payload::Counters(records) => range(records.iter().map(|record| record.at_ns)),
-        }
-    }
-
-    fn encode(&self, out: &mut Vec<u8>) {
-        match self {
+            // In the same pass: they do not fit the nearest cache.
             Payload::Kernel(records) => kernel_rows::encode(records, out),
-            Payload::Jvm(records) => jvm_rows::encode(records, out),
-            Payload::Definitions(records) => encode_definitions(records, out),
-            Payload::Clock(records) => encode_clock(records, out),
-            Payload::Counters(records) => counter_rows::encode(records, out),
+            Payload::Jvm(records) => {
+                jvm_rows::encode(records, out);
+                range(records.iter().map(|record| record.ticks))
+            }
+            Payload::Definitions(records) => {
+                encode_definitions(records, out);
+                range(records.iter().map(|record| record.at))
+            }
+            Payload::Clock(records) => {
+                encode_clock(records, out);
+                range(records.iter().map(|record| record.monotonic_ns))
+            }
+            Payload::Counters(records) => {
+                counter_rows::encode(records, out);
+                range(records.iter().map(|record| record.at_ns))
+            }
         }
     }
 
@@ -157,10 +160,13 @@ impl Payload {
 }
 
 fn range(times: impl Iterator<Item = u64>) -> Option<(u64, u64)> {
-    times.fold(None, |range, time| {
-        let (first, last) = range.unwrap_or((time, time));
-        Some((first.min(time), last.max(time)))
-    })
+    times.fold(None, |range, time| Some(wider(range, time)))
+}
+
+/// The range, and this time in it.
+pub(super) fn wider(range: Option<(u64, u64)>, time: u64) -> (u64, u64) {
+    let (first, last) = range.unwrap_or((time, time));
+    (first.min(time), last.max(time))
 }
 
 /// The header of a segment.
@@ -315,13 +321,13 @@ pub struct TooLong;
 pub fn encode(header: &SegmentHeader, payload: &Payload) -> Result<Vec<u8>, TooLong> {
     let count = u32::try_from(payload.len()).map_err(|_| TooLong)?;
     let mut raw = Vec::new();
-    payload.encode(&mut raw);
+    let times = payload.encode(&mut raw);
     if count as usize > RECORDS_MAX || raw.len() > PAYLOAD_MAX {
         return Err(TooLong);
     }
     let mut bytes = vec![0; HEADER_BYTES];
     let stored = pack::pack(&raw, &mut bytes);
-    let (first_time, last_time) = payload.times().unwrap_or((header.first_time, header.last_time));
+    let (first_time, last_time) = times.unwrap_or((header.first_time, header.last_time));
     let (raw_bytes, stored_bytes) = (raw.len() as u32, stored as u32);
     let header = SegmentHeader {
         content: payload.content(),
