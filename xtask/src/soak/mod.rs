@@ -4,6 +4,7 @@ mod attach;
 mod books;
 mod footprint;
 mod judge;
+mod steal;
 mod survive;
 mod turnover;
 
@@ -26,10 +27,11 @@ Without a NAME all of these, one after the other:
            at the end each call that the program counted is in the timeline, each ledger row sums to its thread's life.
   survive  The same load, with stacks that overflow, errors of memory and exceptions through native frames, on every collector, interpreted, under the JVM's own
            checks and beside JFR, for --minutes together: recorded from its start, then attached to eight times. No crash, no complaint, each ledger row sums.
+  steal    Every CPU kept busy for --minutes: what the slices say was stolen by the hypervisor agrees with /proc/stat within a tenth.
   flight   The same load under a flight recorder of 10 s for --minutes: the same, and nothing is written before the end.
 
 Options:
-  --minutes N   how long `record`, `flight` and `survive` run each
+  --minutes N   how long each of them but `attach` runs
   --rounds N    rounds of `attach`
   --jdk 17|25   the Java runtime (default 17; 25 has virtual threads)
 
@@ -48,7 +50,7 @@ pub struct Options {
     jdk: String,
 }
 
-const NAMES: [&str; 4] = ["attach", "record", "survive", "flight"];
+const NAMES: [&str; 5] = ["attach", "record", "survive", "steal", "flight"];
 
 impl Options {
     /// Reads the options; `None` where one is not known.
@@ -95,6 +97,7 @@ pub fn run(options: &Options) -> Result<()> {
         let verdicts = match name.as_str() {
             "attach" => attach::run(options)?,
             "survive" => survive::run(options)?,
+            "steal" => steal::run(options)?,
             "record" => turnover::run(options, turnover::Way::Stream)?,
             _ => turnover::run(options, turnover::Way::Flight)?,
         };
@@ -123,7 +126,7 @@ mod tests {
             (options.names, options.time, options.jdk),
             (vec!["flight".to_owned()], Duration::from_secs(30), "25".to_owned())
         );
-        assert_eq!(Options::parse(&[]).expect("all").names.len(), 4);
+        assert_eq!(Options::parse(&[]).expect("all").names.len(), NAMES.len());
         for bad in [&["--rounds", "0"][..], &["--minutes"], &["--minutes", "NaN"], &["swim"]] {
             assert_eq!(Options::parse(bad), None, "{bad:?}");
         }
