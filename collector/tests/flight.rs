@@ -2,6 +2,7 @@
 
 mod common;
 
+use common::threads::{gettid, ping_pong};
 use common::{definitions, kernel_options, kernel_records, kernel_works, place};
 use plumb_collector::flight::{Flight, Keep, Saved};
 use plumb_collector::trigger::{Condition, Trigger};
@@ -20,16 +21,6 @@ fn start(dir: &Path, keep: Keep, triggers: Vec<Trigger>) -> Recorder {
         ..kernel_options(dir, Scope::System, None)
     };
     Recorder::start(options).unwrap_or_else(|error| panic!("{error}"))
-}
-
-/// Two threads that wake each other `rounds` times.
-fn ping_pong(rounds: usize) {
-    let (ping, pinged) = mpsc::sync_channel::<()>(0);
-    let (pong, ponged) = mpsc::sync_channel::<()>(0);
-    thread::scope(|scope| {
-        scope.spawn(move || (0..rounds).for_each(|_| assert!(pinged.recv().is_ok() && pong.send(()).is_ok())));
-        (0..rounds).for_each(|_| assert!(ping.send(()).is_ok() && ponged.recv().is_ok()));
-    });
 }
 
 /// Waits until a window is saved.
@@ -117,12 +108,10 @@ fn a_full_window_forgets_the_oldest_and_still_knows_everybody() {
     let (tell, told) = mpsc::channel();
     let (finish, wait) = mpsc::channel::<()>();
     let early = thread::Builder::new().name("plumb-early".into()).spawn(move || {
-        let link = std::fs::read_link("/proc/thread-self").expect("/proc/thread-self");
-        tell.send(link.file_name().and_then(|name| name.to_str()?.parse::<u32>().ok()))
-            .expect("the test listens");
+        tell.send(gettid()).expect("the test listens");
         let _ = wait.recv();
     });
-    let tid = told.recv().expect("a thread").expect("its id");
+    let tid = told.recv().expect("a thread");
     // Until what is there is far more than the window holds.
     while recorder.live().bytes < 8 * BYTES {
         ping_pong(20_000);
