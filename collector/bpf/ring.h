@@ -12,6 +12,11 @@
  * sched_switch and wakeups run with interrupts off, but fork, exec, exit, rename and a thread that wakes itself do not: an interrupt may write in their midst.
  * Hence the compare-and-swap for these. It waits for all stores before it, also those of the record before, to a cache line that the reader had: that is dear.
  * A full ring drops and counts: head + lost is what was produced, exactly.
+ *
+ * Who is taken off its CPU between reserving and committing holds up that CPU's ring until it runs again; what finds no room meanwhile is counted as lost. Tracepoints run with
+ * preemption off, as do uprobes before Linux 6.0. Since then a program of a uprobe may be preempted where the kernel's own code may (PREEMPT_DYNAMIC=full, seldom lazy; not none or
+ * voluntary): the window is the dozen stores of tell_probe (probes.h). The reader must not step over such a place: its writer would later write into the record of whoever has it
+ * in the next lap. Nothing that a tracing program may call on all of these kernels forbids preemption.
  */
 #ifndef PLUMB_RING_H
 #define PLUMB_RING_H

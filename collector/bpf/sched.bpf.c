@@ -12,6 +12,8 @@ char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
 /* Whether sched_switch hands over prev_state (since 5.18). The loader sets it to what the verifier accepts. */
 const volatile u8 switch_has_state = 1;
+/* Whether who comes to a CPU tells how long it has waited. The loader sets it, and attaches programs to wakeups where it is not so. */
+const volatile u8 keeps_waits = 1;
 
 static __always_inline u8 kthread_flag(struct task_struct *task, u8 flag)
 {
@@ -43,10 +45,14 @@ static __always_inline int has_clock(struct task_struct *task)
 	return bpf_core_field_exists(task->se.cfs_rq) && bpf_core_field_exists(((struct cfs_rq *)0)->rq);
 }
 
-/* Whether the kernel keeps books of waiting (CONFIG_SCHED_INFO), and they can be read. */
+/*
+ * Whether the kernel keeps books of waiting and they can be read; the same fields as `waits` of probe.bpf.c, by which the loader finds out. The struct is there without
+ * CONFIG_SCHED_INFO, too, but has no fields then.
+ */
 static __always_inline int has_waits(struct task_struct *task)
 {
-	return has_clock(task) && bpf_core_field_exists(task->sched_info);
+	return keeps_waits && has_clock(task) && bpf_core_field_exists(task->sched_info.run_delay) &&
+	       bpf_core_field_exists(task->sched_info.last_queued);
 }
 
 /*

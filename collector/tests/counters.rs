@@ -3,8 +3,9 @@
 mod common;
 
 use common::{Quota, definitions, segments};
-use plumb_collector::{Options, Recorder};
+use plumb_collector::{Interface, Options, Recorder, Scope};
 use plumb_trace::definition::Definition;
+use plumb_trace::recording::segment::LOST_UNKNOWN;
 use plumb_trace::recording::{CounterSample, FileKind, Payload};
 use std::path::Path;
 use std::process::Command;
@@ -121,15 +122,8 @@ impl Drop for Offline {
     }
 }
 
-#[test]
-fn a_cpu_that_goes_and_comes_again_is_told() {
-    const NAME: &str = "a_cpu_that_goes_and_comes_again_is_told";
-    if !common::kernel_works(NAME) {
-        return;
-    }
-    let _mine = CPUS.lock().unwrap_or_else(PoisonError::into_inner);
-    let (_base, dir) = common::place();
-    let recorder = common::start(&dir, None);
+/// Takes CPU 1 away and gives it back, both seen by the recorder. `None`, said why, where that cannot be done.
+fn go_and_come(recorder: &Recorder, test: &str) -> Option<()> {
     let has_note = |text: &str| recorder.notes().iter().any(|note| note.contains(text));
     let wait_for = |text: &str| {
         let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
@@ -142,9 +136,52 @@ fn a_cpu_that_goes_and_comes_again_is_told() {
             wait_for("CPU 1 went offline");
             drop(offline);
         }
-        Err(error) => return println!("left out: {NAME}: {error}"),
+        Err(error) => {
+            println!("left out: {test}: {error}");
+            return None;
+        }
     }
     wait_for("CPU 1 came online");
+    Some(())
+}
+
+#[test]
+fn a_cpu_that_comes_again_is_a_loss_where_perf_events_record() {
+    const NAME: &str = "a_cpu_that_comes_again_is_a_loss_where_perf_events_record";
+    if !common::works("perf-events", NAME) {
+        return;
+    }
+    let _mine = CPUS.lock().unwrap_or_else(PoisonError::into_inner);
+    let (_base, dir) = common::place();
+    let mut options = common::kernel_options(&dir, Scope::System, None);
+    if let Some(kernel) = &mut options.kernel {
+        kernel.interface = Interface::PerfSwitches;
+    }
+    let recorder = Recorder::start(options).unwrap_or_else(|error| panic!("{error}"));
+    if go_and_come(&recorder, NAME).is_none() {
+        return;
+    }
+    recorder.stop().expect("a recording");
+    let has_loss = |cpu: u32| {
+        let last = segments(&dir, |kind| kind == FileKind::Cpu(cpu)).pop();
+        last.is_some_and(|segment| segment.header.lost_before == LOST_UNKNOWN)
+    };
+    // The kernel takes its events away with the CPU, and nobody has a right any more to open others.
+    assert_eq!([0, 1].map(has_loss), [false, true]);
+}
+
+#[test]
+fn a_cpu_that_goes_and_comes_again_is_told() {
+    const NAME: &str = "a_cpu_that_goes_and_comes_again_is_told";
+    if !common::kernel_works(NAME) {
+        return;
+    }
+    let _mine = CPUS.lock().unwrap_or_else(PoisonError::into_inner);
+    let (_base, dir) = common::place();
+    let recorder = common::start(&dir, None);
+    if go_and_come(&recorder, NAME).is_none() {
+        return;
+    }
     let summary = recorder.stop().expect("a recording");
     assert!(
         summary.notes.iter().any(|note| note.contains("CPU 1 came online")),

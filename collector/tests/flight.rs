@@ -2,13 +2,16 @@
 
 mod common;
 
+use common::switches::of_kind;
+use common::threads::{gettid, ping_pong};
 use common::{definitions, kernel_options, kernel_records, kernel_works, place};
 use plumb_collector::flight::{Flight, Keep, Saved};
 use plumb_collector::trigger::{Condition, Trigger};
-use plumb_collector::{Options, Recorder, Scope};
+use plumb_collector::{Extras, Options, Recorder, Scope, Stacks};
 use plumb_trace::definition::Definition;
-use plumb_trace::record::KernelKind;
+use plumb_trace::record::{KernelKind, KernelRecord, stack_flags};
 use plumb_trace::recording::{FileKind, Manifest, Recording};
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::mpsc;
 use std::thread;
@@ -20,16 +23,6 @@ fn start(dir: &Path, keep: Keep, triggers: Vec<Trigger>) -> Recorder {
         ..kernel_options(dir, Scope::System, None)
     };
     Recorder::start(options).unwrap_or_else(|error| panic!("{error}"))
-}
-
-/// Two threads that wake each other `rounds` times.
-fn ping_pong(rounds: usize) {
-    let (ping, pinged) = mpsc::sync_channel::<()>(0);
-    let (pong, ponged) = mpsc::sync_channel::<()>(0);
-    thread::scope(|scope| {
-        scope.spawn(move || (0..rounds).for_each(|_| assert!(pinged.recv().is_ok() && pong.send(()).is_ok())));
-        (0..rounds).for_each(|_| assert!(ping.send(()).is_ok() && ponged.recv().is_ok()));
-    });
 }
 
 /// Waits until a window is saved.
@@ -117,12 +110,10 @@ fn a_full_window_forgets_the_oldest_and_still_knows_everybody() {
     let (tell, told) = mpsc::channel();
     let (finish, wait) = mpsc::channel::<()>();
     let early = thread::Builder::new().name("plumb-early".into()).spawn(move || {
-        let link = std::fs::read_link("/proc/thread-self").expect("/proc/thread-self");
-        tell.send(link.file_name().and_then(|name| name.to_str()?.parse::<u32>().ok()))
-            .expect("the test listens");
+        tell.send(gettid()).expect("the test listens");
         let _ = wait.recv();
     });
-    let tid = told.recv().expect("a thread").expect("its id");
+    let tid = told.recv().expect("a thread");
     // Until what is there is far more than the window holds.
     while recorder.live().bytes < 8 * BYTES {
         ping_pong(20_000);
@@ -209,6 +200,111 @@ fn a_trigger_saves_by_itself_what_came_before_and_after() {
     let at = born("plumb-fly-1").expect("the thread that set it off");
     assert!(records.iter().any(|record| record.time_ns < at));
     assert!(saved.to_ns >= at + 200_000_000, "{at} {saved:?}");
+}
+
+#[test]
+fn two_flight_recorders_at_once_both_save_what_happened() {
+    if !kernel_works("two_flight_recorders_at_once_both_save_what_happened") {
+        return;
+    }
+    let (_base, first_dir) = place();
+    let (_other_base, second_dir) = place();
+    let first = start(&first_dir, Keep::Time(60_000_000_000), Vec::new());
+    let second = start(&second_dir, Keep::Bytes(64 << 20), Vec::new());
+    let thread = thread::Builder::new().name("plumb-twice".into()).spawn(gettid);
+    let tid = thread.expect("a thread").join().expect("its id");
+    for recorder in [&first, &second] {
+        recorder.save("the test");
+    }
+    let saved = [&first, &second].map(wait_for_window);
+    for (saved, recorder) in saved.into_iter().zip([first, second]) {
+        assert_eq!((saved.error.as_deref(), saved.reason.as_str()), (None, "the test"));
+        check_sequences(&saved.dir);
+        let named = |record: &KernelRecord| record.tid == tid && record.comm() == "plumb-twice";
+        let records = kernel_records(&saved.dir);
+        assert!(of_kind(&records, KernelKind::Rename).any(named), "{saved:?}");
+        recorder.stop().expect("an end");
+    }
+}
+
+/// Waits in a system call, from a function whose name a stack should tell.
+#[inline(never)]
+fn block_where_it_can_be_seen(times: usize) {
+    for _ in 0..times {
+        thread::sleep(Duration::from_millis(1));
+        // No tail call: this function stays on the stack.
+        std::hint::black_box(times);
+    }
+}
+
+#[test]
+fn a_window_has_the_stacks_of_its_sleeps_and_their_names() {
+    if !kernel_works("a_window_has_the_stacks_of_its_sleeps_and_their_names") {
+        return;
+    }
+    let (_base, dir) = place();
+    let mut options = kernel_options(&dir, Scope::System, None);
+    if let Some(kernel) = &mut options.kernel {
+        let stacks = Stacks {
+            block: true,
+            ..Stacks::default()
+        };
+        kernel.extras = Extras {
+            stacks,
+            ..Extras::default()
+        };
+    }
+    let recorder = Recorder::start(Options {
+        flight: Some(Flight {
+            keep: Keep::Bytes(4 << 20),
+            triggers: Vec::new(),
+        }),
+        ..options
+    });
+    let recorder = recorder.unwrap_or_else(|error| panic!("{error}"));
+    // Told once at the beginning, which the window forgets; referred to until its end.
+    block_where_it_can_be_seen(50);
+    while recorder.live().bytes < 8 << 20 {
+        ping_pong(20_000);
+    }
+    block_where_it_can_be_seen(50);
+    recorder.save("the test");
+    let saved = wait_for_window(&recorder);
+    recorder.stop().expect("an end");
+    assert!(saved.error.is_none(), "{saved:?}");
+    check_sequences(&saved.dir);
+
+    let (mut frames, mut stacks) = (HashMap::new(), HashMap::new());
+    for dated in definitions(&saved.dir) {
+        match dated.definition {
+            Definition::Frame { id, function, .. } => drop(frames.insert(id, function)),
+            Definition::Stack { id, frames } => drop(stacks.insert(id, frames)),
+            _ => {}
+        }
+    }
+    let me = gettid();
+    let records = kernel_records(&saved.dir);
+    let mine = of_kind(&records, KernelKind::Stack).filter(|record| record.tid == me);
+    let mine: Vec<_> = mine.filter(|record| record.flags & stack_flags::UNTOLD == 0).collect();
+    assert!(!mine.is_empty(), "stacks of this thread's sleeps");
+    let numbers: HashSet<u64> = mine
+        .iter()
+        .flat_map(|record| [record.charged_ns, record.other_charged_ns])
+        .collect();
+    let names: HashSet<&str> = (numbers.iter().filter(|number| **number != 0))
+        .flat_map(|number| stacks.get(number).expect("it is defined"))
+        .map(|frame| frames.get(frame).map(String::as_str).expect("so is each frame"))
+        .collect();
+    assert!(
+        names.iter().any(|name| name.contains("block_where_it_can_be_seen")),
+        "{names:?}"
+    );
+    assert!(
+        names
+            .iter()
+            .any(|name| name.contains("hrtimer_nanosleep") || name.contains("do_nanosleep")),
+        "{names:?}"
+    );
 }
 
 #[test]

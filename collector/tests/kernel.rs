@@ -2,6 +2,8 @@
 
 mod common;
 
+use common::switches::of_kind;
+use common::threads::{gettid, voluntary};
 use common::{Quota, definitions, kernel_options, kernel_records, kernel_works, place, start};
 use plumb_collector::proc::Stat;
 use plumb_collector::{Recorder, Scope};
@@ -14,26 +16,6 @@ use std::process::Command;
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
-
-fn gettid() -> u32 {
-    let link = std::fs::read_link("/proc/thread-self").expect("/proc/thread-self");
-    link.file_name()
-        .and_then(|name| name.to_str()?.parse().ok())
-        .expect("a thread id")
-}
-
-fn of_kind(records: &[KernelRecord], kind: KernelKind) -> impl Iterator<Item = &KernelRecord> {
-    records.iter().filter(move |record| record.kind == kind as u8)
-}
-
-/// Voluntary switches out of a thread, by the kernel's own count.
-fn voluntary(tid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/self/task/{tid}/status")).expect("status");
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
-    line.and_then(|count| count.trim().parse().ok()).expect("a count")
-}
 
 #[test]
 fn every_switch_of_a_thread_is_there_with_its_cause() {

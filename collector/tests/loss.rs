@@ -2,25 +2,15 @@
 
 mod common;
 
+use common::threads::ping_pong;
 use common::{kernel_records, kernel_works, place, start, told_losses};
 use plumb_collector::Recorder;
 use plumb_trace::record::{KernelKind, KernelRecord};
 use plumb_trace::recording::{FileKind, Manifest, Payload, Recording};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
-
-/// Two threads that wake each other `rounds` times.
-fn ping_pong(rounds: usize) {
-    let (ping, pinged) = mpsc::sync_channel::<()>(0);
-    let (pong, ponged) = mpsc::sync_channel::<()>(0);
-    thread::scope(|scope| {
-        scope.spawn(move || (0..rounds).for_each(|_| assert!(pinged.recv().is_ok() && pong.send(()).is_ok())));
-        (0..rounds).for_each(|_| assert!(ping.send(()).is_ok() && ponged.recv().is_ok()));
-    });
-}
 
 fn is_cpu(kind: FileKind) -> bool {
     matches!(kind, FileKind::Cpu(_))

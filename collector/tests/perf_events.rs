@@ -2,33 +2,17 @@
 
 mod common;
 
-use common::{kernel_options, kernel_records, place};
-use plumb_collector::{Interface, KernelOptions, Options, Recorder, Scope, doctor};
+use common::threads::{gettid, voluntary};
+use common::{kernel_options, kernel_records, place, works};
+use plumb_collector::{Interface, KernelOptions, Options, Recorder, Scope};
 use plumb_trace::record::{KernelKind, flags};
 use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-fn works(test: &str) -> bool {
-    let check = doctor::check("perf-events").expect("doctor knows the check");
-    if !check.ok {
-        println!("left out: {test}: {}", check.why);
-    }
-    check.ok
-}
-
-/// Voluntary switches out of the calling thread, by the kernel's own count.
-fn voluntary() -> u64 {
-    let status = std::fs::read_to_string("/proc/thread-self/status").expect("status");
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
-    line.and_then(|count| count.trim().parse().ok()).expect("a count")
-}
-
 #[test]
 fn switches_of_everybody_and_their_births_names_and_ends() {
-    if !works("switches_of_everybody_and_their_births_names_and_ends") {
+    if !works("perf-events", "switches_of_everybody_and_their_births_names_and_ends") {
         return;
     }
     let (_base, dir) = place();
@@ -43,14 +27,10 @@ fn switches_of_everybody_and_their_births_names_and_ends() {
     })
     .unwrap_or_else(|error| panic!("{error}"));
     let mut child = Command::new("sleep").arg("0.1").spawn().expect("sleep");
-    let link = std::fs::read_link("/proc/thread-self").expect("/proc/thread-self");
-    let me: u32 = link
-        .file_name()
-        .and_then(|name| name.to_str()?.parse().ok())
-        .expect("a thread id");
-    let before = voluntary();
+    let me = gettid();
+    let before = voluntary(me);
     (0..50).for_each(|_| thread::sleep(Duration::from_millis(1)));
-    let after = voluntary();
+    let after = voluntary(me);
     let pid = child.id();
     child.wait().expect("its end");
     let summary = recorder.stop().expect("a recording");

@@ -1,18 +1,13 @@
 //! Least privilege, in one program of its own: a process has one user, whatever its threads do. Few capabilities are enough to record, and none are left when all is set up.
-#![allow(unsafe_code, reason = "capabilities and users have no safe form in std")]
 
 mod common;
 
+use common::rights::{BPF, PERFMON, SYS_NICE, apart, become_nobody};
+use common::threads::gettid;
 use common::{kernel_records, kernel_works, place, start};
 use plumb_trace::record::KernelKind;
 use std::thread;
 use std::time::Duration;
-
-/// A user that owns nothing here.
-const NOBODY: u64 = 65_534;
-const SYS_NICE: u64 = 1 << 23;
-const PERFMON: u64 = 1 << 38;
-const BPF: u64 = 1 << 39;
 
 /// CapEff and CapPrm of a thread of ours.
 fn capabilities(task: &str) -> (u64, u64) {
@@ -57,7 +52,7 @@ fn record_without_rights() {
     let recorder = start(&dir, None);
     let kept = recorder.drop_privileges(false).expect("capset");
     assert_eq!(kept.names(), Vec::<&str>::new());
-    assert_eq!(capabilities(&thread_id()), (0, 0));
+    assert_eq!(capabilities(&gettid().to_string()), (0, 0));
     await_none();
     (0..50).for_each(|_| thread::sleep(Duration::from_millis(1)));
     let summary = recorder.stop().expect("it ends");
@@ -67,48 +62,12 @@ fn record_without_rights() {
         "{:?}",
         summary.notes
     );
-    let own: u32 = thread_id().parse().expect("a number");
+    let own = gettid();
     let naps = kernel_records(&dir)
         .iter()
         .filter(|record| record.kind == KernelKind::Switch as u8 && record.tid == own)
         .count();
     assert!(naps >= 50, "{naps} switches recorded after the rights were gone");
-}
-
-fn thread_id() -> String {
-    let link = std::fs::read_link("/proc/thread-self").expect("/proc/thread-self");
-    link.file_name().expect("a thread id").to_string_lossy().into_owned()
-}
-
-/// Makes the calling thread one of a user who has these capabilities and no others.
-fn become_nobody(capabilities: u64) {
-    let halves = [
-        capabilities as u32,
-        capabilities as u32,
-        0,
-        (capabilities >> 32) as u32,
-        (capabilities >> 32) as u32,
-        0,
-    ];
-    let header = [0x2008_0522u32, 0];
-    // SAFETY: system calls upon the calling thread alone; header and halves are as capset's third version has them.
-    let done = unsafe {
-        libc::prctl(libc::PR_SET_KEEPCAPS, 1, 0, 0, 0) == 0
-            && libc::syscall(libc::SYS_setgroups, 0, std::ptr::null::<u32>()) == 0
-            && libc::syscall(libc::SYS_setresgid, NOBODY, NOBODY, NOBODY) == 0
-            && libc::syscall(libc::SYS_setresuid, NOBODY, NOBODY, NOBODY) == 0
-            && libc::syscall(libc::SYS_capset, header.as_ptr(), halves.as_ptr()) == 0
-            // Else /proc/self is root's.
-            && libc::prctl(libc::PR_SET_DUMPABLE, 1, 0, 0, 0) == 0
-    };
-    assert!(done, "{}", std::io::Error::last_os_error());
-}
-
-/// Runs `body` in a thread, whose credentials may change.
-fn apart(body: impl FnOnce() + Send + 'static) {
-    thread::spawn(body)
-        .join()
-        .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod common;
 
+use common::threads::gettid;
 use common::{Quota, kernel_records, kernel_works, place};
 use plumb_collector::{KernelOptions, Options, Recorder, Scope, Selectors};
 use plumb_trace::record::{KernelKind, KernelRecord, flags};
@@ -38,13 +39,6 @@ fn naps(count: usize) {
     (0..count).for_each(|_| thread::sleep(Duration::from_millis(1)));
 }
 
-fn tid() -> u32 {
-    let link = std::fs::read_link("/proc/thread-self").expect("/proc/thread-self");
-    link.file_name()
-        .and_then(|name| name.to_str()?.parse().ok())
-        .expect("a thread id")
-}
-
 fn rename(name: &str) {
     std::fs::write("/proc/thread-self/comm", name).expect("a name");
 }
@@ -58,7 +52,7 @@ fn threads_by_name_also_when_they_are_renamed() {
     let start = |name: &str, body: fn()| {
         let body = move || {
             body();
-            tid()
+            gettid()
         };
         thread::Builder::new().name(name.into()).spawn(body).expect("a thread")
     };

@@ -2,6 +2,7 @@
 
 mod common;
 
+use common::threads::ping_pong;
 use common::{definitions, kernel_options, kernel_records, kernel_works, place, told_losses};
 use plumb_collector::{Extras, Recorder, Scope, Stacks, Summary};
 use plumb_trace::definition::Definition;
@@ -9,18 +10,6 @@ use plumb_trace::record::{KernelKind, KernelRecord, stack_flags};
 use plumb_trace::recording::FileKind;
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::mpsc;
-use std::thread;
-
-/// Two threads that wake each other `rounds` times.
-fn ping_pong(rounds: usize) {
-    let (ping, pinged) = mpsc::sync_channel::<()>(0);
-    let (pong, ponged) = mpsc::sync_channel::<()>(0);
-    thread::scope(|scope| {
-        scope.spawn(move || (0..rounds).for_each(|_| assert!(pinged.recv().is_ok() && pong.send(()).is_ok())));
-        (0..rounds).for_each(|_| assert!(ping.send(()).is_ok() && ponged.recv().is_ok()));
-    });
-}
 
 fn record(dir: &Path, ring_bytes: Option<usize>, rounds: usize) -> Summary {
     let mut options = kernel_options(dir, Scope::System, ring_bytes);

@@ -2,18 +2,16 @@
 
 mod common;
 
+use common::switches::of_kind;
+use common::threads::gettid;
 use common::{kernel_records, kernel_works, place, segments, start};
-use plumb_trace::record::{KernelKind, KernelRecord};
+use plumb_trace::record::KernelKind;
 use plumb_trace::recording::{ClockPair, FileKind, Payload};
 use std::collections::HashSet;
 use std::path::Path;
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
-fn of_kind(records: &[KernelRecord], kind: KernelKind) -> impl Iterator<Item = &KernelRecord> {
-    records.iter().filter(move |record| record.kind == kind as u8)
-}
 
 #[test]
 fn a_bomb_of_ten_thousand_threads_is_recorded_whole() {
@@ -56,10 +54,7 @@ fn two_recorders_at_once_see_the_same() {
     let link = |name: &'static str| {
         let body = move || {
             (0..50).for_each(|_| thread::sleep(Duration::from_millis(1)));
-            let link = std::fs::read_link("/proc/thread-self").expect("/proc/thread-self");
-            link.file_name()
-                .and_then(|name| name.to_str()?.parse::<u32>().ok())
-                .expect("a thread id")
+            gettid()
         };
         let thread = thread::Builder::new().name(name.into()).spawn(body).expect("a thread");
         thread.join().expect("its end")

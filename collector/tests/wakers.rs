@@ -2,6 +2,7 @@
 
 mod common;
 
+use common::threads::gettid;
 use common::{kernel_records, kernel_works, place};
 use plumb_collector::{Extras, KernelOptions, Options, Recorder, Scope, Selectors};
 use plumb_trace::record::{KernelKind, KernelRecord, flags};
@@ -9,13 +10,6 @@ use std::sync::mpsc;
 use std::thread;
 
 const ROUNDS: usize = 500;
-
-fn tid() -> u32 {
-    let link = std::fs::read_link("/proc/thread-self").expect("/proc/thread-self");
-    link.file_name()
-        .and_then(|name| name.to_str()?.parse().ok())
-        .expect("a thread id")
-}
 
 /// A thread that this one wakes again and again.
 fn wake_somebody() -> u32 {
@@ -26,7 +20,7 @@ fn wake_somebody() -> u32 {
             .iter()
             .take(ROUNDS)
             .for_each(|()| pong.send(()).expect("it waits"));
-        tid()
+        gettid()
     });
     for _ in 0..ROUNDS {
         ping.send(()).expect("it waits");
@@ -77,7 +71,7 @@ fn a_waker_in_a_system_call_is_the_cause() {
         recorder.stop().expect("a recording");
         let records = kernel_records(&dir);
         let wakings = records.iter().filter(|record| {
-            record.kind == KernelKind::Waking as u8 && (record.tid, record.other_tid) == (woken, tid())
+            record.kind == KernelKind::Waking as u8 && (record.tid, record.other_tid) == (woken, gettid())
         });
         let (by_interrupt, by_waker): (Vec<&KernelRecord>, Vec<&KernelRecord>) =
             wakings.partition(|record| record.flags & flags::INTERRUPT != 0);

@@ -110,8 +110,8 @@ impl Counter {
         TABLE[self.0].1
     }
 
-    /// Begins to count all that happens on a CPU.
-    fn open(self, cpu: u32) -> io::Result<perf_event::Counter> {
+    /// An event that counts all that happens on a CPU, to be opened.
+    pub(super) fn on_cpu(self, cpu: u32) -> Builder<'static> {
         let mut builder = match TABLE[self.0].2 {
             Event::Software(event) => Builder::new(event),
             Event::Hardware(event) => Builder::new(event),
@@ -121,12 +121,13 @@ impl Counter {
                 result,
             }),
         };
-        let mut counter = builder
-            .any_pid()
-            .one_cpu(cpu as usize)
-            .include_kernel()
-            .include_hv()
-            .build()?;
+        builder.any_pid().one_cpu(cpu as usize).include_kernel().include_hv();
+        builder
+    }
+
+    /// Begins to count all that happens on a CPU.
+    fn open(self, cpu: u32) -> io::Result<perf_event::Counter> {
+        let mut counter = self.on_cpu(cpu).build()?;
         counter.enable()?;
         Ok(counter)
     }

@@ -145,8 +145,7 @@ impl Rings {
     pub fn is_empty(&self) -> bool {
         match self {
             Rings::Bpf(rings) => rings.is_empty(),
-            // All that is there is taken at once.
-            Rings::PerfEvents(_) => true,
+            Rings::PerfEvents(rings) => rings.is_empty(),
         }
     }
 
@@ -225,16 +224,16 @@ impl Kernel {
     }
 
     fn attach_perf_events(options: &KernelOptions, cpus: u32, cause: &str) -> Result<Attached, CollectorError> {
+        let (options, missing) = &counters::without_absent(options);
         let (rings, events, level) = perf::open(cpus, options)?;
         let mut notes = vec![format!("{} ({cause})", level.note())];
-        if !options.extras.is_empty() {
-            notes.push(object::OPTIONS_NOTE.to_owned());
-        }
+        notes.extend_from_slice(missing);
+        notes.extend(level.left_out(&options.extras).map(str::to_owned));
         Ok(Attached {
             kernel: Kernel {
                 producer: Producer::PerfEvents(events),
                 notes,
-                counters: Vec::new(),
+                counters: level.counters(&options.extras),
             },
             rings: Rings::PerfEvents(Box::new(rings)),
             threads: None,

@@ -106,6 +106,7 @@ pub(super) fn load(cpus: u32, bits: u32, options: &KernelOptions) -> Result<Load
     let by_cgroup = cgroup_version(options.scope, &options.selectors)?;
     let calls = options.extras.call_bits()?;
     let counters = u32::try_from(options.extras.counters.len().min(COUNTERS_MAX)).unwrap_or_default();
+    let keeps_waits = keeps_waits(&btf);
     let mut first_error = None;
     for candidate in candidates(by_cgroup != 0, !options.extras.is_empty()) {
         for switch_has_state in [1, 0] {
@@ -115,6 +116,7 @@ pub(super) fn load(cpus: u32, bits: u32, options: &KernelOptions) -> Result<Load
                 options,
                 calls: candidate.has_options.then_some(&calls),
                 counters,
+                keeps_waits,
             };
             match load_object(&candidate, &btf, cpus, bits, &globals) {
                 Ok(loaded) => return Ok(loaded),
@@ -134,11 +136,13 @@ struct Globals<'a> {
     calls: Option<&'a [u64; 8]>,
     /// How many counters are read.
     counters: u32,
+    /// Whether who comes to a CPU tells how long it has waited.
+    keeps_waits: bool,
 }
 
 impl Globals<'_> {
     /// Constants of one byte, by name.
-    fn bytes(&self) -> [(&'static str, u8); 6] {
+    fn bytes(&self) -> [(&'static str, u8); 7] {
         let KernelOptions { scope, selectors, .. } = self.options;
         [
             ("whole_system", u8::from(*scope == Scope::System)),
@@ -147,6 +151,7 @@ impl Globals<'_> {
             ("by_user", u8::from(!selectors.users.is_empty())),
             ("by_cgroup", self.by_cgroup),
             ("switch_has_state", self.switch_has_state),
+            ("keeps_waits", u8::from(self.keeps_waits)),
         ]
     }
 }
@@ -209,7 +214,7 @@ fn load_object(
             )),
         }
     }
-    let wakeups = (!has_waits()).then_some(WAKEUPS).into_iter().flatten();
+    let wakeups = (!globals.keeps_waits).then_some(WAKEUPS).into_iter().flatten();
     for (name, tracepoint) in wakeups.chain(PROGRAMS) {
         program(&mut bpf, name)?
             .load(tracepoint, btf)
@@ -225,12 +230,22 @@ fn load_object(
     })
 }
 
-/// Whether the kernel keeps books of how long each thread has waited for a CPU (CONFIG_SCHED_INFO, and not switched off): then whoever comes to a CPU tells. The recorder itself has
-/// used the CPU already.
-fn has_waits() -> bool {
+/// Whether the kernel keeps books of how long each thread has waited for a CPU, and the programs can read them: then whoever comes to a CPU tells. It takes CONFIG_SCHED_INFO for the books,
+/// and CONFIG_FAIR_GROUP_SCHED for the way from a thread to the clock of its queue.
+fn keeps_waits(btf: &Btf) -> bool {
+    // Before 5.14 they can be switched off, and stand still then. The recorder itself has used the CPU already.
     let books = std::fs::read_to_string("/proc/self/schedstat").unwrap_or_default();
     let slices = books.split_whitespace().nth(2);
-    slices.is_some_and(|slices| slices != "0")
+    slices.is_some_and(|slices| slices != "0") && is_taken(btf, "waits")
+}
+
+/// Whether the kernel takes this program of [`PROBE`], which reads some fields: where one is not there it does not.
+fn is_taken(btf: &Btf, name: &str) -> bool {
+    let load = || {
+        let mut bpf = EbpfLoader::new().btf(Some(btf)).load(PROBE).ok()?;
+        program(&mut bpf, name).ok()?.load("sched_switch", btf).ok()
+    };
+    catch_unwind(AssertUnwindSafe(load)).is_ok_and(|loaded| loaded.is_some())
 }
 
 /// A number that nobody else knows.
@@ -289,5 +304,22 @@ fn lift_memory_limit() {
     // SAFETY: `limit` is a valid rlimit.
     unsafe {
         libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const limit);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_reads_a_field_that_is_not_there_is_not_taken() {
+        lift_memory_limit();
+        let Ok(btf) = Btf::from_sys_fs() else {
+            return println!("left out: this kernel tells no types");
+        };
+        if !is_taken(&btf, "empty") {
+            return println!("left out: this machine takes no programs");
+        }
+        assert!(!is_taken(&btf, "refused") && !is_taken(&btf, "no such program"));
     }
 }

@@ -1,7 +1,8 @@
 //! Whether a CPU's switches make a chain: who leaves is who came last.
 //!
 //! A link may be missing though nothing was lost: there are kernels that run no BPF program on behalf of a protected process (seen: process 1 of a sandbox), whose threads are then
-//! seen to come and never to leave. Such switches were never produced, so they are no loss of a ring; but the user should know.
+//! seen to come and never to leave. Perf events are kept from it as BPF programs are, and it hides the interrupts in the midst of these threads, too: who sleeps until a time that comes meanwhile wakes
+//! unseen. Such events were never produced, so they are no loss of a ring; but the user should know.
 
 use plumb_trace::record::{KernelKind, KernelRecord};
 
@@ -60,7 +61,7 @@ impl Missing {
         let pids: Vec<String> = self.pids.iter().map(u32::to_string).collect();
         (self.count > 0).then(|| {
             format!(
-                "the kernel did not tell {} switches, after threads of process {} had come to a CPU",
+                "the kernel did not tell {} switches, after threads of process {} had come to a CPU, nor whom interrupts woke meanwhile",
                 self.count,
                 pids.join(", ")
             )
@@ -103,7 +104,9 @@ mod tests {
         let note = note_of(&[switch(9, 1), switch(7, 9), switch(9, 1), switch(4, 3)]);
         assert_eq!(
             note.as_deref(),
-            Some("the kernel did not tell 2 switches, after threads of process 1 had come to a CPU")
+            Some(
+                "the kernel did not tell 2 switches, after threads of process 1 had come to a CPU, nor whom interrupts woke meanwhile"
+            )
         );
     }
 

@@ -1,6 +1,10 @@
 //! What the tests share: a recording in a temporary directory, and its records.
 #![allow(dead_code, reason = "each test program uses a part")]
 
+pub mod rights;
+pub mod switches;
+pub mod threads;
+
 use plumb_collector::{KernelOptions, Options, Recorder, Scope, doctor};
 use plumb_trace::definition::Dated;
 use plumb_trace::record::KernelRecord;
@@ -8,9 +12,14 @@ use plumb_trace::recording::{FileKind, Payload, Recording, Segment};
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
-/// Whether the kernel side can be tested here. Where not, says which test is left out and why; a machine on which `doctor` says that it works never comes here.
+/// Whether the kernel side can be tested here.
 pub fn kernel_works(test: &str) -> bool {
-    let check = doctor::check(doctor::KERNEL).expect("doctor knows the check");
+    works(doctor::KERNEL, test)
+}
+
+/// Whether a check of `doctor` is good. Where not, says which test is left out and why; a machine on which `doctor` says that it works never comes here.
+pub fn works(check: &str, test: &str) -> bool {
+    let check = doctor::check(check).expect("doctor knows the check");
     if !check.ok {
         println!("left out: {test}: {}", check.why);
     }
@@ -80,7 +89,8 @@ pub fn told_losses(dir: &Path, wanted: impl Fn(FileKind) -> bool) -> u64 {
     segments(dir, wanted)
         .iter()
         .map(|segment| segment.header.lost_before)
-        .sum()
+        // One of unknown size is as large as can be.
+        .fold(0, u64::saturating_add)
 }
 
 /// A cpu cgroup (version 1 or 2) of a test's own, with 10 ms of each 50; removed at the end.

@@ -8,14 +8,12 @@
 
 use super::Machine;
 use super::extras::{What, Whose};
-use plumb_trace::record::KernelRecord;
+use plumb_trace::record::{COUNTERS_A_RECORD, KernelRecord, UNCOUNTED};
 use plumb_trace::timeline::TimelineError;
 use rustc_hash::FxHashMap;
 
 /// Counters of one host, at most; numbers beyond mean nothing.
 const COUNTERS_MAX: u32 = 64;
-/// Of a slice in which nothing was counted.
-const UNCOUNTED: u16 = u16::MAX;
 
 /// Which of a counter's tracks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -70,16 +68,8 @@ impl Grown {
 }
 
 /// The three counters of a record.
-fn grown(record: &KernelRecord) -> [Grown; 3] {
-    let first = record.value as u16;
-    let bytes = record.to_bytes();
-    let third = u64::from_le_bytes(std::array::from_fn(|at| bytes[48 + at]));
-    let values = [
-        (record.charged_ns, record.nvcsw),
-        (record.other_charged_ns, record.nivcsw),
-        (third, (record.value >> 16) as u16),
-    ];
-    let mut number = first;
+fn grown(record: &KernelRecord) -> [Grown; COUNTERS_A_RECORD] {
+    let (mut number, values) = record.grown();
     values.map(|(by, uncounted)| {
         let grown = Grown { number, by, uncounted };
         number = number.saturating_add(1);

@@ -32,6 +32,10 @@
 
 /// Bytes of one record.
 pub const KERNEL_RECORD_BYTES: usize = 64;
+/// Counters that one record of kind [`KernelKind::Counted`] tells of.
+pub const COUNTERS_A_RECORD: usize = 3;
+/// Of a slice in which a counter was not on the hardware: its growth is not known. See [`KernelRecord::grown`].
+pub const UNCOUNTED: u16 = u16::MAX;
 
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -317,6 +321,29 @@ impl KernelRecord {
         std::array::from_fn(|_| words.next().map_or(0, |word| u64::from_le_bytes(*word)))
     }
 
+    /// counted: the number of the first counter, and what it and the two after it grew by, each with the part (of 65,535) of the slice in which it was not counted.
+    #[must_use]
+    pub fn grown(&self) -> (u16, [(u64, u16); COUNTERS_A_RECORD]) {
+        let bytes = self.to_bytes();
+        let third = u64::from_le_bytes(std::array::from_fn(|at| bytes[48 + at]));
+        let grown = [
+            (self.charged_ns, self.nvcsw),
+            (self.other_charged_ns, self.nivcsw),
+            (third, (self.value >> 16) as u16),
+        ];
+        (self.value as u16, grown)
+    }
+
+    /// counted: puts in what [`Self::grown`] gives.
+    pub fn set_grown(&mut self, first: u16, [one, two, three]: [(u64, u16); COUNTERS_A_RECORD]) {
+        self.value = u32::from(first) | u32::from(three.1) << 16;
+        (self.charged_ns, self.nvcsw) = one;
+        (self.other_charged_ns, self.nivcsw) = two;
+        let mut bytes = self.to_bytes();
+        bytes[48..56].copy_from_slice(&three.0.to_le_bytes());
+        *self = KernelRecord::from_bytes(&bytes);
+    }
+
     /// The comm of fork, exec, exit and rename, up to its first NUL; what is not UTF-8 is replaced.
     #[must_use]
     pub fn comm(&self) -> String {
@@ -363,6 +390,19 @@ mod tests {
     fn bytes_and_back() {
         let bytes: [u8; 64] = std::array::from_fn(|index| index as u8 ^ 0xa5);
         assert_eq!(KernelRecord::from_bytes(&bytes).to_bytes(), bytes);
+    }
+
+    #[test]
+    fn what_counters_grew_by_leaves_the_rest_of_the_record_alone() {
+        let bytes: [u8; 64] = std::array::from_fn(|index| index as u8 ^ 0xa5);
+        let mut record = KernelRecord::from_bytes(&bytes);
+        let grown = (3, [(1 << 40, 5), (u64::MAX, UNCOUNTED), (0x0102_0304_0506_0708, 9)]);
+        record.set_grown(grown.0, grown.1);
+        assert_eq!(record.grown(), grown);
+        assert_eq!(
+            (&record.to_bytes()[..28], &record.to_bytes()[60..]),
+            (&bytes[..28], &bytes[60..])
+        );
     }
 
     #[test]

@@ -5,5 +5,6 @@ mod kernel;
 
 pub use jvm::{JVM_RECORD_BYTES, JvmKind, JvmRecord};
 pub use kernel::{
-    KERNEL_RECORD_BYTES, KernelKind, KernelRecord, STACK_PART_FRAMES, fd_kind, flags, probe, stack_flags,
+    COUNTERS_A_RECORD, KERNEL_RECORD_BYTES, KernelKind, KernelRecord, STACK_PART_FRAMES, UNCOUNTED, fd_kind, flags,
+    probe, stack_flags,
 };

@@ -37,6 +37,11 @@ pub(super) struct OnCpu {
 }
 
 impl OnCpu {
+    /// Process and thread that came last, where that is known.
+    pub fn running(&self) -> Option<(u32, u32)> {
+        self.running.map(|running| (running.pid, running.tid))
+    }
+
     /// Something is missing.
     pub fn forget(&mut self) {
         *self = OnCpu::default();
@@ -54,17 +59,22 @@ pub(super) struct Books {
     ended: HashSet<u32>,
 }
 
+/// A record of which only time and place are known.
+pub(super) fn blank(cpu: u32, time_ns: u64) -> Option<KernelRecord> {
+    Some(KernelRecord {
+        time_ns,
+        cpu: u16::try_from(cpu).ok()?,
+        syscall: -1,
+        fd: -1,
+        // Not told.
+        prio: u8::MAX,
+        ..KernelRecord::default()
+    })
+}
+
 impl Books {
     pub fn record(&mut self, cpu: u32, here: &mut OnCpu, dated: Dated) -> Option<KernelRecord> {
-        let mut record = KernelRecord {
-            time_ns: dated.time_ns,
-            cpu: u16::try_from(cpu).ok()?,
-            syscall: -1,
-            fd: -1,
-            // Not told.
-            prio: u8::MAX,
-            ..KernelRecord::default()
-        };
+        let mut record = blank(cpu, dated.time_ns)?;
         let who = (dated.pid, dated.tid);
         match dated.event {
             Event::Switch {
@@ -102,7 +112,7 @@ impl Books {
                 record.set_comm(&comm);
                 self.names.insert(tid, comm);
             }
-            Event::Lost(_) => return None,
+            Event::Counted(_) | Event::Lost(_) => return None,
         }
         Some(record)
     }
@@ -210,6 +220,7 @@ impl Books {
         } else {
             self.pids.insert(tid, pid);
         }
+        let next = self.dying(next);
         self.pids.insert(next.1, next.0);
         (record.other_pid, record.other_tid) = next;
         let comer = self.accounts.entry(next.1).or_default();
@@ -221,6 +232,16 @@ impl Books {
             since_ns: record.time_ns,
             charged_ns: comer.charged_ns,
         });
+    }
+
+    /// Who comes with its ids given back already was preempted in its end: whoever that was, if it can only be one.
+    fn dying(&self, next: (u32, u32)) -> (u32, u32) {
+        let is_off = |tid: &&u32| self.accounts.get(tid).is_some_and(|account| account.is_off);
+        let mut dying = self.ended.iter().filter(is_off);
+        match (dying.next(), dying.next()) {
+            (Some(tid), None) if next.1 == NOBODY => (self.pids.get(tid).copied().unwrap_or(NOBODY), *tid),
+            _ => next,
+        }
     }
 
     /// Where ends were lost, accounts of who is gone would pile up: all begin anew then, which costs a thread the sum of its time and nothing else.

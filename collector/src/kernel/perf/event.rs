@@ -1,19 +1,24 @@
 //! What the kernel writes into a ring of perf events.
 //!
 //! ```text
-//! every record but samples ends with what sample_id_all adds:  pid u32 | tid u32 | time u64 | cpu u32 | reserved u32
+//! every record but samples ends with what sample_id_all adds:  pid u32 | tid u32 | time u64 | cpu u32 | reserved u32 | event u64
 //! SWITCH_CPU_WIDE (15)   next pid u32 | next tid u32                       misc: bit 13 out, bit 14 preempted
 //! SWITCH (14)            nothing more: of an event that belongs to a thread; misc as above
 //! FORK (7), EXIT (4)     pid u32 | parent pid u32 | tid u32 | parent tid u32 | time u64
 //! COMM (3)               pid u32 | tid u32 | name, padded with zeros       misc: bit 13 by exec
 //! LOST (2)               id u64 | count u64
-//! SAMPLE (9)             pid u32 | tid u32 | time u64 | cpu u32 | reserved u32 | size u32 | the tracepoint's record, see `tracepoints`
+//! THROTTLE (5)           of no use but that it comes: an event makes no records for a while
+//! SAMPLE (9)             event u64 | pid u32 | tid u32 | time u64 | cpu u32 | reserved u32 | and of a tracepoint  size u32 | its record, see `tracepoints`
+//!                                                                                          of counters      see `counting`
 //! ```
 
+use super::counting::Reading;
 use super::tracepoints::{Told, Tracepoints};
 
 /// Bytes of the end of every record, and of the beginning of a sample.
-const STAMP_BYTES: usize = 24;
+const STAMP_BYTES: usize = 32;
+/// Bytes of an event's number, with which samples begin and the stamps of other records end.
+const NUMBER_BYTES: usize = 8;
 /// `prev_state` of who sleeps, and of who is dead.
 pub(super) const SLEEPS: u32 = 1;
 pub(super) const DEAD: u32 = 0x80;
@@ -54,6 +59,9 @@ pub(super) enum Event {
     },
     /// Who tells it has come to a CPU that was idle.
     AfterIdle,
+    /// What counters have counted when who tells it leaves its CPU.
+    Counted(Box<Reading>),
+    /// So many records were lost; 0: it is not known how many.
     Lost(u64),
 }
 
@@ -85,14 +93,14 @@ fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
 }
 
-fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
+pub(super) fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
     Some(u64::from_ne_bytes(bytes.get(at..at + 8)?.try_into().ok()?))
 }
 
-/// Reads a record. `None` for what is of no use, or is not as it should be.
-pub(super) fn parse(kind: u32, misc: u16, bytes: &[u8], tracepoints: &Tracepoints) -> Option<Dated> {
+/// Reads a record. `None` for what is of no use, or is not as it should be. `groups`: the numbers of the CPU's groups of counters.
+pub(super) fn parse(kind: u32, misc: u16, bytes: &[u8], tracepoints: &Tracepoints, groups: &[u64]) -> Option<Dated> {
     let (body, stamp) = match kind {
-        9 => bytes.split_at_checked(STAMP_BYTES).map(|(stamp, body)| (body, stamp))?,
+        9 => (bytes.get(STAMP_BYTES..)?, bytes.get(NUMBER_BYTES..STAMP_BYTES)?),
         _ => bytes.split_at_checked(bytes.len().checked_sub(STAMP_BYTES)?)?,
     };
     let (pid, tid) = (u32_at(stamp, 0)?, u32_at(stamp, 4)?);
@@ -103,8 +111,9 @@ pub(super) fn parse(kind: u32, misc: u16, bytes: &[u8], tracepoints: &Tracepoint
         15 if is_out => Event::Switch {
             state: match tid {
                 0 => 0,
-                NOBODY => DEAD,
+                // Also in its end.
                 _ if is_preempted => 0,
+                NOBODY => DEAD,
                 _ => SLEEPS,
             },
             is_preempted,
@@ -114,7 +123,7 @@ pub(super) fn parse(kind: u32, misc: u16, bytes: &[u8], tracepoints: &Tracepoint
         15 if word(1)? == 0 => Event::AfterIdle,
         14 if is_out => Event::Left { is_preempted },
         14 => Event::Came,
-        9 => Event::Told(tracepoints.parse(body.get(4..)?)?),
+        9 => sample(u64_at(bytes, 0)?, body, tracepoints, groups)?,
         7 => Event::Fork {
             pid: word(0)?,
             tid: word(2)?,
@@ -135,6 +144,7 @@ pub(super) fn parse(kind: u32, misc: u16, bytes: &[u8], tracepoints: &Tracepoint
             }
         }
         2 => Event::Lost(u64_at(body, 8)?),
+        5 => Event::Lost(0),
         _ => return None,
     };
     Some(Dated {
@@ -143,4 +153,11 @@ pub(super) fn parse(kind: u32, misc: u16, bytes: &[u8], tracepoints: &Tracepoint
         tid,
         event,
     })
+}
+
+fn sample(number: u64, body: &[u8], tracepoints: &Tracepoints, groups: &[u64]) -> Option<Event> {
+    match groups.iter().position(|&group| group == number) {
+        Some(group) => Some(Event::Counted(Box::new(Reading::parse(group, body)?))),
+        None => Some(Event::Told(tracepoints.parse(body.get(4..)?)?)),
+    }
 }

@@ -45,7 +45,9 @@ impl Filter {
             return true;
         }
         match KernelKind::from_u8(record.kind) {
-            Some(KernelKind::Waking | KernelKind::Wakeup) => self.is_in_scope(record.pid, record.tid, name_of),
+            Some(KernelKind::Waking | KernelKind::Wakeup | KernelKind::Counted) => {
+                self.is_in_scope(record.pid, record.tid, name_of)
+            }
             Some(KernelKind::Fork) => {
                 self.fork(record);
                 true
@@ -129,6 +131,7 @@ mod tests {
         let mut filter = Filter::new(Scope::Tree, &Selectors::default());
         filter.trace(10);
         let mut wants = |kind, pid, tid, other| filter.wants(&record(kind, pid, tid, other), |_| String::new());
+        assert!(wants(KernelKind::Counted, 10, 11, 0) && !wants(KernelKind::Counted, 20, 20, 0));
         assert!(wants(KernelKind::Waking, 10, 11, 1) && !wants(KernelKind::Waking, 20, 20, 10));
         assert!(wants(KernelKind::Fork, 20, 20, 10) && wants(KernelKind::Wakeup, 20, 21, 0));
         assert!(

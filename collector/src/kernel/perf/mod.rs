@@ -6,31 +6,45 @@
 //! | switches | CAP_PERFMON (or kernel.perf_event_paranoid=0) | who ran when, who was preempted. A sleep is `blocked`, and ends when the thread runs again |
 //! | own | kernel.perf_event_paranoid=2 | the same, of the traced processes alone, which have to be one's own: who else had a CPU is not known |
 //!
-//! None of them says in which system call a thread sleeps, how much of a slice was stolen and what a quota held back: the records have no system call, and the charged time is the time on
+//! The first two count what `[kernel] counters` asks for. None of them says in which system call a thread sleeps, how much of a slice was stolen and what a quota held back: the records have no system call, and the charged time is the time on
 //! the CPU.
 
 mod books;
+mod counting;
+mod cpu;
 mod event;
 mod filter;
 mod open;
 mod tracefs;
+mod order;
 mod tracepoints;
 
 use super::ring::RingTotals;
-use super::{Interface, KernelOptions};
+use super::{COUNTERS_MAX, Counter, Extras, Interface, KernelOptions};
 use crate::CollectorError;
+use crate::clock::monotonic_ns;
 use crate::kernel::object::bpf_error;
 use crate::parcel::{Item, Kind, Parcel, Source};
-use books::{Books, OnCpu};
-use event::{Dated, Event, parse};
+use crate::watch::online_cpus;
+use books::Books;
+use cpu::Cpu;
+use event::{Dated, Event};
 use filter::Filter;
-use open::{Opened, OwnEvents};
-use perf_event::{Counter, Sampler};
-use plumb_trace::record::{KERNEL_RECORD_BYTES, KernelRecord};
+use open::OwnEvents;
+use order::Waiting;
+use plumb_trace::record::{COUNTERS_A_RECORD, KERNEL_RECORD_BYTES, KernelRecord};
 use plumb_trace::recording::segment::LOST_UNKNOWN;
 use std::io;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use tracepoints::Tracepoints;
+
+/// As many records as one event becomes, at most: counters, three in each.
+const RECORDS_AN_EVENT: usize = COUNTERS_MAX.div_ceil(COUNTERS_A_RECORD);
+
+/// What of the rules' wishes perf events do not tell at any level.
+const OTHERS_NOTE: &str = "interrupts, faults, disk, calls, safepoints, parks and stacks, as far as the rules ask for them, are not recorded: they need BPF";
+/// And what they do not tell of one's own processes alone.
+const COUNTERS_NOTE: &str = "counters are not recorded, though the rules ask for them: without CAP_PERFMON they cannot be read when a thread leaves its CPU";
 
 /// How much perf events tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +68,31 @@ impl Level {
                 "recorded by perf events of the traced processes alone, without BPF: who else had a CPU is not known, a sleep has no cause and no waker, waiting for a CPU is told only of who was preempted (CAP_PERFMON brings the others back)"
             }
         }
+    }
+}
+
+impl Level {
+    /// The counters of these that are recorded.
+    pub fn counters(self, wanted: &Extras) -> Vec<Counter> {
+        match self {
+            Level::Tracepoints | Level::Switches => wanted.counters.clone(),
+            Level::Own => Vec::new(),
+        }
+    }
+
+    /// What the user should know of what the rules ask for beside the scheduler.
+    pub fn left_out(self, wanted: &Extras) -> impl Iterator<Item = &'static str> {
+        let others = Extras {
+            counters: Vec::new(),
+            ..wanted.clone()
+        };
+        let counters = self == Level::Own && !wanted.counters.is_empty();
+        [
+            (!others.is_empty()).then_some(OTHERS_NOTE),
+            counters.then_some(COUNTERS_NOTE),
+        ]
+        .into_iter()
+        .flatten()
     }
 }
 
@@ -84,26 +123,21 @@ impl PerfEvents {
     }
 }
 
-struct Cpu {
-    number: u32,
-    /// `None`: the CPU was not there.
-    sampler: Option<Sampler>,
-    tracepoints: Vec<Counter>,
-    here: OnCpu,
-    /// Something was lost before the next record.
-    has_loss: bool,
-}
-
 /// The rings of all CPUs.
 pub(crate) struct PerfRings {
     cpus: Vec<Cpu>,
+    waiting: Waiting,
     books: Books,
     filter: Filter,
     tracepoints: Tracepoints,
     orders: Receiver<Order>,
     /// There are events of single threads only.
     is_own: bool,
+    /// When all events were there.
+    opened_ns: u64,
     is_stopped: bool,
+    /// The rings were empty when they were read last.
+    is_read: bool,
     totals: RingTotals,
 }
 
@@ -139,32 +173,26 @@ fn open_level(cpus: u32, options: &KernelOptions, level: Level) -> io::Result<(P
     }
     let open_cpu = |number: u32| {
         let opened = match level {
-            Level::Tracepoints | Level::Switches => open::of_everybody(number, &tracepoints)?,
-            Level::Own => Opened {
-                sampler: open::empty_ring(number)?,
-                tracepoints: Vec::new(),
-            },
+            Level::Tracepoints | Level::Switches => open::of_everybody(number, &tracepoints, &options.extras.counters)?,
+            Level::Own => open::empty_ring(number)?,
         };
-        Ok(Cpu {
-            number,
-            sampler: opened.sampler,
-            tracepoints: opened.tracepoints,
-            here: OnCpu::default(),
-            has_loss: false,
-        })
+        Ok(Cpu::new(number, opened))
     };
     let cpus: Vec<Cpu> = (0..cpus).map(open_cpu).collect::<io::Result<_>>()?;
-    let rings = cpus.iter().filter_map(|cpu| Some((cpu.number, cpu.sampler.as_ref()?)));
-    let own = (level == Level::Own).then(|| OwnEvents::new(rings)).transpose()?;
+    let own = (level == Level::Own).then(|| OwnEvents::new(cpus.iter().filter_map(Cpu::ring)));
+    let own = own.transpose()?;
     let (orders, inbox) = channel();
     let rings = PerfRings {
         cpus,
+        waiting: Waiting::default(),
         books: Books::default(),
         filter: Filter::new(options.scope, &options.selectors),
         tracepoints,
         orders: inbox,
         is_own: level == Level::Own,
+        opened_ns: monotonic_ns(),
         is_stopped: false,
+        is_read: false,
         totals: RingTotals::default(),
     };
     Ok((rings, PerfEvents { orders, own }))
@@ -174,22 +202,14 @@ impl PerfRings {
     /// See `Rings::drain`.
     pub fn drain(&mut self, parcel: &mut Parcel) -> u64 {
         self.obey();
-        let mut events = self.read(parcel.space() / KERNEL_RECORD_BYTES);
-        // One CPU's events come after the other's; books are kept in the order of time.
-        events.sort_by_key(|(_, dated)| dated.time_ns);
-        let mut records = Vec::with_capacity(events.len());
-        for (place, dated) in events {
-            let cpu = &mut self.cpus[place];
-            if let Event::Lost(count) = dated.event {
-                cpu.has_loss = true;
-                cpu.here.forget();
-                self.totals.lost += count;
-            }
-            let Some(record) = self.books.record(cpu.number, &mut cpu.here, dated) else {
-                continue;
-            };
-            if self.filter.wants(&record, |tid| self.books.name_of(tid)) {
-                records.push((place, record));
+        let most = parcel.space() / KERNEL_RECORD_BYTES / RECORDS_AN_EVENT;
+        let horizon_ns = self.read(most);
+        let mut records = Vec::with_capacity(most.min(self.waiting.len()));
+        for (place, dated) in self.waiting.take(horizon_ns, most) {
+            for record in self.records(place, dated) {
+                if self.filter.wants(&record, |tid| self.books.name_of(tid)) {
+                    records.push((place, record));
+                }
             }
         }
         let moved = records.len() as u64;
@@ -203,38 +223,87 @@ impl PerfRings {
     }
 
     fn obey(&mut self) {
-        while let Ok(order) = self.orders.try_recv() {
-            match order {
-                Order::Trace(pid) => self.filter.trace(pid),
-                Order::Stop => self.stop(),
+        loop {
+            match self.orders.try_recv() {
+                Ok(Order::Trace(pid)) => self.filter.trace(pid),
+                Ok(Order::Stop) | Err(TryRecvError::Disconnected) if !self.is_stopped => self.stop(),
+                Ok(Order::Stop) => {}
+                Err(_) => return,
             }
         }
     }
 
     fn stop(&mut self) {
         self.is_stopped = true;
+        let online = online_cpus(u32::MAX);
+        // Events of threads do not end with a CPU.
+        let since_ns = (!self.is_own).then_some(self.opened_ns);
         for cpu in &mut self.cpus {
-            cpu.tracepoints.clear();
-            cpu.sampler.as_mut().map(|sampler| sampler.disable());
+            cpu.stop(since_ns, online.contains(&cpu.number));
         }
     }
 
-    /// Takes events out of the rings, at most so many.
-    fn read(&mut self, most: usize) -> Vec<(usize, Dated)> {
-        let mut events = Vec::new();
-        for (place, cpu) in self.cpus.iter_mut().enumerate() {
-            let Some(sampler) = &mut cpu.sampler else { continue };
-            while events.len() < most
-                && let Some(record) = sampler.next_record()
-            {
-                let dated = parse(record.ty(), record.misc(), &record.to_contiguous(), &self.tracepoints);
-                if let Some(dated) = dated {
-                    let last = self.is_own.then(|| dated.last_leaving()).flatten();
-                    events.extend(std::iter::once(dated).chain(last).map(|dated| (place, dated)));
-                }
-            }
+    /// Has events wait that are in the rings, as many as have room, of each CPU as many. Returns until when all are there.
+    fn read(&mut self, most: usize) -> u64 {
+        let now_ns = monotonic_ns();
+        let mut room = self.waiting.room().min(most);
+        let mut horizon_ns = match self.is_stopped {
+            true => u64::MAX,
+            false => now_ns.saturating_sub(order::LATE_NS),
+        };
+        let mut full: Vec<usize> = (0..self.cpus.len()).collect();
+        while room > 0 && !full.is_empty() {
+            let share = room.div_ceil(full.len());
+            full.retain(|&place| {
+                let before = self.waiting.len();
+                let is_own = self.is_own;
+                let waiting = &mut self.waiting;
+                let is_empty = self.cpus[place].read(share.min(room), &self.tracepoints, |dated| {
+                    let last = is_own.then(|| dated.last_leaving()).flatten();
+                    waiting.add(place, dated);
+                    last.into_iter().for_each(|last| waiting.add(place, last));
+                });
+                room = room.saturating_sub(self.waiting.len() - before);
+                !is_empty
+            });
         }
-        events
+        self.is_read = full.is_empty();
+        for place in full {
+            horizon_ns = horizon_ns.min(self.cpus[place].last_ns());
+        }
+        horizon_ns
+    }
+
+    /// What an event becomes.
+    fn records(&mut self, place: usize, dated: Dated) -> Vec<KernelRecord> {
+        let cpu = &mut self.cpus[place];
+        match dated.event {
+            Event::Lost(count) => {
+                cpu.forget();
+                self.totals.lost += count;
+                Vec::new()
+            }
+            Event::Counted(ref reading) => {
+                let (pid, tid) = match dated.tid {
+                    // Its ids are given back already.
+                    event::NOBODY => cpu.here.running().unwrap_or_default(),
+                    tid => (dated.pid, tid),
+                };
+                let is_whole = cpu.here.running().is_some_and(|(_, running)| running == tid);
+                let Some(mut blank) = books::blank(cpu.number, dated.time_ns) else {
+                    return Vec::new();
+                };
+                (blank.pid, blank.tid) = (pid, tid);
+                let records = cpu.counting.records(reading, is_whole, blank);
+                // Who idles needs no books.
+                if tid == 0 { Vec::new() } else { records }
+            }
+            _ => self
+                .books
+                .record(cpu.number, &mut cpu.here, dated)
+                .into_iter()
+                .collect(),
+        }
     }
 
     fn put(&mut self, run: &[(usize, KernelRecord)], parcel: &mut Parcel) {
@@ -257,11 +326,17 @@ impl PerfRings {
 
     /// See `Rings::drain_losses`.
     pub fn drain_losses(&mut self, parcel: &mut Parcel) {
-        for cpu in self.cpus.iter_mut().filter(|cpu| cpu.has_loss) {
-            cpu.has_loss = false;
-            let item = Item::new(Source::Cpu(cpu.number), Kind::Records, 0, 0, LOST_UNKNOWN);
-            parcel.close_item(parcel.bytes.len(), item);
+        for cpu in &mut self.cpus {
+            if cpu.take_loss() {
+                let item = Item::new(Source::Cpu(cpu.number), Kind::Records, 0, 0, LOST_UNKNOWN);
+                parcel.close_item(parcel.bytes.len(), item);
+            }
         }
+    }
+
+    /// Whether all was taken out of the rings when they were read last, and nothing of it waits.
+    pub fn is_empty(&self) -> bool {
+        self.is_read && self.waiting.len() == 0
     }
 
     /// The kernel counts lost records of all kinds, two for each switch.

@@ -1,6 +1,7 @@
 //! Opening events, as far as one's rights go.
 
 use super::PerfEvents;
+use super::counting::{self, Group};
 use super::tracepoints::Tracepoints;
 use crate::kernel::object::bpf_error;
 use crate::kernel::{Kernel, Producer};
@@ -20,7 +21,21 @@ const SPARE: u64 = 256;
 pub(super) struct Opened {
     /// `None`: the CPU is not there.
     pub sampler: Option<Sampler>,
+    /// Its size.
+    pub ring_bytes: usize,
     pub tracepoints: Vec<Counter>,
+    pub groups: Vec<Group>,
+}
+
+impl Opened {
+    fn ring((sampler, ring_bytes): (Option<Sampler>, usize)) -> Opened {
+        Opened {
+            sampler,
+            ring_bytes,
+            tracepoints: Vec::new(),
+            groups: Vec::new(),
+        }
+    }
 }
 
 /// Events of processes of one's own, which write into the rings of all CPUs.
@@ -90,7 +105,7 @@ fn is_full(error: &io::Error) -> bool {
 fn base(builder: &mut Builder<'_>) {
     builder
         .sample_id_all(true)
-        .sample(SampleFlag::TID | SampleFlag::TIME | SampleFlag::CPU)
+        .sample(SampleFlag::IDENTIFIER | SampleFlag::TID | SampleFlag::TIME | SampleFlag::CPU)
         .clockid(Clock::MONOTONIC)
         // Nobody waits: the rings are looked at now and then.
         .wakeup_watermark(RING_BYTES[0]);
@@ -103,50 +118,54 @@ fn lives(builder: &mut Builder<'_>) {
 }
 
 /// Everybody on one CPU.
-pub(super) fn of_everybody(cpu: u32, tracepoints: &Tracepoints) -> io::Result<Opened> {
+pub(super) fn of_everybody(
+    cpu: u32,
+    tracepoints: &Tracepoints,
+    counters: &[crate::kernel::Counter],
+) -> io::Result<Opened> {
     let mut builder = Builder::new(Software::DUMMY);
     lives(&mut builder);
     builder.any_pid().one_cpu(cpu as usize).include_kernel().include_hv();
-    let Some(sampler) = present(ring(&builder, true))? else {
-        return Ok(Opened {
-            sampler: None,
-            tracepoints: Vec::new(),
-        });
+    let mut opened = Opened::ring(present(ring(&builder, true))?);
+    let Some(sampler) = &opened.sampler else {
+        return Ok(opened);
     };
+    let ring = sampler.as_counter().as_raw_fd();
     let open = |event| {
         let mut builder = Builder::new(event);
         base(&mut builder);
         builder.any_pid().one_cpu(cpu as usize).include_kernel().include_hv();
         builder.sample(SampleFlag::RAW).sample_period(1);
         let mut counter = builder.build()?;
-        write_into(&counter, sampler.as_counter().as_raw_fd())?;
+        write_into(&counter, ring)?;
         counter.enable()?;
         Ok(counter)
     };
-    let tracepoints = tracepoints.events().map(open).collect::<io::Result<_>>()?;
-    Ok(Opened {
-        sampler: Some(sampler),
-        tracepoints,
-    })
+    opened.tracepoints = tracepoints.events().map(open).collect::<io::Result<_>>()?;
+    let mut leader = Builder::new(Software::DUMMY);
+    base(&mut leader);
+    opened.groups = counting::open(cpu, counters, &leader, ring)?;
+    Ok(opened)
 }
 
 /// An empty ring, for [`OwnEvents`].
-pub(super) fn empty_ring(cpu: u32) -> io::Result<Option<Sampler>> {
+pub(super) fn empty_ring(cpu: u32) -> io::Result<Opened> {
     let mut builder = Builder::new(Software::DUMMY);
     base(&mut builder);
     builder.observe_self().one_cpu(cpu as usize);
-    present(ring(&builder, false))
+    present(ring(&builder, false)).map(Opened::ring)
 }
 
 /// A CPU may not be there at the moment.
-fn present(sampler: io::Result<Sampler>) -> io::Result<Option<Sampler>> {
-    match sampler {
-        Err(error) if error.raw_os_error() == Some(libc::ENODEV) => Ok(None),
-        sampler => sampler.map(Some),
+fn present(ring: io::Result<(Sampler, usize)>) -> io::Result<(Option<Sampler>, usize)> {
+    match ring {
+        Err(error) if error.raw_os_error() == Some(libc::ENODEV) => Ok((None, 0)),
+        ring => ring.map(|(sampler, bytes)| (Some(sampler), bytes)),
     }
 }
 
-fn ring(builder: &Builder<'_>, is_enabled: bool) -> io::Result<Sampler> {
+/// A ring, and its size.
+fn ring(builder: &Builder<'_>, is_enabled: bool) -> io::Result<(Sampler, usize)> {
     let mut refused = None;
     for bytes in RING_BYTES {
         let mut counter = builder.build()?;
@@ -154,7 +173,7 @@ fn ring(builder: &Builder<'_>, is_enabled: bool) -> io::Result<Sampler> {
             counter.enable()?;
         }
         match counter.sampled(bytes) {
-            Ok(sampler) => return Ok(sampler),
+            Ok(sampler) => return Ok((sampler, bytes)),
             Err(error) => refused = Some(error),
         }
     }
@@ -162,7 +181,7 @@ fn ring(builder: &Builder<'_>, is_enabled: bool) -> io::Result<Sampler> {
 }
 
 /// Has an event write into the ring of another one, of the same CPU and clock.
-fn write_into(event: &Counter, ring: i32) -> io::Result<()> {
+pub(super) fn write_into(event: &Counter, ring: i32) -> io::Result<()> {
     const PERF_EVENT_IOC_SET_OUTPUT: libc::c_ulong = 0x2405;
     #[expect(
         unsafe_code,
@@ -300,7 +319,12 @@ mod tests {
 
     #[test]
     fn more_threads_than_the_first_limit_allows_are_recorded() {
-        let Ok(Some(sampler)) = empty_ring(0) else { return };
+        let Ok(Opened {
+            sampler: Some(sampler), ..
+        }) = empty_ring(0)
+        else {
+            return;
+        };
         let mut own = OwnEvents::new([(0, &sampler)].into_iter()).expect("descriptors");
         if open_files(true) < 2 * SPARE {
             return;
@@ -323,7 +347,12 @@ mod tests {
     #[test]
     fn threads_beyond_the_limit_are_not_recorded_and_that_is_told() {
         // Where perf events are refused altogether there is nothing to see.
-        let Ok(Some(sampler)) = empty_ring(0) else { return };
+        let Ok(Opened {
+            sampler: Some(sampler), ..
+        }) = empty_ring(0)
+        else {
+            return;
+        };
         let mut own = OwnEvents::new([(0, &sampler)].into_iter()).expect("descriptors");
         own.limit = Limit {
             most: 0,

@@ -1,20 +1,20 @@
 //! Records of perf events made by hand.
 
-use super::books::{Books, OnCpu};
+use super::books::OnCpu;
 use super::event::{DEAD, NOBODY};
 use super::tracepoints::Told;
 use super::*;
 use plumb_trace::record::{KernelKind, flags};
 
 fn parse(kind: u32, misc: u16, bytes: &[u8]) -> Option<Dated> {
-    event::parse(kind, misc, bytes, &Tracepoints::default())
+    event::parse(kind, misc, bytes, &Tracepoints::default(), &[])
 }
 
 fn bytes(words: &[u32], tid: u32, time_ns: u64) -> Vec<u8> {
     let mut bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
     bytes.extend([tid, tid].iter().flat_map(|word| word.to_ne_bytes()));
     bytes.extend(time_ns.to_ne_bytes());
-    bytes.extend([0; 8]);
+    bytes.extend([0; 16]);
     bytes
 }
 
@@ -34,7 +34,7 @@ fn what_is_of_no_use_or_too_short_is_left_out() {
         for kind in [2, 3, 4, 7, 15] {
             let _ = parse(kind, 1 << 13, &whole[..length]);
         }
-        assert_eq!(parse(15, 1 << 13, &whole[..length.min(31)]), None);
+        assert_eq!(parse(15, 1 << 13, &whole[..length.min(39)]), None);
     }
 }
 
@@ -56,6 +56,21 @@ fn who_ran_is_charged_what_it_ran() {
     assert_eq!((idle.value, idle.comer_charged()), (0, 50));
     let dead = step(switch(NOBODY, 7, 0, 200));
     assert_eq!((dead.tid, dead.value, dead.charged_ns, dead.cpu), (8, DEAD, 70, 3));
+}
+
+#[test]
+fn who_is_preempted_in_its_end_is_known_when_it_comes_again() {
+    let (mut books, mut here) = (Books::default(), OnCpu::default());
+    let mut step = |dated| books.record(0, &mut here, dated);
+    step(switch(7, 8, 0, 100));
+    let exit = parse(4, 0, &bytes(&[8, 5, 8, 5, 0, 0], 8, 110)).expect("an end");
+    step(exit);
+    let leaves = step(switch(NOBODY, 7, PREEMPTED, 120)).expect("a record");
+    assert_eq!((leaves.tid, leaves.value), (8, 0));
+    let comes = step(switch(7, NOBODY, 0, 150)).expect("a record");
+    assert_eq!((comes.other_pid, comes.other_tid), (8, 8));
+    let dies = step(switch(NOBODY, 7, 0, 160)).expect("a record");
+    assert_eq!((dies.tid, dies.value, dies.charged_ns), (8, DEAD, 30));
 }
 
 #[test]

@@ -1,0 +1,30 @@
+//! Threads of the tests, and what the kernel says of them.
+
+use std::sync::mpsc;
+use std::thread;
+
+/// The calling thread's id.
+pub fn gettid() -> u32 {
+    let link = std::fs::read_link("/proc/thread-self").expect("/proc/thread-self");
+    let name = link.file_name().and_then(|name| name.to_str());
+    name.and_then(|name| name.parse().ok()).expect("a thread id")
+}
+
+/// Voluntary switches out of a thread of this process, by the kernel's own count.
+pub fn voluntary(tid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/self/task/{tid}/status")).expect("status");
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+    line.and_then(|count| count.trim().parse().ok()).expect("a count")
+}
+
+/// Two threads that wake each other `rounds` times.
+pub fn ping_pong(rounds: usize) {
+    let (ping, pinged) = mpsc::sync_channel::<()>(0);
+    let (pong, ponged) = mpsc::sync_channel::<()>(0);
+    thread::scope(|scope| {
+        scope.spawn(move || (0..rounds).for_each(|_| assert!(pinged.recv().is_ok() && pong.send(()).is_ok())));
+        (0..rounds).for_each(|_| assert!(ping.send(()).is_ok() && ponged.recv().is_ok()));
+    });
+}
