@@ -18,6 +18,7 @@ mod look;
 mod patience;
 mod place;
 mod receive_fd;
+mod seats;
 mod session;
 mod stale;
 mod target;
