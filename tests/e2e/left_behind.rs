@@ -7,6 +7,9 @@ use std::{
     process::Command,
 };
 
+/// Old enough to be looked at, and younger than the machine: else process 1, whose environment not even root may read everywhere, would look as if it might need the directory.
+const AGED: &str = "30 seconds ago";
+
 /// Nobody: a user without rights.
 const NOBODY: &str = "65534";
 
@@ -41,7 +44,7 @@ fn a_later_plumb_removes_what_a_killed_one_has_left() {
     killed.signal("KILL");
     drop(killed);
     for place in [&left, &in_use] {
-        succeed(Command::new("touch").args(["-d", "1 hour ago"]).arg(place));
+        succeed(Command::new("touch").args(["-d", AGED]).arg(place));
     }
     succeed(&mut record_script(plumb(), dir.path(), "next", "true"));
     assert!(!left.exists(), "its recorder is dead");
@@ -105,7 +108,7 @@ fn another_users_jvm_starts_although_only_root_can_read_the_library() {
     // A recorder that has given its rights up cannot look into every process, and leaves what it has doubts about to a later one.
     if library.exists() {
         let place = library.parent().expect("in a directory");
-        succeed(Command::new("touch").args(["-d", "1 hour ago"]).arg(place));
+        succeed(Command::new("touch").args(["-d", AGED]).arg(place));
         succeed(&mut record_script(plumb(), dir.path(), "next", "true"));
     }
     assert!(!library.exists(), "nobody needs the copy any more");
@@ -142,7 +145,7 @@ fn a_copy_of_the_library_stays_while_a_jvm_may_need_it() {
     drop(recorder);
     succeed(
         Command::new("touch")
-            .args(["-d", "1 hour ago"])
+            .args(["-d", AGED])
             .arg(library.parent().expect("in a directory")),
     );
     wait_for("a later plumb to remove it", || {

@@ -128,8 +128,9 @@ mod tests {
     use std::fs::{File, FileTimes};
     use std::path::{Path, PathBuf};
 
+    /// Older than needed, and younger than the machine: process 1, whose environment not even root may read everywhere, must not look as if it came after the directory.
     fn grow_old(directory: &Path) -> io::Result<()> {
-        let long_ago = SystemTime::now() - Duration::from_secs(3600);
+        let long_ago = SystemTime::now() - 3 * AGE_MIN;
         File::open(directory)?.set_times(FileTimes::new().set_modified(long_ago))
     }
 
