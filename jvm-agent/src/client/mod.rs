@@ -15,6 +15,7 @@ mod identity;
 mod library;
 mod listener;
 mod look;
+mod options;
 mod patience;
 mod place;
 mod receive_fd;
