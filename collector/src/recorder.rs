@@ -368,6 +368,11 @@ impl Recorder {
         self.live.ended_early()
     }
 
+    /// Adds something that whoever reads the recording should know.
+    pub fn note(&self, note: String) {
+        self.live.note(note);
+    }
+
     /// What the user should know so far.
     #[must_use]
     pub fn notes(&self) -> Vec<String> {

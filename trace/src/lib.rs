@@ -15,6 +15,7 @@ pub mod definition;
 #[cfg(feature = "files")]
 mod pack;
 pub mod pauses;
+pub mod perfdata;
 pub mod record;
 #[cfg(feature = "files")]
 pub mod recording;

@@ -1,9 +1,10 @@
 //! Debian packages: what is missing is installed, saying so.
 
-use crate::process;
+use crate::{process, workspace};
 use anyhow::{Context, Result, bail};
 use std::{
-    path::Path,
+    fs,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
@@ -15,6 +16,51 @@ pub const JDK17: &str = "openjdk-17-jdk-headless";
 
 /// The demo's server and load. tomcat10-common is Tomcat without the system service, which would take port 8080.
 pub const SERVER: &[&str] = &["tomcat10-common", "wrk"];
+
+/// Servers, and a language with a compiler of its own, whose classes the tests give probes to; and what these need to be linked.
+const LIBRARIES: &[&str] = &[
+    "libtomcat10-java",
+    "libjetty9-java",
+    "libzookeeper-java",
+    "libactivemq-java",
+    "libclojure-java",
+    "libservlet-api-java",
+    "libslf4j-java",
+    "libnetty-java",
+    "libgeronimo-jms-1.1-spec-java",
+];
+
+/// The folder with the jars of [`LIBRARIES`], which are unpacked under target/ and not installed: with all that they ask for they would be two hundred packages. `None`, saying so, where this is not Debian.
+///
+/// # Errors
+/// They cannot be had.
+pub fn libraries() -> Result<Option<PathBuf>> {
+    let dir = workspace::target().join("libraries");
+    let jars = dir.join("usr/share/java");
+    let complete = dir.join("complete");
+    if complete.exists() {
+        return Ok(Some(jars));
+    }
+    if !on_path("apt-get") || !on_path("dpkg-deb") {
+        println!(
+            "not tested: the classes of {}: there is no apt-get",
+            LIBRARIES.join(", ")
+        );
+        return Ok(None);
+    }
+    println!("unpacking {}", LIBRARIES.join(" "));
+    let dir = workspace::fresh_dir("libraries")?;
+    if is_root()? {
+        process::run(&mut apt(&["update", "-qq"]))?;
+    }
+    process::run(apt(&["download", "-qq"]).args(LIBRARIES).current_dir(&dir))?;
+    for package in workspace::files_below(&dir, ".deb")? {
+        process::run(Command::new("dpkg-deb").arg("--extract").arg(&package).arg(&dir))?;
+        fs::remove_file(package)?;
+    }
+    fs::write(complete, "")?;
+    Ok(Some(jars))
+}
 
 /// Installs those of `packages` that are missing.
 ///

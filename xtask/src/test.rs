@@ -20,11 +20,12 @@ pub fn run() -> Result<()> {
     ]))?;
     // The command and the agent's library lie side by side only after a build of both.
     process::run(&mut workspace::cargo(&["build", "--workspace", "--all-targets"]))?;
-    process::run(
-        workspace::cargo(&["test", "--workspace", "--no-fail-fast"])
-            .env("PLUMB_JDK17", jdk17)
-            .env("PLUMB_JDK25", jdk25),
-    )
+    let mut tests = workspace::cargo(&["test", "--workspace", "--no-fail-fast"]);
+    tests.env("PLUMB_JDK17", jdk17).env("PLUMB_JDK25", jdk25);
+    if let Some(jars) = packages::libraries()? {
+        tests.env("PLUMB_JARS", jars);
+    }
+    process::run(&mut tests)
 }
 
 /// Mounts tracefs where every distribution has it: what plumb says of switches and interrupts is compared with what the kernel's own tracer says.

@@ -14,6 +14,7 @@ impl Ledger {
             rows,
             losses,
             clock_uncertainty_ns,
+            counts_with_carriers,
         } = self;
         json!({
             "from_ns": window.from_ns,
@@ -22,6 +23,7 @@ impl Ledger {
             "rows": rows.iter().map(row).collect::<Vec<_>>(),
             "losses": losses,
             "clock_uncertainty_ns": clock_uncertainty_ns,
+            "counts_with_carriers": counts_with_carriers,
         })
     }
 }

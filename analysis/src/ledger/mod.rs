@@ -64,6 +64,8 @@ pub struct Ledger {
     pub losses: Vec<Loss>,
     /// How far the JVM's times may be off the kernel's, ns.
     pub clock_uncertainty_ns: u64,
+    /// Threads carry virtual ones within the window, whose states have rows of their own, and whose counters have not: the kernel counts for who carries them.
+    pub counts_with_carriers: bool,
 }
 
 /// A row of a ledger.
@@ -164,7 +166,12 @@ pub fn ledger(query: &dyn Query, by: By, window: Window, group: Option<&str>) ->
         By::Unit => unit_rows(query, window, is_wanted)?,
     };
     let losses = losses_within(query, window);
+    let is_virtual =
+        |track: &Track| track.kind == TrackKind::VirtualThread && window.clip(track.start_ns, track.end_ns).is_some();
+    let is_counted = rows.iter().any(|row| row.counts != Counts::default());
+    let counts_with_carriers = is_counted && by != By::Process && query.tracks().iter().any(is_virtual);
     Ok(Ledger {
+        counts_with_carriers,
         window,
         by,
         rows,

@@ -313,3 +313,24 @@ fn counters_of_a_group_are_summed_and_estimates_marked() {
         "{csv}"
     );
 }
+
+#[test]
+fn whose_counters_those_of_virtual_threads_are_is_said() {
+    let mut fake = counted();
+    let said = |fake: &Fake, by| {
+        let ledger = ledger(fake, by, whole(fake), None).unwrap();
+        let is_noted = ledger.to_string().contains("counters of virtual threads");
+        assert_eq!(ledger.to_json()["counts_with_carriers"], is_noted);
+        is_noted
+    };
+    assert!(!said(&fake, By::Group), "there are none");
+    let cart = fake.track(TrackKind::VirtualThread, "java", "cart", None);
+    fake.state(cart, 1_000, 5_000, State::Sleep);
+    assert!(said(&fake, By::Group) && said(&fake, By::Thread));
+    assert!(!said(&fake, By::Process), "their process is their carriers'");
+    assert!(!said(&fake, By::Unit), "units have no counters");
+    let mut uncounted = sample();
+    let cart = uncounted.track(TrackKind::VirtualThread, "java", "cart", None);
+    uncounted.state(cart, 1_000, 5_000, State::Sleep);
+    assert!(!said(&uncounted, By::Group));
+}

@@ -158,6 +158,12 @@ impl Ledger {
         if self.rows.iter().any(is_estimated) {
             notes.push("~ counters that share the hardware count a part of the time: the rest is estimated (.estimated: how much)".into());
         }
+        if self.counts_with_carriers {
+            notes.push(
+                "counters of virtual threads stand with the threads that carried them: the kernel knows no others"
+                    .into(),
+            );
+        }
         notes.extend(loss_note(&self.losses));
         notes
     }

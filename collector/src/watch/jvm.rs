@@ -13,16 +13,15 @@
 //!
 //! A JVM with -XX:-UsePerfData or -XX:+PerfDisableSharedMem has no such file.
 
-use super::{Counters, perfdata};
+use super::Counters;
 use crate::live::Live;
 use crate::proc;
 use plumb_trace::definition::Definition;
+use plumb_trace::perfdata;
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 
-/// Longest file that is read, bytes. HotSpot makes it of 32 KiB, unless told otherwise.
-const FILE_BYTES_MAX: u64 = 1 << 20;
 /// Longest list of mappings that is read, bytes.
 const MAPS_BYTES_MAX: u64 = 64 << 20;
 /// Most JVMs that are sampled.
@@ -212,7 +211,7 @@ fn open_file(instance: JvmInstance) -> Option<(File, usize)> {
         .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_CLOEXEC);
     let file = options.open(format!("/proc/{pid}/root{path}")).ok()?;
     let found = file.metadata().ok()?;
-    let is_it = found.is_file() && found.len() <= FILE_BYTES_MAX && found.uid() == proc::Status::of(pid)?.uid;
+    let is_it = found.is_file() && found.len() <= perfdata::FILE_BYTES_MAX && found.uid() == proc::Status::of(pid)?.uid;
     // It is this JVM that was looked at, not one that has its pid by now.
     let length = usize::try_from(found.len()).ok()?;
     (is_it && is_there(instance)).then_some((file, length))
@@ -222,38 +221,12 @@ fn mapped_path(pid: u32) -> Option<String> {
     let maps = File::open(format!("/proc/{pid}/maps")).ok()?.take(MAPS_BYTES_MAX);
     // Names of other files may be of any bytes.
     let mut lines = BufReader::new(maps).split(b'\n').map_while(Result::ok);
-    lines.find_map(|line| path_in(str::from_utf8(&line).ok()?).map(str::to_owned))
-}
-
-/// The path in a line of /proc/PID/maps, if it is that of performance counters. A process writes its number as its own namespace has it, so that is left open.
-fn path_in(line: &str) -> Option<&str> {
-    let path = &line[line.find('/')?..];
-    let (directory, number) = path.rsplit_once('/')?;
-    let (_, directory) = directory.rsplit_once('/')?;
-    let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
-    (is_number && directory.starts_with("hsperfdata_")).then_some(path)
+    lines.find_map(|line| perfdata::path_in(str::from_utf8(&line).ok()?).map(str::to_owned))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_file_is_known_by_its_path() {
-        let line =
-            "7f3efc170000-7f3efc178000 rw-s 00000000 fe:00 10018860                   /tmp/hsperfdata_tomcat/25491";
-        assert_eq!(path_in(line), Some("/tmp/hsperfdata_tomcat/25491"));
-        for other in [
-            "/tmp/hsperfdata_tomcat/25491 (deleted)",
-            "/tmp/hsperfdata_tomcat/",
-            "/tmp/x/12",
-            "/12",
-            "[heap]",
-            "",
-        ] {
-            assert_eq!(path_in(other), None, "{other}");
-        }
-    }
 
     #[test]
     fn ticks_of_any_length_are_nanoseconds() {

@@ -3,7 +3,6 @@
 
 mod jvm;
 mod limited;
-mod perfdata;
 mod sources;
 
 use crate::kernel::Cgroups;

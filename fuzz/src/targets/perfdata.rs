@@ -1,14 +1,15 @@
 //! The counters that a JVM maps into a file, which its user may write anything into.
 
-// The parser alone, as the recorder has it: all else of the collector is about the kernel.
-#[path = "../../../collector/src/watch/perfdata.rs"]
-mod parser;
+use plumb_trace::perfdata as parser;
 
 /// Names to look for.
 const NAMES: [&str; 3] = ["sun.ci.totalCompiles", "java.threads.live", ""];
 
-/// Looks for numbers; where one stands, it lies in the file.
+/// Looks for numbers; where one stands, it lies in the file. Looks for texts.
 pub fn run(bytes: &[u8]) {
+    for name in NAMES {
+        assert!(parser::text(bytes, name).is_none_or(|text| text.len() < bytes.len()));
+    }
     for (name, place) in parser::places(bytes, &NAMES).unwrap_or_default() {
         assert!(
             NAMES.contains(&name) && parser::value(bytes, place).is_some(),

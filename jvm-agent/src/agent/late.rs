@@ -2,8 +2,11 @@
 //!
 //! The class-file hook may have chosen such a class's probes by the old rules, and the class may not have been among the loaded ones yet when these were looked at again. How long that takes is the JVM's
 //! affair, and the scheduler's: so there are several looks, each later than the one before.
+//!
+//! A class is known by its object, not by its name: another loader may have one of that name, which was looked at.
 
 use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::{Duration, Instant};
 
 /// From the change, or the look before, to each look.
@@ -16,25 +19,27 @@ const LOOKS: [Duration; 4] = [
 
 /// What is to be looked for after a change.
 pub struct Late {
-    /// Internal names of classes that were looked at before.
-    seen: HashSet<String>,
+    /// Hashes of the names and identities of classes that were looked at before.
+    seen: HashSet<u64>,
     looks: usize,
     next: Instant,
 }
 
 impl Late {
-    /// The rules have just changed, and these classes were looked at.
-    pub fn new(seen: HashSet<String>) -> Late {
+    /// The rules have just changed.
+    pub fn new() -> Late {
         Late {
-            seen,
+            seen: HashSet::new(),
             looks: 0,
             next: Instant::now() + LOOKS[0],
         }
     }
 
-    /// Whether nobody has looked at the class since the change; somebody does now.
-    pub fn is_new(&mut self, class: &str) -> bool {
-        !self.seen.contains(class) && self.seen.insert(class.to_owned())
+    /// Whether nobody has looked at the class of this name and identity hash since the change; somebody does now.
+    pub fn is_new(&mut self, class: &str, identity: u32) -> bool {
+        let mut hasher = DefaultHasher::new();
+        (class, identity).hash(&mut hasher);
+        self.seen.insert(hasher.finish())
     }
 
     /// How long until the next look.
@@ -47,5 +52,17 @@ impl Late {
         self.looks += 1;
         self.next = Instant::now() + *LOOKS.get(self.looks)?;
         Some(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes_of_one_name_are_told_apart() {
+        let mut late = Late::new();
+        assert!(late.is_new("a/B", 1) && late.is_new("a/B", 2) && late.is_new("a/C", 1));
+        assert!(!late.is_new("a/B", 2));
     }
 }

@@ -12,8 +12,6 @@ pub struct RuleSet {
     pub minimums: Vec<u64>,
     /// Tasks that are handed from one thread to another are told, since units are to be followed through them.
     pub hands_over: bool,
-    /// Grows from rules to the ones that follow them.
-    pub version: u32,
 }
 
 impl RuleSet {
@@ -27,7 +25,6 @@ impl RuleSet {
             features: wanted(&matcher),
             minimums: matcher.minimums(),
             hands_over: matcher.hands_over(),
-            version: 0,
             matcher,
         })
     }
@@ -42,7 +39,6 @@ impl RuleSet {
             features,
             minimums: new,
             hands_over,
-            version: _,
         } = RuleSet::first(bytes)?;
         let mut minimums = self.minimums.clone();
         for minimum in new {
@@ -61,7 +57,6 @@ impl RuleSet {
             minimums,
             // Tasks that wait will run.
             hands_over: hands_over || self.hands_over,
-            version: self.version + 1,
         })
     }
 }

@@ -50,19 +50,10 @@ pub struct Session {
     pub late: Mutex<Option<Late>>,
 }
 
-/// A class that got probes.
-#[derive(Clone, Copy, Default)]
-struct Probed {
-    /// How many methods.
-    methods: u32,
-    /// By which version of the rules.
-    version: u32,
-}
-
 #[derive(Default)]
 struct Changes {
-    /// Internal names of the classes that got probes.
-    probed: HashMap<String, Probed>,
+    /// Internal names of the classes that got probes, with the number of methods that have some now.
+    probed: HashMap<String, u32>,
     /// Classes that the JVM would not take with probes.
     refused: HashSet<String>,
     /// Hashes of the names of classes, or classes and methods, left alone.
@@ -187,18 +178,15 @@ impl Session {
         sites::classes(rules.features).next().is_some() || !rules.matcher.is_empty_of_methods()
     }
 
-    /// The class got this many probed methods by these rules.
-    pub fn note_probed(&self, class: &str, methods: usize, rules: &RuleSet) {
-        let (methods, version) = (methods as u32, rules.version);
-        lock(&self.changes)
-            .probed
-            .insert(class.to_owned(), Probed { methods, version });
+    /// The class got this many probed methods.
+    pub fn note_probed(&self, class: &str, methods: usize) {
+        lock(&self.changes).probed.insert(class.to_owned(), methods as u32);
     }
 
     /// The class has its own bytecode again, though rules chose it before. It is looked at once more at the end: another class of that name may have probes.
-    pub fn note_unprobed(&self, class: &str, rules: &RuleSet) {
-        if let Some(probed) = lock(&self.changes).probed.get_mut(class) {
-            (probed.methods, probed.version) = (0, rules.version);
+    pub fn note_unprobed(&self, class: &str) {
+        if let Some(methods) = lock(&self.changes).probed.get_mut(class) {
+            *methods = 0;
         }
     }
 
@@ -207,7 +195,7 @@ impl Session {
         {
             let mut changes = lock(&self.changes);
             // It may have those of earlier rules still.
-            changes.probed.entry(class.to_owned()).or_default().methods = 0;
+            changes.probed.insert(class.to_owned(), 0);
             changes.refused.insert(class.to_owned());
         }
         self.note_left_alone(class, "", reason);
@@ -231,12 +219,6 @@ impl Session {
                 },
             );
         }
-    }
-
-    /// Whether the class got its probes by other rules than these; `None`: it never had any.
-    pub fn is_behind(&self, class: &str, rules: &RuleSet) -> Option<bool> {
-        let probed = lock(&self.changes).probed.get(class).copied();
-        probed.map(|probed| probed.version != rules.version)
     }
 
     /// Whether the class has probes.
@@ -295,10 +277,10 @@ impl Session {
                 .matcher
                 .class_may_match_with(class, &self.families.supertypes(class))
         };
-        let probed = || changes.probed.iter().filter(|(_, probed)| probed.methods > 0);
+        let probed = || changes.probed.iter().filter(|(_, methods)| **methods > 0);
         let classes = probed().filter(|(class, _)| of_rules(class)).count() as u32;
         let methods = probed().filter(|(class, _)| of_rules(class));
-        let methods = methods.map(|(_, probed)| probed.methods).sum();
+        let methods = methods.map(|(_, methods)| methods).sum();
         Armed {
             classes,
             methods,

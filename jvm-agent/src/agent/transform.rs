@@ -2,7 +2,6 @@
 
 #![allow(unsafe_code, reason = "reads class files that the JVM points to")]
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -41,23 +40,23 @@ pub fn with_probes(agent: &Agent, session: &Session, class: &str, bytes: &[u8]) 
     }
     let supertypes = facts.as_ref().map_or(&[][..], Facts::supertypes);
     if !session.wants_with(&rules, class, supertypes) {
-        session.note_unprobed(class, &rules);
+        session.note_unprobed(class);
         return None;
     }
     let mut chooser = Chooser {
         agent,
         session,
-        rules: rules.clone(),
+        rules,
         facts,
     };
     match rewrite(bytes, &Probes::PLUMB, &mut chooser) {
-        Ok(Some(rewritten)) => note(session, class, &rules, rewritten),
+        Ok(Some(rewritten)) => note(session, class, rewritten),
         Ok(None) => {
-            session.note_unprobed(class, &rules);
+            session.note_unprobed(class);
             None
         }
         Err(error) => {
-            session.note_unprobed(class, &rules);
+            session.note_unprobed(class);
             session.note_left_alone(class, "", &error.to_string());
             None
         }
@@ -152,49 +151,70 @@ fn keyed(session: &Session, class: &str, method: &MethodInfo<'_>, id: u32, numbe
     Choice { id, begin }
 }
 
-fn note(session: &Session, class: &str, rules: &RuleSet, rewritten: Rewritten) -> Option<Vec<u8>> {
+fn note(session: &Session, class: &str, rewritten: Rewritten) -> Option<Vec<u8>> {
     for left_alone in &rewritten.left_alone {
         let method = format!("{}{}", left_alone.name, left_alone.descriptor);
         session.note_left_alone(class, &method, &left_alone.reason.to_string());
     }
     if rewritten.probed.is_empty() {
-        session.note_unprobed(class, rules);
+        session.note_unprobed(class);
         return None;
     }
-    session.note_probed(class, rewritten.probed.len(), rules);
+    session.note_probed(class, rewritten.probed.len());
     Some(rewritten.bytes)
 }
 
 /// Puts probes into the loaded classes that want them. `pause`: leave the JVM some time between batches. `is_over`: looked at between two batches, nobody wants the
 /// rest any more.
 pub fn probe_loaded(agent: &Agent, session: &Session, jni: Jni, pause: bool, is_over: &dyn Fn() -> bool) {
-    probe(agent, session, jni, pause, is_over, |class| session.wants(class));
+    probe(
+        agent,
+        session,
+        jni,
+        (pause, is_over),
+        |class| session.wants(class),
+        |_| {},
+    );
 }
 
 /// After a change of the rules: puts probes into the loaded classes that want them, and takes them out of those that do not any more.
 pub fn probe_again(agent: &Agent, session: &Session, jni: Jni, is_over: &dyn Fn() -> bool) {
-    let mut seen = HashSet::new();
-    probe(agent, session, jni, true, is_over, |class| {
-        let is_concerned = session.has_probed(class) || session.wants(class);
-        if is_concerned {
-            seen.insert(class.to_owned());
-        }
-        is_concerned
-    });
-    *lock(&session.late) = Some(Late::new(seen));
+    let mut late = Late::new();
+    probe(
+        agent,
+        session,
+        jni,
+        (true, is_over),
+        |class| is_concerned(session, class),
+        |classes| {
+            for (class, name) in classes {
+                late.is_new(name, identity(agent.jvmti, *class));
+            }
+        },
+    );
+    *lock(&session.late) = Some(late);
+}
+
+/// Whether a change of the rules may be one for classes of this name.
+fn is_concerned(session: &Session, class: &str) -> bool {
+    session.has_probed(class) || session.wants(class)
+}
+
+/// 0 where the JVM does not tell it.
+fn identity(jvmti: Jvmti, class: jclass) -> u32 {
+    jvmti.identity_hash(class).unwrap_or(0)
 }
 
 /// Some time after a change of the rules: has those classes go by them that were being loaded at that time, when the hook had seen them and nobody else could.
+///
+/// By which rules the hook saw a class that is new since then cannot be told from outside: another of its name may have been seen by others. So all of them are looked at, once.
 pub fn probe_late(agent: &Agent, session: &Session, jni: Jni) {
     let Some(mut late) = lock(&session.late).take() else {
         return;
     };
-    let rules = session.rules();
     jni.with_frame(|| {
-        let classes = loaded(agent.jvmti, jni, |class| match session.is_behind(class, &rules) {
-            Some(is_behind) => is_behind,
-            None => late.is_new(class) && session.wants(class),
-        });
+        let mut classes = loaded(agent.jvmti, jni, |class| is_concerned(session, class));
+        classes.retain(|(class, name)| late.is_new(name, identity(agent.jvmti, *class)));
         for (class, error) in retransform(agent.jvmti, &classes, true, &|| false) {
             session.note_refused(&class, &error);
         }
@@ -206,9 +226,9 @@ fn probe(
     agent: &Agent,
     session: &Session,
     jni: Jni,
-    pause: bool,
-    is_over: &dyn Fn() -> bool,
+    (pause, is_over): (bool, &dyn Fn() -> bool),
     is_concerned: impl FnMut(&str) -> bool,
+    mut see: impl FnMut(&[(jclass, String)]),
 ) {
     let (jvmti, rules) = (agent.jvmti, session.rules());
     if jvmti.set_event(JVMTI_EVENT_CLASS_FILE_LOAD_HOOK, true).is_err() {
@@ -225,6 +245,7 @@ fn probe(
             learn_loaded(session, jvmti, jni);
         }
         let classes = loaded(jvmti, jni, is_concerned);
+        see(&classes);
         for (class, error) in retransform(jvmti, &classes, pause, is_over) {
             session.note_refused(&class, &error);
         }

@@ -9,10 +9,13 @@
     reason = "looks up symbols of libjvm and reads the table that they point to"
 )]
 
-use std::ffi::{CStr, c_char, c_void};
+use std::ffi::{CStr, OsStr, c_void};
 use std::fs::File;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+
+use libloading::os::unix;
 
 /// Largest offset in a structure that is believed, bytes.
 const OFFSET_MAX: u64 = 8192;
@@ -107,8 +110,8 @@ fn read_u64(memory: &File, address: u64) -> Option<u64> {
     Some(u64::from_le_bytes(bytes))
 }
 
-/// A library that is mapped already.
-pub struct Library(*mut c_void);
+/// A library that is mapped already. The JVM holds it itself.
+pub struct Library(unix::Library);
 
 impl Library {
     /// The library that this address lies in.
@@ -123,23 +126,32 @@ impl Library {
         if unsafe { libc::dladdr(address, &raw mut info) } == 0 || info.dli_fname.is_null() {
             return None;
         }
-        let name: *const c_char = info.dli_fname;
-        // SAFETY: `name` is the C string that the dynamic loader keeps; nothing is loaded that is not there.
-        let handle = unsafe { libc::dlopen(name, libc::RTLD_NOLOAD | libc::RTLD_LAZY) };
-        (!handle.is_null()).then_some(Library(handle))
+        // SAFETY: the C string that the dynamic loader keeps as long as the library is mapped.
+        let name = unsafe { CStr::from_ptr(info.dli_fname) };
+        let name = OsStr::from_bytes(name.to_bytes());
+        // SAFETY: nothing is loaded that is not there, so that no initialiser runs.
+        let library = unsafe { unix::Library::open(Some(name), libc::RTLD_NOLOAD | libc::RTLD_LAZY) };
+        library.ok().map(Library)
     }
 
     /// Where what it exports under this name stands.
     pub fn symbol(&self, name: &CStr) -> Option<u64> {
-        // SAFETY: the handle is valid until dropped.
-        let address = unsafe { libc::dlsym(self.0, name.as_ptr()) };
+        // SAFETY: the symbol is taken for an address, whatever it is, and not for what stands there.
+        let symbol = unsafe { self.0.get::<*mut c_void>(name.to_bytes_with_nul()) };
+        let address = symbol.ok()?.as_raw_ptr();
         (!address.is_null()).then_some(address as u64)
     }
 }
 
-impl Drop for Library {
-    fn drop(&mut self) {
-        // SAFETY: ours, from dlopen; the JVM holds the library itself.
-        unsafe { libc::dlclose(self.0) };
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_library_exports_is_found_where_it_stands() {
+        let libc = Library::of(libc::getpid as *const c_void).expect("the C library");
+        assert_eq!(libc.symbol(c"getpid"), Some(libc::getpid as *const () as u64));
+        assert_eq!(libc.symbol(c"gHotSpotVMStructs"), None);
+        assert!(Library::of(std::ptr::null()).is_none());
     }
 }

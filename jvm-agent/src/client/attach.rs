@@ -14,7 +14,7 @@ use super::listener::accept_within;
 use super::patience::Patience;
 use super::place::{Place, open_tmp};
 use super::target::Target;
-use super::{AttachError, JvmSession, SessionConfig, hotspot};
+use super::{AttachError, JvmSession, SessionConfig, hotspot, options};
 use crate::agent::{STATUS_CONNECT, STATUS_DETACHING, STATUS_JVM, STATUS_OPTIONS};
 
 /// How to attach.
@@ -104,7 +104,7 @@ pub(super) struct Approach<'a> {
 impl<'a> Approach<'a> {
     pub(super) fn to(pid: u32, timeout: Duration, stop: &'a AtomicBool) -> Result<Approach<'a>, AttachError> {
         let target = Target::find(pid)?;
-        if target.has_option("-XX:+DisableAttachMechanism") {
+        if options::forbid_attaching(&target) {
             return Err(AttachError::AttachDisabled(pid));
         }
         let root = PathBuf::from(format!("/proc/{pid}/root"));

@@ -122,7 +122,7 @@ fn connect(target: &Target, tmp: &OwnedFd, patience: Patience<'_>) -> Result<Uni
         if !target.is_alive() {
             return Err(AttachError::Ended(target.pid));
         }
-        patience.check(target.pid, "its attach socket (.java_pid in /tmp)")?;
+        patience.check(target.pid, "its attach socket (.java_pid in /tmp), which it never opens if some file of options has -XX:+DisableAttachMechanism")?;
         thread::sleep(LOOK_EVERY);
     }
 }

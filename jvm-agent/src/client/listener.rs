@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use super::patience::Patience;
 use super::place::{Place, SharedLibrary, open_tmp};
+use super::seats::Seats;
 use super::{AttachError, JvmSession, SessionConfig};
 
 /// How long an agent that has connected may take to say who it is and to give its arena.
@@ -35,12 +36,13 @@ type Greeted = Result<JvmSession, AttachError>;
 
 /// Listens for agents. Dropping it removes the socket: JVMs that start later start without plumb.
 ///
-/// Each agent is greeted in a thread of its own, so that one that says nothing keeps nobody waiting.
+/// Each agent is greeted in a thread of its own, so that one that says nothing keeps nobody waiting. Those that come when there are too many are sent away at once, and counted.
 pub struct Listener {
     place: Place,
     listener: UnixListener,
     config: Arc<SessionConfig>,
     greeted: (Sender<Greeted>, Receiver<Greeted>),
+    seats: Seats,
     /// Agents that are being greeted.
     open: Arc<AtomicUsize>,
     /// Raised at the end: nobody is waited for any more.
@@ -70,6 +72,7 @@ impl Listener {
             listener,
             config: Arc::new(config),
             greeted: channel(),
+            seats: Seats::default(),
             open: Arc::default(),
             stop: Arc::default(),
             shared: None,
@@ -135,20 +138,31 @@ impl Listener {
                 thread::sleep(look);
             } else if let Some(stream) = accept_within(&self.listener, look) {
                 self.greet(stream)?;
-                continue;
             }
+            // However many there are: the caller has other things to do.
             if left.is_zero() {
                 return Ok(None);
             }
         }
     }
 
+    /// What to say of those that were sent away, if there were any.
+    #[must_use]
+    pub fn note_of_refused(&self) -> Option<String> {
+        self.seats.note_of_refused()
+    }
+
     fn greet(&self, stream: UnixStream) -> Result<(), AttachError> {
+        let Some(seat) = self.seats.take() else {
+            // The agent sees the socket's end, and its JVM goes on without plumb.
+            return Ok(());
+        };
         let (config, greeted) = (Arc::clone(&self.config), self.greeted.0.clone());
         let (open, stop) = (Arc::clone(&self.open), Arc::clone(&self.stop));
         open.fetch_add(1, Ordering::Release);
         let greet = move || {
             let session = JvmSession::begin(stream, &config, Patience::new(HANDSHAKE_TIMEOUT, Some(&stop)));
+            let session = session.map(|session| session.sits_on(seat));
             // Where nobody listens any more the session ends here, and the agent goes back to sleep.
             let _ = greeted.send(session);
             open.fetch_sub(1, Ordering::Release);
@@ -225,5 +239,41 @@ mod tests {
             thread::yield_now();
         }
         assert!(listener.greeted.1.try_recv().is_err(), "the first is still silent");
+    }
+
+    #[test]
+    fn who_connects_when_there_are_too_many_is_sent_away_at_once() {
+        let mut listener = listener();
+        listener.seats = Seats::new(1, 3);
+        let connect = || UnixStream::connect(listener.place.socket_path()).expect("connects");
+        let silent = connect();
+        while listener.open.load(Ordering::Acquire) == 0 {
+            assert!(listener.accept(Duration::ZERO).is_ok_and(|none| none.is_none()));
+        }
+        let mut refused = connect();
+        let said = thread::scope(|scope| {
+            let heard = scope.spawn(move || std::io::copy(&mut refused, &mut std::io::sink()));
+            while !heard.is_finished() {
+                assert!(listener.accept(Duration::ZERO).is_ok_and(|none| none.is_none()));
+            }
+            heard.join().expect("hears")
+        });
+        assert_eq!(said.ok(), Some(0), "the end, and nothing before it");
+        assert!(
+            listener
+                .note_of_refused()
+                .is_some_and(|note| note.starts_with("1 JVMs"))
+        );
+        // The silent one goes, and another has its place.
+        drop(silent);
+        assert!(matches!(
+            listener.accept(Duration::from_secs(5)),
+            Err(AttachError::Ended(_))
+        ));
+        drop(connect());
+        assert!(matches!(
+            listener.accept(Duration::from_secs(5)),
+            Err(AttachError::Ended(_))
+        ));
     }
 }

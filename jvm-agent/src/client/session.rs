@@ -15,6 +15,7 @@ use plumb_trace::arena;
 
 use super::patience::Patience;
 use super::receive_fd::receive_length_and_fd;
+use super::seats::Seat;
 use super::target::ns_pid_and_start;
 use super::{AttachError, SessionConfig};
 use crate::credentials;
@@ -50,6 +51,8 @@ pub struct JvmSession {
     asked: Option<(Instant, bool)>,
     /// Hash of the compiled rules that were sent last.
     rules: u64,
+    /// Its place among those of a listener.
+    seat: Option<Seat>,
 }
 
 impl JvmSession {
@@ -92,7 +95,14 @@ impl JvmSession {
             unanswered: 1,
             asked: None,
             rules,
+            seat: None,
         })
+    }
+
+    /// The seat is free again when the session ends.
+    pub(super) fn sits_on(mut self, seat: Seat) -> JvmSession {
+        self.seat = Some(seat);
+        self
     }
 
     /// The JVM's arena, for the recorder: it may be drained from now on.
@@ -368,6 +378,7 @@ mod tests {
             unanswered: 1,
             asked: None,
             rules: 0,
+            seat: None,
         };
         (session, agent)
     }

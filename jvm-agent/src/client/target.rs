@@ -7,6 +7,8 @@ use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::path::PathBuf;
 
+use plumb_trace::perfdata;
+
 use super::AttachError;
 
 const LIBRARY_NAME: &str = "/libplumb_agent.so";
@@ -27,6 +29,8 @@ pub(super) struct Target {
     pidfd: OwnedFd,
     /// The agent's library if it is mapped already, under the name it was loaded by.
     pub loaded_library: Option<PathBuf>,
+    /// The file of its performance counters, as it sees it itself.
+    pub perfdata: Option<String>,
 }
 
 impl Target {
@@ -58,6 +62,7 @@ impl Target {
             return Err(AttachError::NoJvm(pid));
         }
         let loaded_library = maps.lines().find_map(library_of);
+        let perfdata = maps.lines().find_map(perfdata::path_in).map(str::to_owned);
         Ok(Target {
             pid,
             ns_pid,
@@ -66,6 +71,7 @@ impl Target {
             gid,
             pidfd,
             loaded_library,
+            perfdata,
         })
     }
 
@@ -101,25 +107,6 @@ impl Target {
             .and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok())
             .unwrap_or(0);
         caught & (1 << (libc::SIGQUIT - 1)) != 0
-    }
-
-    /// Whether a JVM option stands on the command line or in the variables that JVMs take options from.
-    pub fn has_option(&self, option: &str) -> bool {
-        let bytes = |file| fs::read(format!("/proc/{}/{file}", self.pid)).unwrap_or_default();
-        let (arguments, variables) = (bytes("cmdline"), bytes("environ"));
-        let is_java = |variable: &&[u8]| {
-            [&b"JAVA_TOOL_OPTIONS="[..], b"JDK_JAVA_OPTIONS=", b"_JAVA_OPTIONS="]
-                .iter()
-                .any(|name| variable.starts_with(name))
-        };
-        let mut words = arguments.split(|&byte| byte == 0);
-        let mut variables = variables.split(|&byte| byte == 0).filter(is_java);
-        words.any(|word| word == option.as_bytes())
-            || variables.any(|variable| {
-                variable
-                    .split(|byte| b" \t\n='\"".contains(byte))
-                    .any(|word| word == option.as_bytes())
-            })
     }
 }
 

@@ -127,3 +127,38 @@ fn classes_that_load_while_rules_change_go_by_the_new_ones() {
         subject.quit();
     }
 }
+
+/// Rules of which the twins have probes, and rules of which they have none.
+const TWINS: &str = "[[method]]\nmatch = \"Twins$Twin.once\"\n";
+const NO_TWINS: &str = "[[method]]\nmatch = \"Probed.step\"\n";
+
+/// The hook has seen the second class by the rules of before, and the first of its name goes by those of now: names do not tell which class is behind.
+#[test]
+fn a_class_of_the_same_name_in_another_loader_goes_by_the_new_rules_too() {
+    for jdk in jdks() {
+        for (before, after, expected) in [(TWINS, NO_TWINS, 0), (NO_TWINS, TWINS, 1)] {
+            let mut subject = Subject::start(&jdk, &[]);
+            let (mut session, mut recorder) = attached(&subject);
+            session
+                .change_rules(compiled(before), &GO_ON, TIMEOUT)
+                .expect("changes");
+            subject.order("twins 1");
+            session.change_rules(compiled(after), &GO_ON, TIMEOUT).expect("changes");
+            subject.order("twins 2");
+            let mut calls = |subject: &mut Subject, twin: u32| {
+                recorder.drain(true);
+                let before = recorder.count(JvmKind::Enter, "Twins$Twin.once");
+                subject.order(&format!("calltwin {twin}"));
+                recorder.drain(true);
+                recorder.count(JvmKind::Enter, "Twins$Twin.once") - before
+            };
+            let what = format!("{expected} probes in both classes on JDK {}", jdk.name);
+            wait_until(&what, || calls(&mut subject, 2) == expected);
+            assert_eq!(calls(&mut subject, 1), expected, "{what}");
+            let stopped = session.stop(TIMEOUT).expect("stops");
+            assert_eq!(stopped.failed, 0);
+            assert_eq!((calls(&mut subject, 1), calls(&mut subject, 2)), (0, 0));
+            subject.quit();
+        }
+    }
+}

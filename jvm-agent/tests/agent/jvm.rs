@@ -74,35 +74,49 @@ pub struct Subject {
     child: Child,
     commands: ChildStdin,
     answers: Receiver<String>,
+    /// Lines that were no answers.
+    others: Vec<String>,
     complaints: Option<thread::JoinHandle<String>>,
 }
 
 impl Subject {
     pub fn start(jdk: &Jdk, arguments: &[&str]) -> Subject {
-        Subject::start_as(jdk, arguments, None, classes())
+        Subject::start_with(jdk, arguments, &[])
+    }
+
+    /// With these variables in its environment.
+    pub fn start_with(jdk: &Jdk, arguments: &[&str], variables: &[(&str, &str)]) -> Subject {
+        let mut command = Command::new(&jdk.java);
+        command.envs(variables.iter().copied());
+        Subject::run_with(command, arguments, classes())
     }
 
     /// As another user, if one is given, with the classes from this directory.
     pub fn start_as(jdk: &Jdk, arguments: &[&str], user: Option<u32>, classes: &Path) -> Subject {
         let mut command = Command::new(&jdk.java);
+        if let Some(user) = user {
+            command.uid(user).gid(user).current_dir("/");
+        }
+        Subject::run_with(command, arguments, classes)
+    }
+
+    fn run_with(mut command: Command, arguments: &[&str], classes: &Path) -> Subject {
         command
             .args(["-Xmx256m", "-XX:+UseSerialGC"])
             .args(arguments)
             .arg("-cp")
             .arg(classes)
             .arg("Subject");
+        Subject::run(&mut command)
+    }
+
+    /// A program that obeys as `Subject` does.
+    pub fn run(command: &mut Command) -> Subject {
         command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        if let Some(user) = user {
-            command.uid(user).gid(user).current_dir("/");
-        }
-        Subject::run(command)
-    }
-
-    fn run(mut command: Command) -> Subject {
-        let mut child = command.spawn().expect("java starts");
+        let mut child = command.spawn().expect("it starts");
         let (commands, output) = (child.stdin.take().expect("piped"), child.stdout.take().expect("piped"));
         let mut errors = child.stderr.take().expect("piped");
         let (sender, answers) = channel();
@@ -121,6 +135,7 @@ impl Subject {
             child,
             commands,
             answers,
+            others: Vec::new(),
             complaints: Some(complaints),
         };
         subject.wait_for("ready");
@@ -154,7 +169,13 @@ impl Subject {
                     && !line.starts_with("FATAL ERROR"),
                 "{line}"
             );
+            self.others.push(line);
         }
+    }
+
+    /// Whether a line of its output so far, beside answers, has this text.
+    pub fn has_said(&self, text: &str) -> bool {
+        self.others.iter().any(|line| line.contains(text))
     }
 
     pub fn kill(&mut self) {

@@ -4,6 +4,7 @@
 
 mod change;
 mod counted;
+mod embedded;
 mod events;
 mod jvm;
 mod kin;

@@ -35,21 +35,61 @@ fn what_is_no_jvm_is_not_touched() {
 #[test]
 fn jvms_that_forbid_it_say_so() {
     for jdk in jdks() {
-        for (option, is_expected) in [
-            (
-                "-XX:+DisableAttachMechanism",
-                (|error| matches!(error, AttachError::AttachDisabled(_))) as fn(&AttachError) -> bool,
-            ),
-            ("-XX:-EnableDynamicAgentLoading", |error| {
-                matches!(error, AttachError::AgentsDisabled(_))
-            }),
-        ] {
-            let mut subject = Subject::start(&jdk, &[option]);
+        let mut subject = Subject::start(&jdk, &["-XX:-EnableDynamicAgentLoading"]);
+        let error = refusal(subject.pid());
+        assert!(
+            matches!(error, AttachError::AgentsDisabled(_)),
+            "JDK {}: {error}",
+            jdk.name
+        );
+        subject.order("work 3");
+        subject.quit();
+    }
+}
+
+/// Arguments and variables.
+type Way<'w> = (&'w [&'w str], &'w [(&'w str, &'w str)]);
+
+#[test]
+fn a_jvm_that_forbids_attaching_says_so_wherever_its_options_stand() {
+    const OPTION: &str = "-XX:+DisableAttachMechanism";
+    const OFF: &str = "-XX:-DisableAttachMechanism";
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = |name: &str, text: &str| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, text).expect("options are written");
+        path.display().to_string()
+    };
+    let arguments = format!("@{}", file("arguments", &format!("-Dan=argument\n{OPTION}\n")));
+    let options = format!("-XX:VMOptionsFile={}", file("options", OPTION));
+    let flags = format!("-XX:Flags={}", file("flags", "+DisableAttachMechanism\n"));
+    // More than the JVM tells of its options.
+    let long = format!("-Dlong={}", "x".repeat(2000));
+    let ways: [Way<'_>; 8] = [
+        (&[OPTION], &[]),
+        (&[&arguments], &[]),
+        (&[&options], &[]),
+        (&[&flags], &[]),
+        (&[], &[("JDK_JAVA_OPTIONS", OPTION)]),
+        (&[], &[("JDK_JAVA_OPTIONS", &arguments)]),
+        (&[], &[("JAVA_TOOL_OPTIONS", OPTION)]),
+        (&[&long, OPTION, "-XX:-UsePerfData"], &[]),
+    ];
+    for jdk in jdks() {
+        for (arguments, variables) in ways {
+            let mut subject = Subject::start_with(&jdk, arguments, variables);
             let error = refusal(subject.pid());
-            assert!(is_expected(&error), "{option} on JDK {}: {error}", jdk.name);
+            let what = format!("{arguments:?} {variables:?} on JDK {}", jdk.name);
+            assert!(matches!(error, AttachError::AttachDisabled(_)), "{what}: {error}");
             subject.order("work 3");
-            subject.quit();
+            // Asked by a signal it would have written all its threads.
+            assert!(!subject.has_said("Full thread dump"), "{what}");
         }
+        let subject = Subject::start(&jdk, &[&arguments, OFF]);
+        try_attach(&subject)
+            .expect("the last word counts")
+            .stop(TIMEOUT)
+            .expect("stops");
     }
 }
 

@@ -3,5 +3,6 @@
 mod begins;
 mod behaviour;
 mod java;
+mod left_alone;
 mod linking;
 mod mutations;

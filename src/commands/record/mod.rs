@@ -188,6 +188,7 @@ fn follow(
     }
     progress.clear();
     agents.stop();
+    subject.note_refused(&recorder);
     recorder.save("the end of the recording");
     subject.tell_end();
     recorder

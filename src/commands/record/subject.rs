@@ -100,6 +100,18 @@ impl Subject {
         }
     }
 
+    /// Notes how many JVMs were not listened to.
+    pub fn note_refused(&self, recorder: &Recorder) {
+        if let Subject::Started {
+            listener: Some(listener),
+            ..
+        } = self
+            && let Some(note) = listener.note_of_refused()
+        {
+            recorder.note(note);
+        }
+    }
+
     /// JVMs that start from now on go by these compiled rules.
     pub fn change_rules(&mut self, matcher: &[u8]) {
         if let Subject::Started {

@@ -44,6 +44,8 @@ public class Subject {
             case "keys": return Keyed.calls(count);
             case "fresh": return Fresh.load(count);
             case "callfresh": return Fresh.call();
+            case "twins": return count == 1 ? Twins.begin() : Twins.finish();
+            case "calltwin": return Twins.call(count == 1 ? Twins.first : Twins.second);
             case "waits": return Waits.next();
             case "broken": return Broken.load(count);
             case "manykeys": return Keyed.many(count);

@@ -80,7 +80,7 @@ public final class Classes {
                 linked--;
                 System.out.println("refused " + name + " " + error.toString().replace('\n', ' '));
             } catch (LinkageError | ClassNotFoundException error) {
-                // A class that it names is not here (optional parts of Tomcat): linking may have come before or not.
+                // A class that it names is not here (optional parts of servers): linking may have come before or not.
                 unresolved++;
                 linked--;
                 System.out.println("unresolved " + name + " " + error.toString().replace('\n', ' '));
