@@ -29,6 +29,15 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, chan
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
+/// What reads bytes of others; see [`crate::outside`].
+pub mod outside {
+    pub use super::elf::Code;
+    pub use super::kernel::parse as kallsyms;
+    pub use super::maps::{Mapping, find as find_mapping, parse as maps};
+    pub use super::perf_map::parse as perf_map;
+    pub use super::table::Table;
+}
+
 /// Stacks that wait to be looked at, and to be named.
 const QUEUE: usize = 4096;
 const NAME_QUEUE: usize = 4 * QUEUE;

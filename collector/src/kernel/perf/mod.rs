@@ -15,6 +15,13 @@ mod filter;
 mod open;
 mod tracepoints;
 
+/// What reads bytes of others; see [`crate::outside`].
+pub mod outside {
+    pub use super::books::{Books, OnCpu};
+    pub use super::event::{Dated, Event, parse as record};
+    pub use super::tracepoints::{Told, Tracepoints};
+}
+
 use super::ring::RingTotals;
 use super::{Interface, KernelOptions};
 use crate::CollectorError;
@@ -182,7 +189,7 @@ impl PerfRings {
             if let Event::Lost(count) = dated.event {
                 cpu.has_loss = true;
                 cpu.here.forget();
-                self.totals.lost += count;
+                self.totals.lost = self.totals.lost.saturating_add(count);
             }
             let Some(record) = self.books.record(cpu.number, &mut cpu.here, dated) else {
                 continue;
