@@ -21,6 +21,8 @@ mod glob;
 mod kernel;
 mod libjvm;
 mod live;
+#[doc(hidden)]
+pub mod outside;
 mod parcel;
 mod privilege;
 pub mod proc;

@@ -6,6 +6,7 @@
 //! - Checksums are mended before a reader sees the bytes: somebody who means harm computes them too, and a fuzzer never gets past them.
 
 mod build;
+mod elf;
 pub mod mutate;
 mod targets;
 

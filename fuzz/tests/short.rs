@@ -80,6 +80,36 @@ fn perfdata() {
 }
 
 #[test]
+fn elf() {
+    check("elf");
+}
+
+#[test]
+fn maps() {
+    check("maps");
+}
+
+#[test]
+fn kallsyms() {
+    check("kallsyms");
+}
+
+#[test]
+fn perf_map() {
+    check("perf-map");
+}
+
+#[test]
+fn perf_ring() {
+    check("perf-ring");
+}
+
+#[test]
+fn tracepoints() {
+    check("tracepoints");
+}
+
+#[test]
 fn no_target_is_left_out() {
     let (source, help) = (include_str!("short.rs"), include_str!("../../xtask/src/fuzz.rs"));
     for target in TARGETS {

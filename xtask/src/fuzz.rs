@@ -29,6 +29,12 @@ Without a TARGET all of these, one after the other:
   attach          what agent and recorder say to each other, through a socket
   usdt            the probes that a library's notes tell of
   perfdata        the file that a JVM counts in
+  elf             symbols and build ids of a file of code
+  maps            what a process has mapped
+  kallsyms        the kernel's symbols
+  perf-map        what a runtime says that it compiled
+  perf-ring       records of perf events, and the books that are kept of them
+  tracepoints     where the fields of tracepoints lie, and what is read there
 
 Options:
   --seconds N     how long each runs (default 60)

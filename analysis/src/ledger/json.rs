@@ -45,7 +45,7 @@ fn row(row: &Row) -> Value {
     fields
 }
 
-fn thread(key: &ThreadKey) -> Value {
+pub(super) fn thread(key: &ThreadKey) -> Value {
     let ThreadKey {
         host,
         pid,

@@ -9,6 +9,8 @@ mod probes;
 mod ring;
 mod scope;
 
+pub use perf::outside;
+
 use cost::costs;
 pub use cost::{ProgramCost, enable_statistics};
 pub use counters::{COUNTERS_MAX, Counter};

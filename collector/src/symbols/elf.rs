@@ -33,7 +33,7 @@ struct Segment {
 
 /// What is known of a file.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Code {
+pub struct Code {
     segments: Vec<Segment>,
     functions: Table,
     /// Hexadecimal digits, or empty.

@@ -1,10 +1,10 @@
 //! Names for places in mapped code: functions of files, and of what a runtime compiled.
 
 use super::elf::Code;
+use super::frame::{Frame, JAVA};
 use super::maps::Mapping;
 use super::perf_map::PerfMap;
 use super::process::{Place, Places};
-use super::{Frame, JAVA};
 use object::read::ReadCache;
 use std::collections::HashMap;
 use std::fs::{File, Metadata, OpenOptions};

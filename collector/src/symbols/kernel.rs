@@ -17,7 +17,7 @@ pub(super) fn functions() -> Table {
 }
 
 /// Lines `ADDRESS TYPE NAME [MODULE]`. What is not like that is passed over.
-fn parse(mut lines: impl BufRead) -> Table {
+pub fn parse(mut lines: impl BufRead) -> Table {
     let mut table = Table::default();
     let mut line = Vec::new();
     while let Ok(1..) = {

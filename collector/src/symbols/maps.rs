@@ -11,8 +11,10 @@ const BYTES_MAX: u64 = 32 << 20;
 
 /// A mapping that may be executed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Mapping {
+pub struct Mapping {
+    /// First address.
     pub start: u64,
+    /// Behind the last one.
     pub end: u64,
     /// Where it begins in its file.
     pub offset: u64,
@@ -45,14 +47,14 @@ pub(super) fn of(pid: u32) -> Vec<Mapping> {
 }
 
 /// The mapping that an address lies in.
-pub(super) fn find<M: Borrow<Mapping>>(mappings: &[M], address: u64) -> Option<&M> {
+pub fn find<M: Borrow<Mapping>>(mappings: &[M], address: u64) -> Option<&M> {
     let after = mappings.partition_point(|mapping| mapping.borrow().start <= address);
     let mapping = mappings.get(after.checked_sub(1)?)?;
     (address < mapping.borrow().end).then_some(mapping)
 }
 
 /// Lines `START-END PERMISSIONS OFFSET DEVICE INODE   PATH`.
-fn parse(mut lines: impl BufRead) -> Vec<Mapping> {
+pub fn parse(mut lines: impl BufRead) -> Vec<Mapping> {
     let mut mappings = Vec::new();
     let mut line = Vec::new();
     while let Ok(1..) = {

@@ -55,7 +55,7 @@ fn open(pid: u32) -> Option<(File, u64)> {
 }
 
 /// Lines `START BYTES NAME`, the numbers in hexadecimal digits; the name may hold blanks.
-fn parse(mut lines: impl BufRead) -> Table {
+pub fn parse(mut lines: impl BufRead) -> Table {
     let mut table = Table::default();
     let mut line = Vec::new();
     while let Ok(1..) = {

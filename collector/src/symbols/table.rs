@@ -15,7 +15,7 @@ struct Symbol {
 
 /// The symbols of one module.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Table {
+pub struct Table {
     symbols: Vec<Symbol>,
     /// Each ends with a NUL.
     names: Vec<u8>,

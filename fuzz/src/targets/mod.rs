@@ -1,11 +1,13 @@
-//! The targets, one file each.
+//! The targets, a file for each part of plumb.
 
 mod attach;
 mod classfile;
 mod matcher;
+mod perf;
 mod perfdata;
 mod rules;
 mod segment;
+mod symbols;
 mod timeline;
 mod usdt;
 
@@ -25,7 +27,7 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 10] = [
+pub const TARGETS: [Target; 16] = [
     Target {
         name: "classfile",
         what: "the rewriter of class files, with a probe in every method",
@@ -94,6 +96,48 @@ pub const TARGETS: [Target; 10] = [
         what: "the file that a JVM counts in",
         run: perfdata::run,
         seeds: perfdata::seeds,
+        bytes_max: 1 << 12,
+    },
+    Target {
+        name: "elf",
+        what: "symbols and build ids of a file of code",
+        run: symbols::run_elf,
+        seeds: symbols::seeds_of_elf,
+        bytes_max: 1 << 13,
+    },
+    Target {
+        name: "maps",
+        what: "what a process has mapped",
+        run: symbols::run_maps,
+        seeds: symbols::seeds_of_maps,
+        bytes_max: 1 << 12,
+    },
+    Target {
+        name: "kallsyms",
+        what: "the kernel's symbols",
+        run: symbols::run_kallsyms,
+        seeds: symbols::seeds_of_kallsyms,
+        bytes_max: 1 << 12,
+    },
+    Target {
+        name: "perf-map",
+        what: "what a runtime says that it compiled",
+        run: symbols::run_perf_map,
+        seeds: symbols::seeds_of_perf_map,
+        bytes_max: 1 << 12,
+    },
+    Target {
+        name: "perf-ring",
+        what: "records of perf events, and the books that are kept of them",
+        run: perf::run_ring,
+        seeds: perf::seeds_of_ring,
+        bytes_max: 1 << 12,
+    },
+    Target {
+        name: "tracepoints",
+        what: "where the fields of tracepoints lie, and what is read there",
+        run: perf::run_formats,
+        seeds: perf::seeds_of_formats,
         bytes_max: 1 << 12,
     },
 ];

@@ -1,5 +1,6 @@
 //! Notes of libraries: whoever runs a JVM may have put any file in the place of its libjvm.
 
+use crate::elf::{self, Section};
 use plumb_collector::usdt;
 
 /// A library.
@@ -31,35 +32,19 @@ fn note(pc: u64, texts: &str) -> Vec<u8> {
     note
 }
 
-/// ELF's header, a segment of code, and sections for the notes, their base and the sections' names.
 fn library(notes: &[u8]) -> Vec<u8> {
-    const NAMES: &[u8] = b"\0.note.stapsdt\0.stapsdt.base\0.shstrtab\0";
-    let mut file = vec![0; 64];
-    for (at, bytes) in [
-        (0, &b"\x7fELF\x02\x01"[..]),
-        (18, &62_u16.to_le_bytes()),
-        (32, &64_u64.to_le_bytes()),
-        (40, &120_u64.to_le_bytes()),
-        (54, &56_u16.to_le_bytes()),
-        (56, &1_u16.to_le_bytes()),
-        (58, &64_u16.to_le_bytes()),
-        (60, &3_u16.to_le_bytes()),
-        (62, &2_u16.to_le_bytes()),
-    ] {
-        file[at..at + bytes.len()].copy_from_slice(bytes);
-    }
-    file.extend([1_u32, 5].into_iter().flat_map(u32::to_le_bytes));
-    let segment = [0x800_u64, 0x1000, 0x1000, 0x500, 0x500, 0x1000];
-    file.extend(segment.into_iter().flat_map(u64::to_le_bytes));
-    let (data, length) = (120 + 3 * 64, notes.len() as u64);
-    for (name, address, offset, bytes) in [
-        (1_u32, 0, data, length),
-        (15, 0x3000, 0, 1),
-        (29, 0, data + length, NAMES.len() as u64),
-    ] {
-        file.extend([name, 7].into_iter().flat_map(u32::to_le_bytes));
-        let section = [0, address, offset, bytes, 0, 0, 0];
-        file.extend(section.into_iter().flat_map(u64::to_le_bytes));
-    }
-    [file.as_slice(), notes, NAMES].concat()
+    let section = |name, address, bytes: &[u8]| Section {
+        name,
+        kind: elf::NOTES,
+        address,
+        bytes: bytes.to_vec(),
+        ..Section::default()
+    };
+    elf::file(
+        &[],
+        &[
+            section(".note.stapsdt", 0, notes),
+            section(".stapsdt.base", 0x3000, &[0]),
+        ],
+    )
 }

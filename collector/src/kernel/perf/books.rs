@@ -30,7 +30,7 @@ struct Running {
 
 /// What is known of a CPU.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct OnCpu {
+pub struct OnCpu {
     running: Option<Running>,
     /// What the tracepoint has said of who is about to leave.
     state: Option<u32>,
@@ -50,7 +50,7 @@ impl OnCpu {
 
 /// Makes plumb's records of events.
 #[derive(Debug, Default)]
-pub(super) struct Books {
+pub struct Books {
     accounts: HashMap<u32, Account>,
     names: HashMap<u32, String>,
     /// Processes of threads.
@@ -73,6 +73,7 @@ pub(super) fn blank(cpu: u32, time_ns: u64) -> Option<KernelRecord> {
 }
 
 impl Books {
+    /// The record of an event, if there is one.
     pub fn record(&mut self, cpu: u32, here: &mut OnCpu, dated: Dated) -> Option<KernelRecord> {
         let mut record = blank(cpu, dated.time_ns)?;
         let who = (dated.pid, dated.tid);
@@ -252,6 +253,7 @@ impl Books {
         }
     }
 
+    /// The name of a thread; empty where it is not known.
     pub fn name_of(&self, tid: u32) -> String {
         let known = self.names.get(&tid).cloned();
         known.unwrap_or_else(|| proc::read_trimmed(format!("/proc/{tid}/comm")).unwrap_or_default())

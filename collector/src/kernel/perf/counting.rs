@@ -18,7 +18,7 @@ use std::io;
 
 /// What a group's events said at a switch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Reading {
+pub struct Reading {
     /// The group's place among those of its CPU.
     pub group: usize,
     enabled_ns: u64,
@@ -30,7 +30,7 @@ pub(super) struct Reading {
 
 impl Reading {
     /// Reads what stands in a sample.
-    pub fn parse(group: usize, body: &[u8]) -> Option<Reading> {
+    pub(super) fn parse(group: usize, body: &[u8]) -> Option<Reading> {
         let mut reading = Reading {
             group,
             count: usize::try_from(u64_at(body, 0)?).ok()?.checked_sub(1)?,

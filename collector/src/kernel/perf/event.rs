@@ -27,34 +27,50 @@ pub(super) const NOBODY: u32 = u32::MAX;
 
 /// A record of the kernel, as far as it is of use.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Event {
-    /// `state` is that of who leaves.
+pub enum Event {
+    /// Who tells it leaves its CPU to somebody.
     Switch {
+        /// As the scheduler has it; 0: it could go on.
         state: u32,
+        /// It did not want to leave.
         is_preempted: bool,
+        /// Process and thread of who comes.
         next: (u32, u32),
     },
     /// Who tells it leaves its CPU to whomever.
     Left {
+        /// It did not want to leave.
         is_preempted: bool,
     },
     /// Who tells it comes to a CPU.
     Came,
     /// What the tracepoints of the scheduler say.
     Told(Told),
+    /// A thread is born.
     Fork {
+        /// Its process.
         pid: u32,
+        /// The thread.
         tid: u32,
+        /// Process and thread of its parent.
         parent: (u32, u32),
     },
+    /// A thread ends.
     Exit {
+        /// Its process.
         pid: u32,
+        /// The thread.
         tid: u32,
     },
+    /// A thread gets a name.
     Comm {
+        /// Its process.
         pid: u32,
+        /// The thread.
         tid: u32,
+        /// The name.
         comm: String,
+        /// For it executes another program.
         is_exec: bool,
     },
     /// Who tells it has come to a CPU that was idle.
@@ -67,10 +83,14 @@ pub(super) enum Event {
 
 /// An event and the stamp of its record: who ran, when.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Dated {
+pub struct Dated {
+    /// CLOCK_MONOTONIC.
     pub time_ns: u64,
+    /// Process of who ran.
     pub pid: u32,
+    /// Who ran.
     pub tid: u32,
+    /// What happened.
     pub event: Event,
 }
 
@@ -98,7 +118,7 @@ pub(super) fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
 }
 
 /// Reads a record. `None` for what is of no use, or is not as it should be. `groups`: the numbers of the CPU's groups of counters.
-pub(super) fn parse(kind: u32, misc: u16, bytes: &[u8], tracepoints: &Tracepoints, groups: &[u64]) -> Option<Dated> {
+pub fn parse(kind: u32, misc: u16, bytes: &[u8], tracepoints: &Tracepoints, groups: &[u64]) -> Option<Dated> {
     let (body, stamp) = match kind {
         9 => (bytes.get(STAMP_BYTES..)?, bytes.get(NUMBER_BYTES..STAMP_BYTES)?),
         _ => bytes.split_at_checked(bytes.len().checked_sub(STAMP_BYTES)?)?,

@@ -15,9 +15,16 @@ mod cpu;
 mod event;
 mod filter;
 mod open;
-mod tracefs;
 mod order;
+mod tracefs;
 mod tracepoints;
+
+/// What reads bytes of others; see [`crate::outside`].
+pub mod outside {
+    pub use super::books::{Books, OnCpu};
+    pub use super::event::{Dated, Event, parse as record};
+    pub use super::tracepoints::{Told, Tracepoints};
+}
 
 use super::ring::RingTotals;
 use super::{COUNTERS_MAX, Counter, Extras, Interface, KernelOptions};

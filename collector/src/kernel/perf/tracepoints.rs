@@ -12,13 +12,28 @@ const IN_INTERRUPT: u8 = 0x08 | 0x10;
 
 /// What a tracepoint tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Told {
-    /// The state of who is about to leave its CPU.
-    Leaves { state: u32 },
-    /// A thread is being woken; whether by an interrupt. It was on this CPU last.
-    Waking { tid: u32, cpu: u32, by_interrupt: bool },
-    /// A thread waits for this CPU from now on.
-    Queued { tid: u32, cpu: u32 },
+pub enum Told {
+    /// Somebody is about to leave its CPU.
+    Leaves {
+        /// As the scheduler has it; 0: it could go on.
+        state: u32,
+    },
+    /// A thread is being woken.
+    Waking {
+        /// The thread.
+        tid: u32,
+        /// Where it was last.
+        cpu: u32,
+        /// By an interrupt.
+        by_interrupt: bool,
+    },
+    /// A thread waits for a CPU from now on.
+    Queued {
+        /// The thread.
+        tid: u32,
+        /// For which.
+        cpu: u32,
+    },
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -82,19 +97,23 @@ impl Field {
 
 /// The tracepoints of this machine, by number. None, where tracefs does not tell them.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Tracepoints(HashMap<u16, Layout>);
+pub struct Tracepoints(HashMap<u16, Layout>);
 
 impl Tracepoints {
     /// Asks tracefs: all of them, or none.
     pub fn find() -> Tracepoints {
-        let all = |tracefs: Tracefs| {
-            let one = |(name, kind): (&str, Kind)| {
-                let format = tracefs.path(&format!("events/sched/{name}/format"));
-                layout(&std::fs::read_to_string(format).ok()?, kind)
-            };
-            WANTED.into_iter().map(one).collect::<Option<HashMap<_, _>>>()
+        let below = |tracefs: Tracefs| {
+            Tracepoints::read(|name| std::fs::read_to_string(tracefs.path(&format!("events/sched/{name}/format"))).ok())
         };
-        Tracepoints(Tracefs::find().and_then(all).unwrap_or_default())
+        Tracefs::find().and_then(below).unwrap_or_default()
+    }
+
+    /// Of the texts that a tracepoint's `format` file has, by the tracepoint's name: all of them, or none.
+    pub fn read(format_of: impl Fn(&str) -> Option<String>) -> Option<Tracepoints> {
+        let one = |(name, kind)| layout(&format_of(name)?, kind);
+        let all: HashMap<_, _> = WANTED.into_iter().map(one).collect::<Option<_>>()?;
+        // Two of one number cannot be told apart.
+        (all.len() == WANTED.len()).then_some(Tracepoints(all))
     }
 
     /// Whether there are none.
