@@ -46,6 +46,7 @@ public class Subject {
             case "callfresh": return Fresh.call();
             case "twins": return count == 1 ? Twins.begin() : Twins.finish();
             case "calltwin": return Twins.call(count == 1 ? Twins.first : Twins.second);
+            case "unlinkable": return Unlinkable.load();
             case "waits": return Waits.next();
             case "broken": return Broken.load(count);
             case "manykeys": return Keyed.many(count);
