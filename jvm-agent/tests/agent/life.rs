@@ -274,20 +274,28 @@ fn threads_have_names_and_linux_ids() {
                 name,
                 started,
                 java_id,
-                ..
+                group,
+                daemon,
+                priority,
             } = &dated.definition
             else {
                 continue;
             };
             assert!(*java_id != 0, "{name}");
             if *started {
-                workers += usize::from(name.starts_with("worker-"));
+                let is_worker = name.starts_with("worker-");
+                workers += usize::from(is_worker);
+                assert!(
+                    !is_worker || (&**group, *daemon, *priority) == ("main", false, 5),
+                    "{name}"
+                );
                 assert!(*tid != 0, "{name}");
             } else if name == "a-thread-with-a-long-name-of-its-own" {
                 old += 1;
                 let comm =
                     std::fs::read_to_string(format!("/proc/{}/task/{tid}/comm", subject.pid())).expect("its thread");
                 assert_eq!(comm.trim_end(), &name[..15]);
+                assert_eq!((&**group, *daemon, *priority), ("main", true, 7));
             }
         }
         assert_eq!((old, workers), (1, 4), "JDK {}", jdk.name);

@@ -14,6 +14,7 @@ public class Subject {
         BufferedReader commands = new BufferedReader(new InputStreamReader(System.in));
         Thread idle = new Thread(Subject::idle, "a-thread-with-a-long-name-of-its-own");
         idle.setDaemon(true);
+        idle.setPriority(7);
         idle.start();
         System.out.println("ready");
         for (String line = commands.readLine(); line != null && !line.equals("quit"); line = commands.readLine()) {
