@@ -3,6 +3,7 @@
 const PRESETS: &[(&str, &str)] = &[
     ("jvm", include_str!("../presets/jvm.toml")),
     ("kernel", include_str!("../presets/kernel.toml")),
+    ("netty", include_str!("../presets/netty.toml")),
     ("tomcat", include_str!("../presets/tomcat.toml")),
 ];
 

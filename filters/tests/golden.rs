@@ -2,7 +2,7 @@
 
 use std::{env, fmt::Write, fs, path::Path};
 
-use plumb_filters::{Diagnostics, Rules, load, matcher::Matcher, preset_names};
+use plumb_filters::{Diagnostics, Rules, classpath::list, load, matcher::Matcher, preset_names};
 
 /// Compares what `args` load to with the golden file, or writes it when `PLUMB_BLESS` is set.
 fn check(name: &str, args: &[&str]) {
@@ -124,6 +124,49 @@ fn every_preset_loads_and_compiles() {
         assert_eq!(matcher.is_empty_of_methods(), rules.methods.is_empty(), "{name}");
         assert_eq!(matcher.features(), rules.jvm, "{name}");
     }
+}
+
+/// Of the jars that `cargo xtask test` brings: Netty 4.1 and Tomcat 10.
+#[test]
+fn what_presets_name_is_there() {
+    let Some(jars) = env::var_os("PLUMB_JARS") else {
+        println!("not tested: the methods that presets name; set PLUMB_JARS, or run `cargo xtask test`");
+        return;
+    };
+    let listing = list(&jars.to_string_lossy()).unwrap();
+    for (name, later) in [
+        ("netty", ["nio.NioIoHandler", "epoll.EpollIoHandler"].as_slice()),
+        ("tomcat", &[]),
+    ] {
+        let report = plumb_filters::check(&load(&[name.to_owned()]).unwrap(), listing.classes.clone());
+        let missing: Vec<&str> = report
+            .rules
+            .iter()
+            .filter(|hits| hits.methods == 0)
+            .map(|hits| hits.text.as_str())
+            .collect();
+        let is_later = |text: &str| later.iter().any(|class| text.contains(class));
+        assert!(
+            missing.len() == later.len() && missing.iter().all(|text| is_later(text)),
+            "{name}: {missing:?}"
+        );
+        assert!(report.rules.iter().all(|hits| hits.left_alone == 0), "{name}: {report}");
+    }
+}
+
+#[test]
+fn nettys_threads_find_their_groups() {
+    let rules = load(&["netty".to_owned()]).unwrap();
+    let group = |thread: &str| rules.group_of(thread).map(|group| group.name.as_str());
+    for thread in [
+        "nioEventLoopGroup-3-1",
+        "epollEventLoopGroup-2-16",
+        "reactor-http-epoll-4",
+    ] {
+        assert_eq!(group(thread), Some("event-loop"), "{thread}");
+    }
+    assert_eq!(group("globalEventExecutor-1-1"), Some("executor"));
+    assert_eq!(group("main"), None);
 }
 
 #[test]

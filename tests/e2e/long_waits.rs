@@ -49,7 +49,8 @@ fn every_long_wait_has_its_java_stack() {
                     continue;
                 }
                 let count = number(book(&printed, thread), "count");
-                let told = stacks(&timeline, named(&timeline, TrackKind::Thread, thread), method);
+                let track = named(&timeline, TrackKind::Thread, thread);
+                let told = stacks(&timeline, track, method, "java.lang.Thread.run");
                 assert!(
                     told >= count,
                     "JDK {version} {kernel:?}: {told} of {count} waits of {thread} have a stack"
@@ -60,7 +61,7 @@ fn every_long_wait_has_its_java_stack() {
 }
 
 /// Long sleeps of a thread with this method on their Java stack; all others have one, too.
-fn stacks(timeline: &TimelineFile, thread: TrackId, method: &str) -> u64 {
+fn stacks(timeline: &TimelineFile, thread: TrackId, method: &str, outermost: &str) -> u64 {
     let sleeps = timeline.sleeps(thread, 0, u64::MAX).expect("sleeps");
     let long = sleeps.iter().filter(|sleep| sleep.end_ns - sleep.start_ns >= LONG_NS);
     long.filter(|sleep| {
@@ -69,43 +70,47 @@ fn stacks(timeline: &TimelineFile, thread: TrackId, method: &str) -> u64 {
             .iter()
             .map(|frame| timeline.string(*frame))
             .collect();
-        assert_eq!(
-            frames.first(),
-            Some(&"java.lang.Thread.run"),
-            "outermost first: {frames:?}"
-        );
+        assert_eq!(frames.first(), Some(&outermost), "outermost first: {frames:?}");
         frames.contains(&method)
     })
     .count() as u64
 }
 
 #[test]
-fn virtual_threads_wait_as_they_say_and_who_is_pinned_is_told() {
+fn virtual_threads_wait_as_they_say_with_their_stacks_and_who_is_pinned_is_told() {
     let _machine = machine();
     let ways = [
-        ("long-sleep", State::Sleep, false),
-        ("long-park", State::Park, false),
-        ("long-wait", State::Wait, false),
-        ("long-monitor", State::Monitor, false),
-        ("long-pinned", State::Sleep, true),
+        ("long-sleep", State::Sleep, false, "LongWaits.inSleep"),
+        ("long-park", State::Park, false, "LongWaits.inPark"),
+        ("long-wait", State::Wait, false, "LongWaits.inWait"),
+        ("long-monitor", State::Monitor, false, "LongWaits.inMonitor"),
+        ("long-pinned", State::Sleep, true, "LongWaits.inInitialiser"),
     ];
     for (version, home) in jdks().into_iter().filter(|(version, _)| *version != "17") {
         let dir = scratch();
         let rules = dir.path().join("rules.toml");
-        std::fs::write(&rules, "use = [\"jvm\", \"kernel\"]\n[jvm]\nvirtual_threads = true\n")
-            .expect("rules are written");
+        std::fs::write(
+            &rules,
+            "use = [\"jvm\", \"kernel\"]\n[jvm]\nvirtual_threads = true\n[[stack]]\nthreads = \"long-*\"\nlonger = \"50ms\"\n",
+        )
+        .expect("rules are written");
         let (printed, timeline) = record(
             dir.path(),
             &["-f", &rules.to_string_lossy()],
             &java(&home, &["LongWaits", "virtual"]),
         );
         let printed = last_json(&printed);
-        for (thread, state, is_pinned) in ways {
+        for (thread, state, is_pinned, method) in ways {
             let (count, ns) = (
                 number(book(&printed, thread), "count"),
                 number(book(&printed, thread), "ns"),
             );
             let track = named(&timeline, TrackKind::VirtualThread, thread);
+            let told = stacks(&timeline, track, method, "jdk.internal.vm.Continuation.enter");
+            assert!(
+                told >= count,
+                "JDK {version}: {told} of {count} waits of {thread} have a stack"
+            );
             let states = timeline.states(track, 0, u64::MAX).expect("states");
             let waits: Vec<&StateInterval> = states
                 .iter()

@@ -44,9 +44,10 @@ fn written(text: &str) -> Option<PathBuf> {
 
 /// The presets, the examples, and a file with a bit of everything.
 pub fn seeds() -> Vec<Vec<u8>> {
-    let all: [&str; 7] = [
+    let all: [&str; 8] = [
         include_str!("../../../filters/presets/jvm.toml"),
         include_str!("../../../filters/presets/kernel.toml"),
+        include_str!("../../../filters/presets/netty.toml"),
         include_str!("../../../filters/presets/tomcat.toml"),
         include_str!("../../../examples/shop/rules.toml"),
         include_str!("../../../examples/churn/rules.toml"),

@@ -9,7 +9,7 @@ use plumb_filters::matcher::JvmFeatures;
 use super::jni::Jni;
 use super::rules::only_in;
 use super::session::Session;
-use super::{Agent, allocations, events, sleeps, transform};
+use super::{Agent, allocations, events, sleeps, transform, virtual_waits};
 use crate::protocol::Armed;
 
 /// Goes by these rules from now on. `is_over`: somebody has asked for something else meanwhile.
@@ -32,6 +32,7 @@ pub fn change(
     session.set_rules(rules);
     turn_off(agent, jni, gone);
     turn_on(agent, session, jni, new);
+    virtual_waits::want(jni, session.rules().matcher.wants_stacks());
     transform::probe_again(agent, session, jni, is_over);
     Ok(session.armed())
 }

@@ -32,7 +32,7 @@ use super::late::Late;
 use super::names::lock;
 use super::session::Session;
 use super::waits::Waits;
-use super::{Agent, change, helper, quiet, restore, send_fd, transform, wake};
+use super::{Agent, change, helper, quiet, restore, send_fd, transform, virtual_waits, wake};
 use crate::credentials;
 use crate::look::Told;
 use crate::protocol::{self, Armed, Config, FRAME_MAX, PROTOCOL, Stopped, ToAgent, ToRecorder};
@@ -345,6 +345,7 @@ fn arm(
         },
     );
     let _ = jvmti.set_event(JVMTI_EVENT_VM_DEATH, true);
+    virtual_waits::want(jni, session.rules().matcher.wants_stacks());
     change::turn_on(agent, session, jni, session.rules().features);
     if session.wants_any() {
         transform::probe_loaded(agent, session, jni, pause, is_over);
@@ -356,6 +357,7 @@ fn arm(
 fn disarm(agent: &'static Agent, session: &Arc<Session>, jni: Jni) -> Stopped {
     session.close_gate();
     change::turn_off(agent, jni, session.rules().features);
+    virtual_waits::want(jni, false);
     let _ = agent.jvmti.set_event(JVMTI_EVENT_VM_DEATH, false);
     // Before the others are restored: no class gets probes from now on.
     let _ = agent.jvmti.set_event(JVMTI_EVENT_CLASS_FILE_LOAD_HOOK, false);

@@ -187,6 +187,23 @@ impl Jni {
         }
     }
 
+    /// A weak global reference to an object, to be deleted.
+    pub fn new_weak(self, object: jobject) -> Option<jobject> {
+        let weak = call!(self, NewWeakGlobalRef, object);
+        self.unless_thrown(weak)
+    }
+
+    /// Deletes a weak global reference.
+    pub fn delete_weak(self, weak: jobject) {
+        call!(self, DeleteWeakGlobalRef, weak);
+    }
+
+    /// A local reference; none to what the collector has taken.
+    pub fn new_local(self, reference: jobject) -> Option<jobject> {
+        let local = call!(self, NewLocalRef, reference);
+        self.unless_thrown(local)
+    }
+
     /// Runs `body`, then gives all local references back that it got.
     pub fn with_frame<T>(self, body: impl FnOnce() -> T) -> Option<T> {
         if call!(self, PushLocalFrame, 16) != 0 {

@@ -46,6 +46,7 @@ mod threads;
 mod tls;
 mod transform;
 mod virtual_threads;
+mod virtual_waits;
 mod vmstructs;
 mod waits;
 mod wake;

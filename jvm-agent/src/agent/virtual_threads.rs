@@ -22,7 +22,7 @@ use super::events::with_agent;
 use super::jni::Jni;
 use super::jvmti::Jvmti;
 use super::probe::record;
-use super::shadow;
+use super::{shadow, virtual_waits};
 
 const MOUNT: &CStr = c"com.sun.hotspot.events.VirtualThreadMount";
 const UNMOUNT: &CStr = c"com.sun.hotspot.events.VirtualThreadUnmount";
@@ -78,13 +78,17 @@ fn tell(agent: &Agent, jni: Jni, kind: JvmKind, thread: jthread) -> u64 {
 
 unsafe extern "C" fn mounted(_: *mut jvmtiEnv, env: *mut JNIEnv, thread: jthread) {
     with_agent(env, |agent, jni| {
-        shadow::mounted(tell(agent, jni, JvmKind::Mount, thread));
+        let id = tell(agent, jni, JvmKind::Mount, thread);
+        shadow::mounted(id);
+        virtual_waits::mounted(agent, jni, id, thread);
     });
 }
 
 unsafe extern "C" fn unmounted(_: *mut jvmtiEnv, env: *mut JNIEnv, thread: jthread) {
     with_agent(env, |agent, jni| {
-        shadow::unmounted(tell(agent, jni, JvmKind::Unmount, thread));
+        let id = tell(agent, jni, JvmKind::Unmount, thread);
+        shadow::unmounted(id);
+        virtual_waits::unmounted(agent, jni, id, thread);
     });
 }
 
@@ -110,6 +114,6 @@ unsafe extern "system" fn started(_: *mut jvmtiEnv, env: *mut JNIEnv, thread: jt
 
 unsafe extern "system" fn ended(_: *mut jvmtiEnv, env: *mut JNIEnv, thread: jthread) {
     with_agent(env, |agent, jni| {
-        tell(agent, jni, JvmKind::VthreadEnd, thread);
+        virtual_waits::ended(tell(agent, jni, JvmKind::VthreadEnd, thread));
     });
 }

@@ -3,7 +3,8 @@
 //! A thread whose processor time stands still does not run. That is one system call for each thread that a rule names, some quarter of a microsecond, and touches nothing that the thread itself uses; looks come so
 //! seldom that they take at most a hundredth of one CPU. Only of a thread that has been found so is the JVM asked anything. Who waited for a CPU all the time is told apart by the merger, which knows.
 //!
-//! Platform threads only: one that waits while it carries a virtual thread has nothing to tell, and a virtual thread that waits without carrier is in no list of the JVM's.
+//! Here are the platform threads; one that waits while it carries a virtual thread has nothing to tell itself. The virtual ones, where they are recorded, are in [`virtual_waits`]; the stack of one that has no carrier
+//! is taken from where the JVM keeps it, and of one that keeps its carrier by a handshake with that.
 
 use std::ptr;
 use std::sync::Arc;
@@ -20,7 +21,7 @@ use super::quiet::used_ns;
 use super::rules::RuleSet;
 use super::session::Session;
 use super::stacks::{Stacks, Taken, can_be_taken};
-use super::{Agent, idlers, quiet};
+use super::{Agent, idlers, quiet, virtual_waits};
 
 /// Looks within the shortest wait that a rule names.
 const LOOKS: u32 = 5;
@@ -73,6 +74,15 @@ impl Watched {
     }
 }
 
+/// Who has waited long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Who {
+    /// A place in `watched`.
+    Platform(usize),
+    /// A Java id.
+    Virtual(u64),
+}
+
 /// Processor time of this thread.
 fn own_used() -> Duration {
     used_ns(gettid()).map_or(Duration::ZERO, Duration::from_nanos)
@@ -106,15 +116,24 @@ impl Waits {
         }
         let rules = session.rules();
         self.watch(session, &rules);
-        let mut long: Vec<(Duration, usize)> = Vec::new();
+        let mut long: Vec<(Duration, Who)> = Vec::new();
         for (place, watched) in self.watched.iter_mut().enumerate() {
             if let Some(waited) = watched.look(used_ns(watched.tid), begin)
                 && !idlers::is_idle(watched.tid)
                 // Who has no CPU does not wait for what its stack shows, and would have to get one to tell it.
                 && quiet::state(watched.tid) != Some('R')
             {
-                long.push((waited, place));
+                long.push((waited, Who::Platform(place)));
             }
+        }
+        let virtual_ones = virtual_waits::long_waits(jni, begin).into_iter();
+        long.extend(virtual_ones.map(|(waited, id)| (waited, Who::Virtual(id))));
+        if virtual_waits::is_full() {
+            session.note_left_alone(
+                STACKS,
+                "virtual",
+                "more virtual threads at a time than are known: of some there is no stack",
+            );
         }
         if !long.is_empty() {
             // Who has waited longest first: the others are still there at the next look, or did not wait long.
@@ -177,15 +196,37 @@ impl Waits {
         });
     }
 
-    /// Takes and tells the stacks of these (places in `watched`).
-    fn take(
-        &mut self,
-        agent: &'static Agent,
-        session: &Session,
-        jni: Jni,
-        rules: &RuleSet,
-        long: &[(Duration, usize)],
-    ) {
+    /// Takes and tells the stacks of these.
+    fn take(&mut self, agent: &'static Agent, session: &Session, jni: Jni, rules: &RuleSet, long: &[(Duration, Who)]) {
+        let mut platform = Vec::new();
+        for &(_, who) in long {
+            match who {
+                Who::Platform(place) => platform.push(place),
+                Who::Virtual(id) => self.take_virtual(agent, session, jni, rules, id),
+            }
+        }
+        if !platform.is_empty() {
+            self.take_platform(agent, session, jni, rules, &platform);
+        }
+    }
+
+    fn take_virtual(&mut self, agent: &Agent, session: &Session, jni: Jni, rules: &RuleSet, id: u64) {
+        let Some((place, thread)) = virtual_waits::take(jni, id) else {
+            return;
+        };
+        let taken = self.stacks.take(agent.jvmti, jni, session, rules, thread);
+        jni.delete_local(thread);
+        match taken {
+            Taken::Stack(number) if virtual_waits::is_still(id, place) => {
+                record(JvmRecord::pack(JvmKind::VthreadStack, number, id as u32));
+            }
+            Taken::Full => session.note_left_alone(STACKS, "room", "more different stacks of waits than are told"),
+            Taken::Stack(_) | Taken::Idle | Taken::None => {}
+        }
+    }
+
+    /// Those at these places in `watched`.
+    fn take_platform(&mut self, agent: &Agent, session: &Session, jni: Jni, rules: &RuleSet, places: &[usize]) {
         let Some(fields) = agent.thread_fields.get() else {
             return;
         };
@@ -196,7 +237,7 @@ impl Waits {
             .map(|thread| (fields.java_id(jni, thread), thread))
             .collect();
         threads.sort_unstable_by_key(|(java_id, _)| *java_id);
-        for &(_, place) in long {
+        for &place in places {
             let watched = &mut self.watched[place];
             watched.is_told = true;
             let found = threads.binary_search_by_key(&watched.java_id, |(java_id, _)| *java_id);

@@ -168,6 +168,74 @@ fn classes_that_could_not_be_initialised_keep_nobody() {
 }
 
 #[test]
+fn a_class_that_the_jvm_does_not_take_is_named_and_keeps_none_of_its_batch() {
+    for jdk in jdks() {
+        let mut subject = Subject::start(&jdk, &[]);
+        // Both are there, and in one batch.
+        subject.order("work 3");
+        subject.order("unlinkable 1");
+        let rules = "[[method]]\nmatch = \"Unlinkable$Half.once\"\n[[method]]\nmatch = \"Probed.*\"\n";
+        for _ in 0..2 {
+            let mut session = attach(subject.pid(), &options(rules)).expect("attaches");
+            let armed = session.wait_until_armed(TIMEOUT).expect("is armed");
+            assert_eq!((armed.classes, armed.left_alone), (1, 1), "JDK {}", jdk.name);
+            let mut recorder = super::Recorder::new(session.arena().expect("a descriptor"));
+            subject.order("work 30");
+            session.stop(TIMEOUT).expect("stops");
+            recorder.drain(false);
+            check_work(&recorder, 30);
+            let named = recorder.definitions.iter().find_map(|dated| match &dated.definition {
+                Definition::LeftAlone { class, reason, .. } => Some((class.as_str(), reason.as_str())),
+                _ => None,
+            });
+            let (class, reason) = named.expect("it is named");
+            assert_eq!(class, "Unlinkable$Half");
+            assert!(reason.starts_with("the JVM refused it with probes"), "{reason}");
+        }
+        subject.quit();
+    }
+}
+
+/// A library that is loaded stays what the probes call: an agent from elsewhere, as an upgrade brings it, does not come beside it.
+#[test]
+fn plumb_that_was_upgraded_finds_the_agent_that_is_there() {
+    for jdk in jdks() {
+        let mut subject = Subject::start(&jdk, &[]);
+        let installed = tempfile::tempdir().expect("a directory");
+        let library = installed.path().join("libplumb_agent.so");
+        let ours = options(RULES).agent_library;
+        std::fs::copy(&ours, &library).expect("copied");
+        for turn in 0..4 {
+            let mut options = options(RULES);
+            match turn {
+                0 => options.agent_library = library.clone(),
+                // The file is replaced, then gone, while the JVM has the old one mapped.
+                1 => {
+                    std::fs::remove_file(&library).expect("removed");
+                    std::fs::copy(&ours, &library).expect("copied");
+                }
+                2 => std::fs::remove_file(&library).expect("removed"),
+                _ => {}
+            }
+            let mut session = attach(subject.pid(), &options).expect("attaches");
+            session.wait_until_armed(TIMEOUT).expect("is armed");
+            let mut recorder = super::Recorder::new(session.arena().expect("a descriptor"));
+            subject.order("work 30");
+            let stopped = session.stop(TIMEOUT).expect("stops");
+            assert_eq!(stopped.failed, 0);
+            recorder.drain(false);
+            check_work(&recorder, 30);
+        }
+        let maps = std::fs::read_to_string(format!("/proc/{}/maps", subject.pid())).expect("its maps");
+        let libraries = maps
+            .lines()
+            .filter(|line| line.contains("libplumb_agent.so") && line.contains(" 00000000 "));
+        assert_eq!(libraries.count(), 1, "JDK {}: {maps}", jdk.name);
+        subject.quit();
+    }
+}
+
+#[test]
 fn streams_begin_armed_and_go_forward() {
     for jdk in jdks() {
         let mut subject = Subject::start(&jdk, &[]);
@@ -206,20 +274,28 @@ fn threads_have_names_and_linux_ids() {
                 name,
                 started,
                 java_id,
-                ..
+                group,
+                daemon,
+                priority,
             } = &dated.definition
             else {
                 continue;
             };
             assert!(*java_id != 0, "{name}");
             if *started {
-                workers += usize::from(name.starts_with("worker-"));
+                let is_worker = name.starts_with("worker-");
+                workers += usize::from(is_worker);
+                assert!(
+                    !is_worker || (&**group, *daemon, *priority) == ("main", false, 5),
+                    "{name}"
+                );
                 assert!(*tid != 0, "{name}");
             } else if name == "a-thread-with-a-long-name-of-its-own" {
                 old += 1;
                 let comm =
                     std::fs::read_to_string(format!("/proc/{}/task/{tid}/comm", subject.pid())).expect("its thread");
                 assert_eq!(comm.trim_end(), &name[..15]);
+                assert_eq!((&**group, *daemon, *priority), ("main", true, 7));
             }
         }
         assert_eq!((old, workers), (1, 4), "JDK {}", jdk.name);

@@ -24,4 +24,13 @@ impl Machine {
         }
         Ok(())
     }
+
+    /// The agent has taken the stack of a virtual thread, which waits. Of one that the recording does not know there is nobody to give it to.
+    pub(super) fn virtual_stack(&mut self, jvm: usize, at: u64, record: &JvmRecord) {
+        if let Some(stack) = self.jvms[jvm].stacks.get(&record.detail()).copied()
+            && let Some(waiting) = self.waiting_of((jvm, u64::from(record.value())))
+        {
+            waiting.take(at, stack);
+        }
+    }
 }

@@ -234,6 +234,10 @@ impl Machine {
             JvmKind::GcStart => self.collection_starts(jvm, thread, at),
             JvmKind::GcFinish => self.collection_ends(jvm, at),
             JvmKind::Stack => self.java_stack(jvm, at, record),
+            JvmKind::VthreadStack => {
+                self.virtual_stack(jvm, at, record);
+                Ok(())
+            }
             JvmKind::Counted => self.count_at_place(jvm, at, record),
             JvmKind::Armed => Ok(()),
             JvmKind::Mount | JvmKind::Unmount | JvmKind::VthreadStart | JvmKind::VthreadEnd => {

@@ -197,13 +197,13 @@ impl Thread {
         self.write(writer, (start, at), doing, stolen_ns, involuntary)
     }
 
-    /// The virtual thread that it carries leaves at `at`; gives until when its states are written.
-    pub(crate) fn let_go(&mut self, writer: &mut TimelineWriter, at: u64) -> Result<Option<u64>, TimelineError> {
+    /// The virtual thread that it carries leaves at `at`: its states are written up to there.
+    pub(crate) fn let_go(&mut self, writer: &mut TimelineWriter, at: u64) -> Result<Option<Mounted>, TimelineError> {
         let Some(mut mounted) = self.mounted.take() else {
             return Ok(None);
         };
         mounted.mirror(writer, &interval((self.since, at), self.doing, 0, false))?;
-        Ok(Some(mounted.until()))
+        Ok(Some(mounted))
     }
 
     fn write(

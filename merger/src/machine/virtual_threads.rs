@@ -10,6 +10,7 @@
 
 use super::Machine;
 use super::calls::{Calls, Output, Runner};
+use super::sleeps::Waiting;
 use super::thread::{Activity, Doing, Thread, explained};
 use plumb_trace::State;
 use plumb_trace::record::JvmKind;
@@ -30,14 +31,11 @@ pub(crate) struct Mounted {
     carrier: TrackId,
     /// Its states are written up to here.
     since: u64,
+    /// What is known of the wait in which it keeps its carrier.
+    waiting: Waiting,
 }
 
 impl Mounted {
-    /// Its states are written up to here.
-    pub(crate) fn until(&self) -> u64 {
-        self.since
-    }
-
     /// What its carrier does, it does; while it runs, the peer tells whose CPU time that is in the kernel's books.
     pub(crate) fn mirror(&mut self, writer: &mut TimelineWriter, interval: &StateInterval) -> Result {
         let (start_ns, end_ns) = (self.since, interval.end_ns);
@@ -51,6 +49,8 @@ impl Mounted {
             _ => interval.peer,
         };
         let involuntary = interval.involuntary || pins(interval.state);
+        let is_off = Doing::just(interval.state).is_off();
+        self.waiting.see(writer, self.track, (start_ns, end_ns), is_off)?;
         writer.state(
             self.track,
             &StateInterval {
@@ -90,6 +90,7 @@ struct VirtualThread {
     doing: Doing,
     activity: Activity,
     asks_for_work: bool,
+    waiting: Waiting,
     calls: Calls,
     /// Its carrier (place among the threads) and that one's stream.
     carrier: Option<(usize, u32)>,
@@ -145,6 +146,7 @@ impl Machine {
             doing: Doing::UNKNOWN,
             activity: Activity::None,
             asks_for_work: false,
+            waiting: Waiting::default(),
             calls: Calls::new(at),
             carrier: None,
         };
@@ -191,6 +193,7 @@ impl Machine {
             track: thread.track,
             carrier: entry.track,
             since: thread.since,
+            waiting: thread.waiting,
         });
         thread.exchange(entry);
         if let Some(stream) = self.streams.get_mut(&(key.0, stream)) {
@@ -209,8 +212,8 @@ impl Machine {
             return Ok(());
         };
         let entry = &mut self.registry.threads[carrier];
-        if let Some(since) = entry.let_go(&mut self.writer, at)? {
-            thread.since = since;
+        if let Some(mounted) = entry.let_go(&mut self.writer, at)? {
+            (thread.since, thread.waiting) = (mounted.since, mounted.waiting);
         }
         thread.exchange(entry);
         if let Some(stream) = self.streams.get_mut(&(key.0, stream)) {
@@ -218,6 +221,18 @@ impl Machine {
         }
         thread.doing = doing.unwrap_or_else(|| thread.unmounted());
         Ok(())
+    }
+
+    /// What is known of the wait of a living virtual thread.
+    pub(super) fn waiting_of(&mut self, key: Key) -> Option<&mut Waiting> {
+        let thread = self.virtual_threads.living.get_mut(&key)?;
+        match thread.carrier {
+            None => Some(&mut thread.waiting),
+            Some((carrier, _)) => {
+                let mounted = self.registry.threads[carrier].mounted.as_mut();
+                mounted.map(|mounted| &mut mounted.waiting)
+            }
+        }
     }
 
     /// Records of its carrier are missing from `from_ns` to `to_ns`.
@@ -248,6 +263,7 @@ impl Machine {
             return Ok(());
         };
         thread.write(&mut self.writer, at)?;
+        thread.waiting.end(&mut self.writer, thread.track, thread.since)?;
         let track = thread.track;
         let mut out = Output {
             writer: &mut self.writer,
@@ -294,7 +310,9 @@ impl VirtualThread {
             cause,
             involuntary: false,
         };
+        let span = (self.since, at);
         self.since = at;
+        self.waiting.see(writer, self.track, span, self.doing.is_off())?;
         writer.state(self.track, &interval)
     }
 

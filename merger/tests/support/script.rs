@@ -406,6 +406,7 @@ fn jvm_kind(verb: &str) -> Option<JvmKind> {
         "taken_back" => JvmKind::TakenBack,
         "starts" => JvmKind::Starts,
         "stack" => JvmKind::Stack,
+        "vthread_stack" => JvmKind::VthreadStack,
         _ => return None,
     })
 }

@@ -37,7 +37,7 @@ use subject::Subject;
 #[derive(clap::Args)]
 #[command(after_long_help = HELP, group(ArgGroup::new("what").required(true).args(["pid", "all", "command"])))]
 pub struct Arguments {
-    /// Rule file or preset (jvm, kernel, tomcat); may be given several times, later ones win [default: jvm and kernel]
+    /// Rule file or preset (jvm, kernel, netty, tomcat); may be given several times, later ones win [default: jvm and kernel]
     #[arg(short = 'f', long = "rules", value_name = "RULES")]
     rules: Vec<String>,
     /// Directory of the recording, which must not exist [default: plumb-NAME-PID-TIME in the current directory]

@@ -32,6 +32,7 @@
 //! | called         | depth * 2, plus 1 where an exception left it | probe id: that call ends here. Depth is that among calls of such rules |
 //! | counted        | how many, in units of the place's scale | number of a place, see [`crate::definition::Definition::Place`]: so many more of what is counted there |
 //! | stack          | number of a stack | Linux thread id, as the JVM sees it, of another thread that waits since long: this is where, see [`crate::definition::Definition::JavaStack`] |
+//! | vthread_stack  | number of a stack | Java id, low 32 bits, of a virtual thread that waits since long, with a carrier or without: this is where |
 //! | hand_over      | 0                | identity hash of a task: from here on it waits to be run, on behalf of whatever unit this thread works for |
 //! | run            | 0: a pool's next task; 1: one within whatever runs | identity hash: that task begins here |
 //! | ran            | 0                | identity hash: it ends |
@@ -72,6 +73,7 @@ pub enum JvmKind {
     Called = 22,
     Counted = 23,
     Stack = 24,
+    VthreadStack = 25,
     HandOver = 40,
     Run = 41,
     Ran = 42,
@@ -108,6 +110,7 @@ impl JvmKind {
             22 => JvmKind::Called,
             23 => JvmKind::Counted,
             24 => JvmKind::Stack,
+            25 => JvmKind::VthreadStack,
             40 => JvmKind::HandOver,
             41 => JvmKind::Run,
             42 => JvmKind::Ran,

@@ -14,6 +14,7 @@ public class Subject {
         BufferedReader commands = new BufferedReader(new InputStreamReader(System.in));
         Thread idle = new Thread(Subject::idle, "a-thread-with-a-long-name-of-its-own");
         idle.setDaemon(true);
+        idle.setPriority(7);
         idle.start();
         System.out.println("ready");
         for (String line = commands.readLine(); line != null && !line.equals("quit"); line = commands.readLine()) {
@@ -46,6 +47,7 @@ public class Subject {
             case "callfresh": return Fresh.call();
             case "twins": return count == 1 ? Twins.begin() : Twins.finish();
             case "calltwin": return Twins.call(count == 1 ? Twins.first : Twins.second);
+            case "unlinkable": return Unlinkable.load();
             case "waits": return Waits.next();
             case "broken": return Broken.load(count);
             case "manykeys": return Keyed.many(count);

@@ -17,6 +17,7 @@ public final class Behaviour {
         System.out.println("monitor " + monitor(new Object(), false) + monitor(new Object(), true));
         constructors();
         threads();
+        System.out.println("initialised " + Initialised.NAMES + " " + uninitialised());
         System.out.println("forever " + untilThrown());
         Class.forName("PairProbe").getMethod("print").invoke(null);
     }
@@ -153,6 +154,26 @@ public final class Behaviour {
             } catch (IllegalStateException e) {
                 System.out.println("refused " + i);
             }
+        }
+    }
+
+    static class Initialised {
+        static final List<String> NAMES = new ArrayList<String>();
+
+        static {
+            NAMES.add("once");
+        }
+    }
+
+    static class Uninitialised {
+        static final int NUMBER = Integer.parseInt("none");
+    }
+
+    static String uninitialised() {
+        try {
+            return "not " + Uninitialised.NUMBER;
+        } catch (ExceptionInInitializerError expected) {
+            return "failed";
         }
     }
 
