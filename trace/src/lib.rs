@@ -9,6 +9,7 @@
 //!   [`timeline::Query`].
 
 pub mod arena;
+pub mod calendar;
 #[cfg(feature = "files")]
 mod columns;
 pub mod definition;

@@ -1,5 +1,7 @@
 //! Names of the system calls of x86-64, the one architecture that recordings come from so far.
 
+use crate::record::fd_kind;
+
 /// The calls from number 0 on, in order.
 const FIRST: &str = "\
     read write open close stat fstat lstat poll lseek mmap mprotect munmap brk rt_sigaction rt_sigprocmask rt_sigreturn ioctl pread64 \
@@ -56,6 +58,22 @@ pub fn number(name: &str) -> Option<u16> {
     all().find(|&(_, of)| of == name).map(|(number, _)| number)
 }
 
+/// A call as it is told to people, with the kind of its file: `recvfrom on a socket`.
+#[must_use]
+pub fn told(number: u16, kind: u8) -> String {
+    let on = match kind {
+        fd_kind::SOCKET => " on a socket",
+        fd_kind::REGULAR => " on a regular file",
+        fd_kind::PIPE => " on a pipe",
+        fd_kind::ANON => " on an epoll, event or timer descriptor",
+        fd_kind::BLOCK => " on a block device",
+        fd_kind::CHAR => " on a character device",
+        _ => "",
+    };
+    let name = name(number).map_or_else(|| format!("system call {number}"), str::to_owned);
+    name + on
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -73,6 +91,8 @@ mod tests {
             assert_eq!(name(number), Some(expected));
             assert_eq!(super::number(expected), Some(number));
         }
+        assert_eq!(told(45, fd_kind::SOCKET), "recvfrom on a socket");
+        assert_eq!(told(335, fd_kind::NONE), "system call 335");
         assert_eq!(name(335), None);
         assert_eq!(super::number("open_the_door"), None);
     }

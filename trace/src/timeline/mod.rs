@@ -9,6 +9,7 @@ mod coarse_rows;
 mod counters;
 mod error;
 pub mod format;
+mod memory;
 mod meta;
 pub mod model;
 mod output;
@@ -24,6 +25,7 @@ mod tree;
 mod writer;
 
 pub use error::TimelineError;
+pub use memory::Memory;
 pub use model::*;
 pub use query::Query;
 pub use reader::TimelineFile;

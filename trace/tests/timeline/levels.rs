@@ -2,8 +2,7 @@
 
 use super::model::{timeline, track};
 use plumb_trace::timeline::{
-    CoarseOccupancy, CoarseState, CounterPoint, Info, Loss, Occupancy, Process, Query, Slice, StateInterval, StringId,
-    TimelineError, TimelineFile, TimelineWriter, Totals, Track, TrackId, TrackKind, Unit,
+    CoarseOccupancy, CounterPoint, Memory, Occupancy, Query, TimelineError, TimelineWriter, TrackId, TrackKind,
 };
 use proptest::prelude::*;
 use std::ops::Range;
@@ -251,11 +250,11 @@ proptest! {
 
     #[test]
     fn what_has_no_levels_answers_by_the_exact_rows(rows in any_occupancy(), windows in windows()) {
-        let cpu = Exact(timeline_of_nothing(), rows);
-        let end = cpu.1[cpu.1.len() - 1].end_ns;
+        let cpu = Memory { occupancy: vec![(TRACK, rows.clone())], ..Memory::default() };
+        let end = rows[rows.len() - 1].end_ns;
         for (from, to, any) in windows {
             let window = place(end, (from, to));
-            prop_assert_eq!(cpu.coarse_occupancy(TRACK, window.0, window.1, any).expect("answers"), coarse_occupancy(&cpu.1, window, any));
+            prop_assert_eq!(cpu.coarse_occupancy(TRACK, window.0, window.1, any).expect("answers"), coarse_occupancy(&rows, window, any));
             prop_assert!(cpu.counters(TRACK, window.0, window.1, any).expect("answers").is_empty());
         }
     }
@@ -277,53 +276,6 @@ fn check_bounds(points: &[CounterPoint], stretches: &[CounterPoint], width: u64)
         );
     }
     Ok(())
-}
-
-/// A source that knows exact occupancy only, and no counters.
-struct Exact(TimelineFile, Vec<Occupancy>);
-
-fn timeline_of_nothing() -> TimelineFile {
-    let dir = tempfile::tempdir().expect("tempdir");
-    timeline(&dir.path().join("t.plumb"), 1, |_| ())
-}
-
-type Answer<T> = Result<Vec<T>, TimelineError>;
-
-impl Query for Exact {
-    fn info(&self) -> &Info {
-        self.0.info()
-    }
-    fn processes(&self) -> &[Process] {
-        self.0.processes()
-    }
-    fn tracks(&self) -> &[Track] {
-        self.0.tracks()
-    }
-    fn losses(&self) -> &[Loss] {
-        self.0.losses()
-    }
-    fn string(&self, id: StringId) -> &str {
-        self.0.string(id)
-    }
-    fn states(&self, track: TrackId, from_ns: u64, to_ns: u64) -> Answer<StateInterval> {
-        self.0.states(track, from_ns, to_ns)
-    }
-    fn coarse_states(&self, track: TrackId, from_ns: u64, to_ns: u64, resolution_ns: u64) -> Answer<CoarseState> {
-        self.0.coarse_states(track, from_ns, to_ns, resolution_ns)
-    }
-    fn totals(&self, track: TrackId, from_ns: u64, to_ns: u64) -> Result<Totals, TimelineError> {
-        self.0.totals(track, from_ns, to_ns)
-    }
-    fn slices(&self, track: TrackId, from_ns: u64, to_ns: u64, min_ns: u64) -> Answer<Slice> {
-        self.0.slices(track, from_ns, to_ns, min_ns)
-    }
-    fn occupancy(&self, _: TrackId, from_ns: u64, to_ns: u64) -> Answer<Occupancy> {
-        let overlaps = |row: &&Occupancy| row.start_ns < to_ns && row.end_ns > from_ns;
-        Ok(self.1.iter().filter(overlaps).copied().collect())
-    }
-    fn units(&self, from_ns: u64, to_ns: u64) -> Answer<Unit> {
-        self.0.units(from_ns, to_ns)
-    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use super::rows::Rows;
 use super::{METHOD_TYPE, PAUSE_TYPE, WINDOW_NS, WriteError, states};
+use plumb_trace::calendar::civil_date;
 use plumb_trace::timeline::{Info, Query, Slice, StringId, TrackId, TrackKind};
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -80,7 +81,7 @@ pub(super) fn write(query: &dyn Query, rows: &Rows, out: &mut dyn Write) -> Resu
 
 fn header(info: &Info, rows: &Rows, query: &dyn Query, out: &mut dyn Write) -> io::Result<()> {
     let realtime_s = info.from_ns.saturating_add_signed(info.realtime_offset_ns) / 1_000_000_000;
-    let (year, month, day) = civil_date(realtime_s / 86_400);
+    let (year, month, day) = civil_date(realtime_s as i64 / 86_400);
     let (hour, minute) = (realtime_s / 3600 % 24, realtime_s / 60 % 60);
     let cpus: Vec<String> = rows.cpus.iter().map(u32::to_string).collect();
     write!(
@@ -194,33 +195,4 @@ fn add_slices(
         }
     }
     Ok(())
-}
-
-/// Year, month and day of a day since 1970-01-01 (Howard Hinnant's algorithm).
-fn civil_date(days: u64) -> (u64, u64, u64) {
-    let shifted = days + 719_468;
-    let era = shifted / 146_097;
-    let day_of_era = shifted % 146_097;
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 {
-        month_from_march + 3
-    } else {
-        month_from_march - 9
-    };
-    (year_of_era + era * 400 + u64::from(month <= 2), month, day)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn dates() {
-        assert_eq!(civil_date(0), (1970, 1, 1));
-        assert_eq!(civil_date(11_016), (2000, 2, 29));
-        assert_eq!(civil_date(20_779), (2026, 11, 22));
-    }
 }
