@@ -2,11 +2,7 @@
 
 /// A length of time with three digits: `1.23 s`, `45.6 ms`, `789 µs`, `12 ns`.
 pub(crate) fn duration(ns: u64) -> String {
-    let scaled = |unit_ns: f64, unit: &str| {
-        let value = ns as f64 / unit_ns;
-        let digits = if value < 9.995 { 2 } else { usize::from(value < 99.95) };
-        format!("{value:.digits$} {unit}")
-    };
+    let scaled = |unit_ns: f64, unit: &str| format!("{} {unit}", three_digits(ns as f64 / unit_ns));
     match ns {
         0 => "0".to_owned(),
         1..1_000 => format!("{ns} ns"),
@@ -14,6 +10,11 @@ pub(crate) fn duration(ns: u64) -> String {
         999_500..999_500_000 => scaled(1e6, "ms"),
         _ => scaled(1e9, "s"),
     }
+}
+
+fn three_digits(value: f64) -> String {
+    let digits = if value < 9.995 { 2 } else { usize::from(value < 99.95) };
+    format!("{value:.digits$}")
 }
 
 /// A share as a percentage: `61 %`, `0.4 %`.
@@ -29,6 +30,22 @@ pub(crate) fn percent(share: f64) -> String {
 /// `part / whole`; 0 of nothing.
 pub(crate) fn share(part: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+}
+
+/// A number with three digits: `123`, `45.6 k`, `1.23 G`.
+pub(crate) fn short(number: u64) -> String {
+    const SIGNS: [(u64, &str); 4] = [
+        (1_000_000_000_000, "T"),
+        (1_000_000_000, "G"),
+        (1_000_000, "M"),
+        (1_000, "k"),
+    ];
+    // The smallest number that is written so: what would round up to a thousand of one is one of the next.
+    let sign = SIGNS.into_iter().find(|(one, _)| number >= one - one / 2000);
+    let Some((one, sign)) = sign else {
+        return number.to_string();
+    };
+    format!("{} {sign}", three_digits(number as f64 / one as f64))
 }
 
 /// A table of columns: the first `left` ones flush left, the others flush right.
@@ -80,6 +97,23 @@ mod tests {
         ];
         for (ns, wanted) in cases {
             assert_eq!(duration(ns), wanted);
+        }
+    }
+
+    #[test]
+    fn numbers_have_three_digits() {
+        let cases = [
+            (0, "0"),
+            (999, "999"),
+            (1_000, "1.00 k"),
+            (45_678, "45.7 k"),
+            (999_499, "999 k"),
+            (999_500, "1.00 M"),
+            (1_234_000_000, "1.23 G"),
+            (u64::MAX, "18446744 T"),
+        ];
+        for (number, wanted) in cases {
+            assert_eq!(short(number), wanted);
         }
     }
 

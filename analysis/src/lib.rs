@@ -8,6 +8,7 @@
 //!
 //! Entry points: [`ledger()`] and [`report()`]; [`occupancy`] and [`locks`] are what findings rest on.
 
+mod counts;
 mod findings;
 mod format;
 mod ledger;
@@ -23,9 +24,10 @@ mod units;
 mod window;
 
 pub use self::{
-    findings::{Culprit, Finding, Severity},
+    counts::{Counts, counts},
+    findings::{Culprit, Finding, Severity, Waits},
     ledger::{By, Ledger, Row, RowKey, ThreadKey, UnitKey, ledger},
-    report::{Report, report},
+    report::{Efficiency, Report, report},
     roles::Role,
     units::{Anatomy, Latency, UnitReport},
     window::Window,

@@ -99,7 +99,7 @@ fn settled(query: &dyn Query, class: StringId, sum: Sum) -> ClassWaits {
         monitor_ns: sum.monitor_ns,
         waits: sum.waits,
         owners,
-        owner_roles: by_role(query, sum.owners),
+        owner_roles: by_role(query, &sum.owners),
     }
 }
 

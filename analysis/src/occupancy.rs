@@ -57,7 +57,7 @@ pub fn who_had_the_cpu(query: &dyn Query, threads: &[TrackId], window: Window) -
         })?;
     }
     batch.settle()?;
-    waits.holders = by_role(query, batch.held);
+    waits.holders = by_role(query, &batch.held);
     Ok(waits)
 }
 
@@ -69,11 +69,11 @@ fn host_of(query: &dyn Query, thread: TrackId) -> u32 {
 }
 
 /// Sums by role of sums by thread, the largest first.
-pub(crate) fn by_role(query: &dyn Query, by_thread: HashMap<TrackId, u64>) -> Vec<(Role, u64)> {
+pub(crate) fn by_role(query: &dyn Query, by_thread: &HashMap<TrackId, u64>) -> Vec<(Role, u64)> {
     let mut sums: BTreeMap<Role, u64> = BTreeMap::new();
     for (track, ns) in by_thread {
-        let sum = sums.entry(roles::role(query, track)).or_default();
-        *sum = sum.saturating_add(ns);
+        let sum = sums.entry(roles::role(query, *track)).or_default();
+        *sum = sum.saturating_add(*ns);
     }
     let mut sorted: Vec<_> = sums.into_iter().collect();
     sorted.sort_by_key(|(_, ns)| std::cmp::Reverse(*ns));

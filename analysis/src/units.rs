@@ -261,7 +261,10 @@ mod tests {
     use plumb_trace::timeline::UnitPart;
 
     use super::*;
-    use crate::{By, ledger, testing::Fake};
+    use crate::{
+        By, ledger,
+        testing::{Fake, written},
+    };
 
     #[test]
     fn percentiles_are_by_nearest_rank() {
@@ -295,7 +298,7 @@ mod tests {
             end_ns,
         };
         fake.unit_parts = vec![part(front, 0, 0, 1_000), part(pool, 500, 3_000, 6_000)];
-        let file = fake.written();
+        let file = written(&fake);
 
         let got = units(&file, Window::of(&file, None, None)).unwrap();
         let [report] = got.as_slice() else { panic!("one name") };

@@ -17,6 +17,8 @@
 //! The base of starvation leaves out `monitor`, and without units everything but running, stolen, ready and throttled: where fifteen threads wait for
 //! a lock, the one that has it starves all the same.
 //!
+//! Of groups that are longer in `park` or `net` than in any other state it is told what they wait for: see [`waits`].
+//!
 //! Only groups of the processes that the recording is about can be ill; in a JVM only their Java threads. Anybody can be a
 //! culprit. Shares of culprits are of the time waited. Thresholds stand in [`cpu`], [`lock`], [`gc`] and [`pinned`].
 
@@ -25,6 +27,7 @@ mod gc;
 mod lock;
 mod pinned;
 mod places;
+mod waits;
 
 use std::collections::HashMap;
 
@@ -40,6 +43,8 @@ use crate::{
     sweep,
     window::sum,
 };
+
+pub use waits::Waits;
 
 /// A group must have lost at least this part of the window, summed over its threads, for a finding to be worth telling.
 const LOST_MIN: f64 = 0.05;
@@ -157,17 +162,31 @@ struct Loss {
     share: f64,
 }
 
-/// Finds what is wrong in a window, the costliest first.
-pub(crate) fn findings(query: &dyn Query, window: Window) -> Result<Vec<Finding>, TimelineError> {
-    let mut findings = Vec::new();
+/// What is wrong, and what groups wait for that are longest in `park` or `net`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Diagnosis {
+    /// The costliest first.
+    pub findings: Vec<Finding>,
+    /// The longest first.
+    pub waits: Vec<Waits>,
+}
+
+/// Finds what is wrong in a window.
+pub(crate) fn diagnosis(query: &dyn Query, window: Window) -> Result<Diagnosis, TimelineError> {
+    let Diagnosis {
+        mut findings,
+        mut waits,
+    } = Diagnosis::default();
     for subject in subjects(query, window)? {
         findings.extend(cpu::finding(query, &subject, window)?);
         findings.extend(lock::finding(query, &subject, window)?);
+        waits.extend(waits::waits(query, &subject, window)?);
     }
     findings.extend(gc::findings(query, window)?);
     findings.extend(pinned::findings(query, window)?);
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.lost_ns));
-    Ok(findings)
+    waits.sort_by_key(|waits| std::cmp::Reverse(waits.waited_ns));
+    Ok(Diagnosis { findings, waits })
 }
 
 fn subjects<'q>(query: &'q dyn Query, window: Window) -> Result<Vec<Subject<'q>>, TimelineError> {

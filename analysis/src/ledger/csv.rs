@@ -1,9 +1,11 @@
 //! A ledger as CSV (RFC 4180): one header, then one line a row; times in ns.
 
 use plumb_trace::State;
+use serde_json::Value;
 
-use super::{By, Ledger, Row, RowKey, ThreadKey};
+use super::{By, Ledger, Row, RowKey, ThreadKey, json};
 
+/// Fixed: what more there is of a thread, JSON has.
 const THREAD_COLUMNS: &[&str] = &[
     "host", "pid", "tid", "ns_pid", "vthread", "process", "name", "group", "start_ns", "end_ns",
 ];
@@ -23,12 +25,12 @@ impl Ledger {
             .map(ToString::to_string)
             .chain(states)
             .chain(counts.map(str::to_owned))
-            .chain(self.counted().into_iter().map(|(name, _)| name));
+            .chain(self.counted());
         let mut out = line(header);
         let counted = self.counted();
         for row in &self.rows {
             // Empty: not counted of this row.
-            let counts = counted.iter().map(|(name, _)| row.counts.get(name));
+            let counts = counted.iter().map(|name| row.counts.get(name));
             let counts = counts.map(|count| count.map_or(String::new(), |count| count.to_string()));
             out += &line(cells(row).chain(counts));
         }
@@ -55,36 +57,15 @@ fn cells(row: &Row) -> impl Iterator<Item = String> {
         .chain(counts.map(|count| count.to_string()))
 }
 
+/// The fields of JSON by the columns' names.
 fn thread(key: &ThreadKey) -> Vec<String> {
-    let ThreadKey {
-        host,
-        pid,
-        tid,
-        ns_pid,
-        vthread,
-        process,
-        name,
-        group,
-        start_ns,
-        end_ns,
-        // Columns are fixed; these are in JSON.
-        cgroup: _,
-        priority: _,
-        cpus_allowed: _,
-    } = key;
-    let optional = |number: Option<u64>| number.map_or(String::new(), |number| number.to_string());
-    vec![
-        host.clone(),
-        pid.to_string(),
-        optional(tid.map(u64::from)),
-        ns_pid.to_string(),
-        optional(*vthread),
-        process.clone(),
-        name.clone(),
-        group.clone().unwrap_or_default(),
-        start_ns.to_string(),
-        end_ns.to_string(),
-    ]
+    let fields = json::thread(key);
+    let cell = |column: &&str| match &fields[*column] {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    THREAD_COLUMNS.iter().map(cell).collect()
 }
 
 fn line(cells: impl Iterator<Item = String>) -> String {

@@ -43,7 +43,7 @@ fn row(row: &Row) -> Value {
     fields
 }
 
-fn thread(key: &ThreadKey) -> Value {
+pub(super) fn thread(key: &ThreadKey) -> Value {
     let ThreadKey {
         host,
         pid,

@@ -3,7 +3,6 @@
 //! A row's states sum to its life in the window: to the thread's, or, of a row that stands for several, to the sum of theirs.
 
 mod carried;
-mod counters;
 mod csv;
 pub(crate) mod json;
 pub(crate) mod text;
@@ -15,10 +14,12 @@ use plumb_trace::{
     timeline::{Loss, Query, StringId, TimelineError, Totals, Track, TrackKind, Unit},
 };
 
-use crate::{Window, roles, sweep};
+use crate::{
+    Window,
+    counts::{Counters, Counts},
+    roles, sweep,
+};
 use carried::Carried;
-use counters::Counters;
-pub use counters::Counts;
 
 /// What a row stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

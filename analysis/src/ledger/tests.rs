@@ -4,7 +4,10 @@ use plumb_trace::{State, timeline::Loss};
 use proptest::prelude::*;
 
 use super::*;
-use crate::{states::ThreadStates, testing::Fake};
+use crate::{
+    states::ThreadStates,
+    testing::{Fake, written},
+};
 
 fn sample() -> Fake {
     let mut fake = Fake::new(1_000, 5_000);
@@ -206,7 +209,7 @@ proptest! {
 
     #[test]
     fn rows_sum_to_lives_in_any_window(lives in lives(), from in 0u64..2_000, length in 0u64..2_000) {
-        let file = random_fake(&lives).written();
+        let file = written(&random_fake(&lives));
         let window = Window::of(&file, Some(from), Some(from + length));
         let mut lives_ns = 0;
         for row in ledger(&file, By::Thread, window, None).unwrap().rows {
@@ -222,7 +225,7 @@ proptest! {
 
     #[test]
     fn sums_over_intervals_are_those_of_the_timeline(lives in lives(), windows in prop::collection::vec((0u64..2_000, 1u64..500), 1..10)) {
-        let file = random_fake(&lives).written();
+        let file = written(&random_fake(&lives));
         for (id, _) in roles::threads(&file) {
             let mut states = ThreadStates::new(&file, id);
             for (from_ns, length_ns) in &windows {
@@ -279,7 +282,7 @@ fn counters_are_those_of_the_window() {
     assert_eq!(of(1_000, 5_000), (1_000.into(), 1.5.into()));
     assert_eq!(of(2_000, 5_000), (100.into(), serde_json::Value::Null));
     assert_eq!(of(1_500, 2_000), (900.into(), 1.5.into()));
-    let written = fake.written();
+    let written = written(&fake);
     let counts = |query: &dyn Query| {
         let ledger = ledger(query, By::Thread, whole(&fake), None).unwrap();
         ledger.rows.into_iter().map(|row| row.counts).collect::<Vec<_>>()

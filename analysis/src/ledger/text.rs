@@ -1,11 +1,12 @@
 //! A ledger as a table for people.
 
-use std::fmt;
+use std::{collections::BTreeSet, fmt};
 
 use plumb_trace::State;
 
-use super::{By, Counts, Ledger, Row, RowKey, counters::Unit};
+use super::{By, Ledger, Row, RowKey};
 use crate::{
+    counts::Counts,
     format::{duration, printable, table},
     window::sum,
 };
@@ -91,7 +92,7 @@ fn cells(row: &Row, has_queues: bool, states: &[State]) -> Vec<String> {
 
 /// The columns of counters.
 struct Counted {
-    names: Vec<(String, Unit)>,
+    names: Vec<String>,
     has_ipc: bool,
 }
 
@@ -107,18 +108,14 @@ impl Counted {
     }
 
     fn titles(&self) -> impl Iterator<Item = String> {
-        let names = self.names.iter().map(|(name, _)| printable(name));
+        let names = self.names.iter().map(|name| printable(name));
         names.chain(self.has_ipc.then(|| "instr./cycle".to_owned()))
     }
 
     fn cells(&self, counts: &Counts) -> impl Iterator<Item = String> {
-        let cell = |(name, unit): &(String, Unit)| {
-            let mark = if counts.is_estimated(name) { "~" } else { "" };
-            match (counts.get(name), unit) {
-                (None, _) => "-".to_owned(),
-                (Some(ns), Unit::Ns) => format!("{mark}{}", duration(ns)),
-                (Some(count), Unit::Other) => format!("{mark}{count}"),
-            }
+        let cell = |name: &String| {
+            let told = counts.told(name, |count| count.to_string());
+            told.unwrap_or_else(|| "-".to_owned())
         };
         let per_cycle = || {
             counts
@@ -131,15 +128,10 @@ impl Counted {
 }
 
 impl Ledger {
-    /// The counters that any row has, with their units.
-    pub(super) fn counted(&self) -> Vec<(String, Unit)> {
-        let mut names: Vec<(String, Unit)> = Vec::new();
-        for (name, unit) in self.rows.iter().flat_map(|row| row.counts.names()) {
-            if let Err(place) = names.binary_search_by(|(known, _)| known.as_str().cmp(name)) {
-                names.insert(place, (name.to_owned(), unit));
-            }
-        }
-        names
+    /// The counters that any row has.
+    pub(super) fn counted(&self) -> Vec<String> {
+        let names: BTreeSet<&str> = self.rows.iter().flat_map(|row| row.counts.names()).collect();
+        names.into_iter().map(str::to_owned).collect()
     }
 
     /// Whether units waited for a thread after they were handed over.
@@ -154,7 +146,7 @@ impl Ledger {
         if self.rows.iter().any(|row| row.totals.prorated) {
             notes.push("~ the window cuts running time of which the hypervisor took a part: its place is not known, it was prorated".into());
         }
-        let is_estimated = |row: &Row| row.counts.names().any(|(name, _)| row.counts.is_estimated(name));
+        let is_estimated = |row: &Row| row.counts.names().any(|name| row.counts.is_estimated(name));
         if self.rows.iter().any(is_estimated) {
             notes.push("~ counters that share the hardware count a part of the time: the rest is estimated (.estimated: how much)".into());
         }

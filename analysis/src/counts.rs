@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use plumb_trace::timeline::{ProcessId, Query, StringId, TimelineError, Track, TrackId, TrackKind};
 use serde_json::{Map, Value, json};
 
-use crate::Window;
+use crate::{Window, format::duration};
 
 /// What threads counted, by name: what it grew by, and what one of it is. A counter that a thread has not is not there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -16,7 +16,7 @@ pub struct Counts(BTreeMap<String, (u64, Unit)>);
 
 /// What one of a counter is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Unit {
+enum Unit {
     Ns,
     Other,
 }
@@ -34,22 +34,50 @@ impl Counts {
     /// Instructions per cycle, where both were counted.
     #[must_use]
     pub fn instructions_per_cycle(&self) -> Option<f64> {
-        let cycles = self.get("cycles").or_else(|| self.get("cpu-cycles"))?;
+        let cycles = self.get(self.cycles_name())?;
         let instructions = self.get("instructions")?;
         (cycles > 0).then(|| instructions as f64 / cycles as f64)
     }
 
-    /// Names and units, in order.
-    pub(super) fn names(&self) -> impl Iterator<Item = (&str, Unit)> {
-        self.0.iter().map(|(name, (_, unit))| (name.as_str(), *unit))
+    /// By which of its two names cycles were asked for.
+    pub(crate) fn cycles_name(&self) -> &'static str {
+        const NAMES: [&str; 2] = ["cycles", "cpu-cycles"];
+        NAMES
+            .into_iter()
+            .find(|name| self.0.contains_key(*name))
+            .unwrap_or(NAMES[0])
     }
 
-    /// Whether a part of a counter is an estimate.
-    pub(super) fn is_estimated(&self, name: &str) -> bool {
+    /// Names, in order. Estimates have names of their own, see [`Counts::is_estimated`].
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
+    /// A counter as it is told to people: a length of time, or a number as `number` writes it; with `~` before it where a part of it is an estimate.
+    #[must_use]
+    pub fn told(&self, name: &str, number: impl Fn(u64) -> String) -> Option<String> {
+        let (by, unit) = self.0.get(name)?;
+        let mark = if self.is_estimated(name) { "~" } else { "" };
+        let said = match unit {
+            Unit::Ns => duration(*by),
+            Unit::Other => number(*by),
+        };
+        Some(format!("{mark}{said}"))
+    }
+
+    /// Whether a name is that of the part of a counter that was not counted, but estimated.
+    #[must_use]
+    pub fn is_estimate(name: &str) -> bool {
+        name.ends_with(ESTIMATED)
+    }
+
+    /// Whether a part of a counter is an estimate: counters that share the hardware count a part of the time.
+    #[must_use]
+    pub fn is_estimated(&self, name: &str) -> bool {
         self.get(&format!("{name}{ESTIMATED}")).is_some_and(|part| part > 0)
     }
 
-    pub(super) fn add(&mut self, other: &Counts) {
+    pub(crate) fn add(&mut self, other: &Counts) {
         for (name, &(by, unit)) in &other.0 {
             let (sum, _) = self.0.entry(name.clone()).or_insert((0, unit));
             *sum = sum.saturating_add(by);
@@ -62,8 +90,23 @@ impl Counts {
     }
 }
 
-/// The counters of all threads.
-pub(super) struct Counters<'q> {
+/// What one thread counted in a window; nothing of a virtual thread, and of what is no thread.
+///
+/// # Errors
+/// If the timeline is damaged where it was read.
+pub fn counts(query: &dyn Query, thread: TrackId, window: Window) -> Result<Counts, TimelineError> {
+    let Some(track) = query.tracks().get(thread.0 as usize) else {
+        return Ok(Counts::default());
+    };
+    let is_own = |counter: &Track| counter.process == track.process && counter.tid == track.tid;
+    match track.kind {
+        TrackKind::Thread => Counters::among(query, is_own).within(track, window),
+        _ => Ok(Counts::default()),
+    }
+}
+
+/// The counters of threads.
+pub(crate) struct Counters<'q> {
     query: &'q dyn Query,
     of_thread: HashMap<(ProcessId, u32), Vec<Counter<'q>>>,
 }
@@ -76,7 +119,11 @@ struct Counter<'q> {
 
 impl<'q> Counters<'q> {
     /// Finds them.
-    pub(super) fn of(query: &'q dyn Query) -> Counters<'q> {
+    pub(crate) fn of(query: &'q dyn Query) -> Counters<'q> {
+        Counters::among(query, |_| true)
+    }
+
+    fn among(query: &'q dyn Query, is_wanted: impl Fn(&Track) -> bool) -> Counters<'q> {
         let mut of_thread: HashMap<_, Vec<_>> = HashMap::new();
         for (track, number) in query.tracks().iter().zip(0..) {
             let (TrackKind::Counter { unit }, Some(tid)) = (track.kind, track.tid) else {
@@ -84,7 +131,7 @@ impl<'q> Counters<'q> {
             };
             let owner = query.processes().get(track.process.0 as usize);
             // Of the idle process they are of CPUs.
-            if owner.is_some_and(|owner| owner.pid != 0) {
+            if owner.is_some_and(|owner| owner.pid != 0) && is_wanted(track) {
                 let id = TrackId(number);
                 let counters = of_thread.entry((track.process, tid)).or_default();
                 counters.push(Counter { id, track, unit });
@@ -102,13 +149,13 @@ impl<'q> Counters<'q> {
     }
 
     /// What a value of its own is at a time, if there is such a counter.
-    pub(super) fn last(&self, thread: &Track, what: &str, at_ns: u64) -> Result<Option<i64>, TimelineError> {
+    pub(crate) fn last(&self, thread: &Track, what: &str, at_ns: u64) -> Result<Option<i64>, TimelineError> {
         let found = self.own(thread).find(|(_, name)| *name == what);
         found.map(|(counter, _)| self.value(counter, at_ns)).transpose()
     }
 
     /// What a thread counted in a window.
-    pub(super) fn within(&self, thread: &Track, window: Window) -> Result<Counts, TimelineError> {
+    pub(crate) fn within(&self, thread: &Track, window: Window) -> Result<Counts, TimelineError> {
         let mut counts = Counts::default();
         for (counter, what) in self.own(thread) {
             if what.is_empty() {
