@@ -71,6 +71,14 @@ impl Viewer {
             .collect()
     }
 
+    /// The first row with pauses of a JVM.
+    #[cfg(test)]
+    pub fn row_of_pauses(&self) -> Option<crate::model::tree::Key> {
+        let is_of_pauses = |lane| matches!(lane, crate::model::tree::Lane::Pauses(_));
+        let found = self.tree.nodes.iter().find(|node| is_of_pauses(node.lane));
+        found.map(|node| node.key)
+    }
+
     /// What the timelines could not answer.
     #[cfg(test)]
     pub fn problems(&self) -> &[String] {

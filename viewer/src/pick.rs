@@ -139,7 +139,9 @@ fn call(
 
 fn pause(source: (usize, &Source), jvm: TrackId, at_ns: f64, scale: Scale, cache: &mut Cache) -> Option<Hit> {
     let lanes = cache.lanes(source, jvm, Want::Pauses, scale);
-    near(source.1, lanes.slices.iter(), at_ns, scale).map(Hit::Pause)
+    // What is inside of one is told with it.
+    let pauses = lanes.slices.iter().filter(|slice| slice.depth == 0);
+    near(source.1, pauses, at_ns, scale).map(Hit::Pause)
 }
 
 fn near<'a>(source: &Source, slices: impl Iterator<Item = &'a Slice>, at_ns: f64, scale: Scale) -> Option<Slice> {

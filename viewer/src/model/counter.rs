@@ -197,7 +197,7 @@ impl Counter<'_> {
 }
 
 /// A number with three digits or so: `12`, `4.5 k`, `120 M`.
-fn short(value: f64) -> String {
+pub(super) fn short(value: f64) -> String {
     let magnitude = value.abs();
     let (scaled, sign) = [(1e12, " T"), (1e9, " G"), (1e6, " M"), (1e4, " k")]
         .into_iter()

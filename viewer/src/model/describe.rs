@@ -1,12 +1,11 @@
 //! What is known of a thing on the screen, as pairs of a word and its value.
 
-use super::counter::{Counter, Shape, Step};
+use super::counter::{Counter, Shape, Step, short};
 use super::source::Source;
-use super::syscalls;
 use super::time::{instant, length, percent, wall_clock};
-use plumb_trace::State;
-use plumb_trace::record::fd_kind;
-use plumb_trace::timeline::{Cause, Slice, StateInterval, Totals, TrackId, TrackKind, Unit};
+use plumb_analysis::{Counts, Window};
+use plumb_trace::timeline::{Cause, Slice, StateInterval, TimelineError, Totals, TrackId, TrackKind, Unit};
+use plumb_trace::{State, syscalls};
 use std::collections::HashMap;
 
 /// Sleeps of one interval whose stacks are shown: there is more than one only where records are missing.
@@ -79,7 +78,7 @@ pub fn interval(source: &Source, track: TrackId, interval: &StateInterval) -> Ve
     facts
 }
 
-fn span(source: &Source, start_ns: u64, end_ns: u64) -> Vec<Fact> {
+pub(super) fn span(source: &Source, start_ns: u64, end_ns: u64) -> Vec<Fact> {
     let length_ns = end_ns.saturating_sub(start_ns);
     let step_ns = (length_ns as f64 / 100.0).clamp(1.0, 1e6);
     let write = |absolute_ns: u64| instant(source.since_start_ns(absolute_ns), step_ns);
@@ -99,22 +98,9 @@ fn cause(source: &Source, interval: &StateInterval) -> Option<Fact> {
         Cause::Yielded => "gave its CPU away (sched_yield)",
         Cause::Born => "newly born",
         Cause::Class(class) => return Some(fact("object", source.query.string(class))),
-        Cause::Syscall { number, fd_kind } => return Some(fact("call", call(number, fd_kind))),
+        Cause::Syscall { number, fd_kind } => return Some(fact("call", syscalls::told(number, fd_kind))),
     };
     Some(fact("cause", value))
-}
-
-fn call(number: u16, kind: u8) -> String {
-    let on = match kind {
-        fd_kind::SOCKET => " on a socket",
-        fd_kind::REGULAR => " on a regular file",
-        fd_kind::PIPE => " on a pipe",
-        fd_kind::ANON => " on an epoll, event or timer descriptor",
-        fd_kind::BLOCK => " on a block device",
-        fd_kind::CHAR => " on a character device",
-        _ => "",
-    };
-    format!("{}{on}", syscalls::name(number))
 }
 
 fn peer(source: &Source, interval: &StateInterval) -> Option<Fact> {
@@ -275,6 +261,28 @@ pub fn thread(source: &Source, track: TrackId) -> Vec<Fact> {
         facts.push(fact("ended", instant(source.since_start_ns(found.end_ns), 1e6)));
     }
     facts
+}
+
+/// What a thread counted in a stretch of absolute times, the telling one first: `0.75 instructions per cycle, cycles 2.00 G`. `None` where nothing was.
+///
+/// # Errors
+/// The timeline is damaged there.
+pub fn counted(
+    source: &Source,
+    thread: TrackId,
+    (from_ns, to_ns): (u64, u64),
+) -> Result<Option<String>, TimelineError> {
+    let window = Window::of(&*source.query, Some(from_ns), Some(to_ns));
+    let counts = plumb_analysis::counts(&*source.query, thread, window)?;
+    if counts.names().all(|name| counts.get(name) == Some(0)) {
+        return Ok(None);
+    }
+    let per_cycle = counts.instructions_per_cycle();
+    let per_cycle = per_cycle.map(|per_cycle| format!("{per_cycle:.2} instructions per cycle"));
+    let names = counts.names().filter(|name| !Counts::is_estimate(name));
+    let told = names.filter_map(|name| Some(format!("{name} {}", counts.told(name, |number| short(number as f64))?)));
+    let all: Vec<String> = per_cycle.into_iter().chain(told).collect();
+    Ok((!all.is_empty()).then(|| all.join(", ")))
 }
 
 /// The states of a window with the largest parts, the largest first, with their shares.

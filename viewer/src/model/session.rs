@@ -1,6 +1,7 @@
 //! What the user did to the window: which stretch of time, what is open, selected, searched. It changes through commands only.
 
 use super::counter::{self, Step};
+use super::pauses;
 use super::search::Search;
 use super::source::{self, Source};
 use super::time::Window;
@@ -238,7 +239,7 @@ impl Session {
         let lane = tree.find(selection.key).map(|number| tree.nodes[number].lane);
         let found = at_ns
             .zip(lane)
-            .and_then(|(at_ns, lane)| stretch_at(source, lane, at_ns));
+            .and_then(|(at_ns, lane)| stretch_at(source, lane, at_ns, back));
         let Some(what) = found else { return };
         self.selection = Some(Selection { what, ..selection });
         self.reveal = Some(selection.key);
@@ -322,8 +323,8 @@ impl Session {
     }
 }
 
-/// What can be selected of a row at an instant (absolute): a thread's state, a counter's step.
-fn stretch_at(source: &Source, lane: Lane, at_ns: u64) -> Option<Selected> {
+/// What can be selected of a row at an instant (absolute): a thread's state, a counter's step, the pause there or the next one.
+fn stretch_at(source: &Source, lane: Lane, at_ns: u64, back: bool) -> Option<Selected> {
     match lane {
         Lane::Counter(track) => counter::at(source, track, at_ns).ok()?.map(Selected::Value),
         Lane::Thread(thread, _) => {
@@ -333,22 +334,12 @@ fn stretch_at(source: &Source, lane: Lane, at_ns: u64) -> Option<Selected> {
                 .find(|state| state.start_ns <= at_ns && at_ns < state.end_ns);
             here.map(Selected::State)
         }
-        Lane::Empty | Lane::Pauses(_) | Lane::Cpu(_) => None,
+        Lane::Pauses(jvm) => pauses::beside(source, jvm, at_ns, back).map(Selected::Call),
+        Lane::Empty | Lane::Cpu(_) => None,
     }
 }
 
-/// The counter of a row, if it is a counter's.
-pub fn counter_of(tree: &Tree, key: Key) -> Option<TrackId> {
-    match tree.nodes[tree.find(key)?].lane {
-        Lane::Counter(counter) => Some(counter),
-        _ => None,
-    }
-}
-
-/// The thread of a row, if it is a thread's.
-pub fn thread_of(tree: &Tree, key: Key) -> Option<TrackId> {
-    match tree.nodes[tree.find(key)?].lane {
-        Lane::Thread(thread, _) => Some(thread),
-        _ => None,
-    }
+/// What is drawn in a row, if there is such a row.
+pub fn lane_of(tree: &Tree, key: Key) -> Option<Lane> {
+    Some(tree.nodes[tree.find(key)?].lane)
 }

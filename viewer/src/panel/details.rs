@@ -4,14 +4,15 @@ use super::tooltip::{facts, title};
 use crate::draw::bars::Bars;
 use crate::model::counter;
 use crate::model::describe::{self, Fact};
-use crate::model::session::{Command, Selected, Selection, Session, counter_of, thread_of};
+use crate::model::pauses;
+use crate::model::session::{Command, Selected, Selection, Session, lane_of};
 use crate::model::source::Source;
 use crate::model::time::{length, percent};
-use crate::model::tree::Tree;
+use crate::model::tree::{Lane, Tree};
 use crate::palette::{self, ui};
 use eframe::egui::{self, Rect, RichText, Sense, pos2, vec2};
 use plumb_trace::State;
-use plumb_trace::timeline::{Totals, TrackId};
+use plumb_trace::timeline::{Slice, Totals, TrackId};
 
 /// Height of the panel, points.
 pub const HEIGHT: f32 = 168.0;
@@ -27,18 +28,30 @@ pub fn show(
 ) {
     let (sources, tree, session) = scene;
     let source = &sources[selection.key.source()];
-    let thread = thread_of(tree, selection.key);
-    let counter = counter_of(tree, selection.key);
+    let Some(lane) = lane_of(tree, selection.key) else {
+        return;
+    };
     ui.horizontal_top(|ui| {
-        column(ui, |ui| selected(ui, selection, source, (thread, counter)));
+        column(ui, |ui| selected(ui, selection, source, lane));
         ui.separator();
-        if let Some(thread) = thread {
-            column(ui, |ui| who(ui, source, thread));
-            ui.separator();
-            ui.vertical(|ui| totals(ui, source, thread, session));
-        }
-        if let Some(track) = counter {
-            ui.vertical(|ui| about_counter(ui, source, track, session));
+        match lane {
+            Lane::Thread(thread, _) => {
+                let has_stacks = slept(ui, selection, source, thread);
+                // In a narrow window what was asked for last goes before what is the same for the whole thread.
+                if !has_stacks || ui.available_width() >= 2.0 * COLUMN {
+                    column(ui, |ui| who(ui, source, thread));
+                    ui.separator();
+                }
+                ui.vertical(|ui| totals(ui, source, thread, session));
+            }
+            Lane::Counter(track) => drop(ui.vertical(|ui| about_counter(ui, source, track, session))),
+            Lane::Pauses(jvm) => {
+                if let Selected::Call(pause) = selection.what {
+                    let known = pauses::operations(source, jvm, &pause);
+                    column(ui, |ui| facts(ui, "selected operations", &known));
+                }
+            }
+            Lane::Empty | Lane::Cpu(_) => {}
         }
     });
     let corner = Rect::from_min_size(ui.max_rect().right_top() - vec2(22.0, 0.0), vec2(22.0, 20.0));
@@ -59,42 +72,74 @@ fn column(ui: &mut egui::Ui, content: impl FnOnce(&mut egui::Ui)) {
     });
 }
 
-fn selected(
-    ui: &mut egui::Ui,
-    selection: &Selection,
-    source: &Source,
-    (thread, counter): (Option<TrackId>, Option<TrackId>),
-) {
-    match selection.what {
-        Selected::Row => {
-            ui.label(RichText::new("no interval selected").color(ui::WEAK));
-            ui.label(RichText::new("click a bar of the row to see what it is").color(ui::WEAK));
-        }
-        Selected::State(interval) => {
+/// Where it slept, beside what else is known of the interval; whether anything is known.
+fn slept(ui: &mut egui::Ui, selection: &Selection, source: &Source, thread: TrackId) -> bool {
+    let Selected::State(interval) = selection.what else {
+        return false;
+    };
+    let stacks = describe::stacks(source, thread, &interval);
+    if !stacks.is_empty() {
+        column(ui, |ui| facts(ui, "selected stacks", &stacks));
+        ui.separator();
+    }
+    !stacks.is_empty()
+}
+
+/// Shortest stretch whose counters are told, ns: they are written at the ends of slices on a CPU, once a millisecond at the most.
+const COUNTED_NS_MIN: u64 = 10_000_000;
+
+fn selected(ui: &mut egui::Ui, selection: &Selection, source: &Source, lane: Lane) {
+    match (selection.what, lane) {
+        (Selected::State(interval), Lane::Thread(thread, _)) => {
             let state = interval.state;
             title(ui, palette::state(state).colour, state.name(), describe::meaning(state));
-            let mut known = thread.map_or_else(Vec::new, |thread| describe::interval(source, thread, &interval));
+            let mut known = describe::interval(source, thread, &interval);
             known.push(clock(source, interval.start_ns));
-            known.extend(thread.map_or_else(Vec::new, |thread| describe::stacks(source, thread, &interval)));
             facts(ui, "selected interval", &known);
         }
-        Selected::Value(step) => {
-            let counter = counter.and_then(|track| counter::of(source, track));
-            if let Some(counter) = counter {
-                title(ui, palette::counter(counter.kind()), &counter.label(), "");
-                let mut known = describe::step(source, &counter, &step);
-                known.push(clock(source, step.start_ns));
-                facts(ui, "selected interval", &known);
-            }
+        (Selected::Value(step), Lane::Counter(track)) => {
+            let Some(counter) = counter::of(source, track) else {
+                return;
+            };
+            title(ui, palette::counter(counter.kind()), &counter.label(), "");
+            let mut known = describe::step(source, &counter, &step);
+            known.push(clock(source, step.start_ns));
+            facts(ui, "selected interval", &known);
         }
-        Selected::Call(slice) => {
+        (Selected::Call(slice), lane) => {
             let name = source.query.string(slice.name);
-            title(ui, palette::method(name), name, "");
-            let mut known = describe::call_of(source, &slice);
+            let mut known = if let Lane::Pauses(_) = lane {
+                title(
+                    ui,
+                    palette::state(State::Pause).colour,
+                    name,
+                    "all threads of the JVM stand",
+                );
+                pauses::facts(source, &slice)
+            } else {
+                title(ui, palette::method(name), name, "");
+                call(source, lane, &slice)
+            };
             known.push(clock(source, slice.start_ns));
             facts(ui, "selected interval", &known);
         }
+        (Selected::Row | Selected::State(_) | Selected::Value(_), _) => {
+            ui.label(RichText::new("no interval selected").color(ui::WEAK));
+            ui.label(RichText::new("click a bar of the row to see what it is").color(ui::WEAK));
+        }
     }
+}
+
+/// What is known of a call, with what its thread counted meanwhile.
+fn call(source: &Source, lane: Lane, slice: &Slice) -> Vec<Fact> {
+    let mut known = describe::call_of(source, slice);
+    if let Lane::Thread(thread, _) = lane
+        && slice.end_ns.saturating_sub(slice.start_ns) >= COUNTED_NS_MIN
+        && let Ok(Some(value)) = describe::counted(source, thread, (slice.start_ns, slice.end_ns))
+    {
+        known.push(Fact { word: "counted", value });
+    }
+    known
 }
 
 fn clock(source: &Source, absolute_ns: u64) -> Fact {
@@ -166,6 +211,12 @@ fn totals(ui: &mut egui::Ui, source: &Source, thread: TrackId, session: &Session
         describe::count(totals.migrations as usize, "migration")
     );
     ui.label(RichText::new(switches).color(ui::WEAK));
+    let absolute = (source.absolute_ns(window.from_ns), source.absolute_ns(window.to_ns));
+    match describe::counted(source, thread, absolute) {
+        Ok(None) => {}
+        Ok(Some(counted)) => drop(ui.label(format!("counted: {counted}"))),
+        Err(error) => drop(ui.colored_label(ui::ALARM, error.to_string())),
+    }
 }
 
 fn times(number: u64) -> String {

@@ -2,6 +2,7 @@
 
 use crate::model::counter::{self, Step};
 use crate::model::describe::{self, Fact};
+use crate::model::pauses;
 use crate::model::source::Source;
 use crate::model::time::{length, percent};
 use crate::model::tree::{Lane, Node};
@@ -38,7 +39,10 @@ fn content(ui: &mut egui::Ui, source: &Source, node: &Node, hit: &Hit) {
                 source.query.string(slice.name),
                 "pause of the JVM",
             );
-            facts(ui, "tip", &describe::call_of(source, slice)[..3]);
+            let Lane::Pauses(jvm) = node.lane else { return };
+            let mut known = pauses::facts(source, slice);
+            known.extend(pauses::operations(source, jvm, slice));
+            facts(ui, "tip", &known);
         }
         Hit::Occupancy { here, pixel } => occupancy(ui, source, here, pixel),
         Hit::Counter(step) => counter(ui, source, node, step),
@@ -159,9 +163,24 @@ pub fn facts(ui: &mut egui::Ui, id: &str, facts: &[Fact]) {
         .spacing(vec2(14.0, 2.0))
         .show(ui, |ui| {
             for fact in facts {
-                ui.label(RichText::new(fact.word).color(ui::WEAK));
+                word(ui, fact);
                 ui.label(&fact.value);
                 ui.end_row();
             }
         });
+}
+
+/// Beside the first line of its value: a grid would put it beside the middle one.
+fn word(ui: &mut egui::Ui, fact: &Fact) {
+    let word = egui::Label::new(RichText::new(fact.word).color(ui::WEAK)).extend();
+    let lines = fact.value.lines().count();
+    if lines < 2 {
+        ui.add(word);
+        return;
+    }
+    let height = ui.text_style_height(&egui::TextStyle::Body) * lines as f32;
+    ui.vertical(|ui| {
+        ui.set_min_height(height);
+        ui.add(word);
+    });
 }

@@ -1,63 +1,13 @@
 //! Timelines that are empty, odd, damaged or missing: the viewer says so, and lives on.
 
-use super::synthetic::{Synthetic, source};
+use super::synthetic::{server, source, with_counters};
 use crate::app::Viewer;
 use crate::model::session::Command;
 use crate::model::source::Source;
 use crate::model::time::Window;
 use crate::{Part, ViewError, headless, screenshot, window_of};
 use plumb_trace::timeline::*;
-use std::path::{Path, PathBuf};
-
-/// A timeline whose blocks cannot be read.
-struct Damaged(Synthetic);
-
-fn damage<T>() -> Result<T, TimelineError> {
-    Err(TimelineError::Damaged {
-        path: PathBuf::from("bad.plumb"),
-        offset: 4711,
-        reason: "checksum".into(),
-    })
-}
-
-impl Query for Damaged {
-    fn info(&self) -> &Info {
-        self.0.info()
-    }
-    fn processes(&self) -> &[Process] {
-        self.0.processes()
-    }
-    fn tracks(&self) -> &[Track] {
-        self.0.tracks()
-    }
-    fn losses(&self) -> &[Loss] {
-        self.0.losses()
-    }
-    fn string(&self, id: StringId) -> &str {
-        self.0.string(id)
-    }
-    fn states(&self, _: TrackId, _: u64, _: u64) -> Result<Vec<StateInterval>, TimelineError> {
-        damage()
-    }
-    fn coarse_states(&self, _: TrackId, _: u64, _: u64, _: u64) -> Result<Vec<CoarseState>, TimelineError> {
-        damage()
-    }
-    fn totals(&self, _: TrackId, _: u64, _: u64) -> Result<Totals, TimelineError> {
-        damage()
-    }
-    fn slices(&self, _: TrackId, _: u64, _: u64, _: u64) -> Result<Vec<Slice>, TimelineError> {
-        damage()
-    }
-    fn occupancy(&self, _: TrackId, _: u64, _: u64) -> Result<Vec<Occupancy>, TimelineError> {
-        damage()
-    }
-    fn counters(&self, _: TrackId, _: u64, _: u64, _: u64) -> Result<Vec<CounterPoint>, TimelineError> {
-        damage()
-    }
-    fn units(&self, _: u64, _: u64) -> Result<Vec<Unit>, TimelineError> {
-        damage()
-    }
-}
+use std::path::Path;
 
 fn drawn(query: impl Query + 'static) -> Viewer {
     let mut viewer = Viewer::new(vec![Source {
@@ -71,28 +21,30 @@ fn drawn(query: impl Query + 'static) -> Viewer {
 
 #[test]
 fn damage_is_said_once() {
-    let viewer = drawn(Damaged(Synthetic::with_counters()));
+    let mut damaged = with_counters();
+    damaged.is_damaged = true;
+    let viewer = drawn(damaged);
     assert_eq!(viewer.problems().len(), 1, "{:?}", viewer.problems());
     assert!(viewer.problems()[0].contains("4711"));
 }
 
 #[test]
 fn a_timeline_of_nothing_is_shown_as_nothing() {
-    drawn(Synthetic::default());
-    let mut without_time = Synthetic::server();
+    drawn(Memory::default());
+    let mut without_time = server();
     without_time.info.to_ns = without_time.info.from_ns;
     drawn(without_time);
 }
 
 #[test]
 fn numbers_that_point_nowhere_do_no_harm() {
-    let mut odd = Synthetic::server();
+    let mut odd = server();
     for track in &mut odd.tracks {
         track.process = ProcessId(u32::MAX);
         track.group = Some(99);
     }
     drawn(odd);
-    let mut groups = Synthetic::server();
+    let mut groups = server();
     groups.info.groups.clear();
     groups.info.hosts.clear();
     drawn(groups);
@@ -100,14 +52,14 @@ fn numbers_that_point_nowhere_do_no_harm() {
 
 #[test]
 fn a_timeline_that_turns_back_is_drawn_as_empty() {
-    let mut backwards = Synthetic::server();
+    let mut backwards = server();
     std::mem::swap(&mut backwards.info.from_ns, &mut backwards.info.to_ns);
     drawn(backwards);
 }
 
 #[test]
 fn the_end_of_time_can_be_shown() {
-    let mut late = Synthetic::server();
+    let mut late = server();
     late.info.from_ns = u64::MAX - 1000;
     late.info.to_ns = u64::MAX;
     drawn(late).apply(Command::Show(Window {

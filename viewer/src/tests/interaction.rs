@@ -12,7 +12,7 @@ use eframe::egui::{
 use egui_kittest::Harness;
 use egui_kittest::kittest::{NodeT, Queryable};
 
-type Bench = Harness<'static, Viewer>;
+pub(super) type Bench = Harness<'static, Viewer>;
 
 /// A place in the lanes, right of the labels and below the axis.
 const LANE: Pos2 = pos2(900.0, 251.0);
@@ -25,7 +25,7 @@ fn bench_of(sources: usize) -> Bench {
     bench_with((0..sources).map(|_| synthetic::source()).collect())
 }
 
-fn bench_with(sources: Vec<Source>) -> Bench {
+pub(super) fn bench_with(sources: Vec<Source>) -> Bench {
     let mut viewer = Viewer::new(sources);
     viewer.finish_overview();
     let mut bench = Harness::builder()
@@ -41,12 +41,12 @@ fn window(bench: &Bench) -> Window {
     bench.state().session.window
 }
 
-fn apply(bench: &mut Bench, command: Command) {
+pub(super) fn apply(bench: &mut Bench, command: Command) {
     bench.state_mut().apply(command);
     bench.run();
 }
 
-fn press(bench: &mut Bench, key: Key) {
+pub(super) fn press(bench: &mut Bench, key: Key) {
     bench.key_press(key);
     bench.run();
 }

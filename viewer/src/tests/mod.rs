@@ -1,5 +1,6 @@
 //! Tests of the whole viewer, on a timeline in memory.
 
+mod causes;
 mod damage;
 mod interaction;
 mod model;

@@ -196,7 +196,7 @@ fn everything_known_is_said() {
 
 #[test]
 fn cautions_say_what_is_missing() {
-    let mut timeline = synthetic::Synthetic::server();
+    let mut timeline = synthetic::server();
     timeline.info.hosts[0].has_kernel = false;
     timeline.losses[0].events = None;
     let source = Source {

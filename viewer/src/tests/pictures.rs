@@ -92,6 +92,22 @@ fn check(name: &str, picture: &Picture) {
     }
 }
 
+/// The first stretch of a thread in a state, from 500 ms on.
+fn first(viewer: &Viewer, name: &str, state: plumb_trace::State) -> Selection {
+    let query = &viewer.sources()[0].query;
+    let thread = query.tracks().iter().position(|track| track.name == name);
+    let thread = plumb_trace::timeline::TrackId(thread.expect("it is there") as u32);
+    let states = query.states(thread, FROM_NS + 500_000_000, FROM_NS + 530_000_000);
+    let interval = states
+        .expect("it has states")
+        .into_iter()
+        .find(|interval| interval.state == state);
+    Selection {
+        key: Key::Track(0, thread),
+        what: Selected::State(interval.expect("it is in this state once")),
+    }
+}
+
 #[test]
 fn everything_at_once() {
     check("whole", &picture(&mut viewer(), (1600, 900)));
@@ -101,26 +117,8 @@ fn everything_at_once() {
 fn a_selected_interval_is_explained() {
     let mut viewer = viewer();
     viewer.apply(window(500.0, 530.0));
-    let source = &viewer.sources()[0];
-    let thread = source
-        .query
-        .tracks()
-        .iter()
-        .position(|track| track.name == "http-nio-8080-exec-3")
-        .expect("it is there");
-    let thread = plumb_trace::timeline::TrackId(thread as u32);
-    let states = source
-        .query
-        .states(thread, FROM_NS + 500_000_000, FROM_NS + 530_000_000)
-        .expect("it has states");
-    let monitor = states
-        .into_iter()
-        .find(|state| state.state == plumb_trace::State::Monitor)
-        .expect("it wants the lock");
-    viewer.apply(Command::Select(Some(Selection {
-        key: Key::Track(0, thread),
-        what: Selected::State(monitor),
-    })));
+    let monitor = first(&viewer, "http-nio-8080-exec-3", plumb_trace::State::Monitor);
+    viewer.apply(Command::Select(Some(monitor)));
     check("selected", &picture(&mut viewer, (1600, 900)));
 }
 
@@ -168,6 +166,34 @@ fn a_selected_value_is_explained() {
     viewer.apply(Command::Step { back: false });
     viewer.apply(Command::Step { back: false });
     check("selected-value", &picture(&mut viewer, (1600, 700)));
+}
+
+fn viewer_with_causes() -> Viewer {
+    let mut viewer = Viewer::new(vec![synthetic::source_with_causes()]);
+    viewer.finish_overview();
+    // A sample of the counters lies within.
+    viewer.apply(window(495.0, 525.0));
+    viewer
+}
+
+#[test]
+fn stacks_and_counters_of_a_sleep_are_shown() {
+    let mut viewer = viewer_with_causes();
+    let net = first(&viewer, "http-nio-8080-exec-3", plumb_trace::State::Net);
+    viewer.apply(Command::Select(Some(net)));
+    check("stacks", &picture(&mut viewer, (1600, 900)));
+}
+
+#[test]
+fn causes_of_a_pause_are_shown() {
+    let mut viewer = viewer_with_causes();
+    let heading = viewer.row_of_pauses().expect("a JVM");
+    viewer.apply(Command::Select(Some(Selection {
+        key: heading,
+        what: Selected::Row,
+    })));
+    viewer.apply(Command::Step { back: false });
+    check("pause", &picture(&mut viewer, (1600, 900)));
 }
 
 #[test]

@@ -1,8 +1,12 @@
 //! A timeline in memory, the same at every run: a server with two hot CPUs, request threads that fight for a lock, a hog, pauses, a loss.
 
+mod causes;
+mod counters;
+
 use crate::model::source::Source;
+use plumb_trace::State;
 use plumb_trace::timeline::*;
-use plumb_trace::{State, StateTotals};
+use std::ops::{Deref, DerefMut};
 
 /// Begin of the timeline: not 0, so that mixing up absolute and relative times shows.
 pub const FROM_NS: u64 = 5_000_000_000;
@@ -12,77 +16,84 @@ pub const TOTAL_NS: u64 = 2_000_000_000;
 const MS: u64 = 1_000_000;
 const US: u64 = 1_000;
 
-/// Answers from vectors.
-#[derive(Default)]
-pub struct Synthetic {
-    pub info: Info,
-    pub processes: Vec<Process>,
-    pub tracks: Vec<Track>,
-    pub losses: Vec<Loss>,
-    strings: Vec<String>,
-    states: Vec<Vec<StateInterval>>,
-    slices: Vec<Vec<Slice>>,
-    occupancy: Vec<Vec<Occupancy>>,
-    units: Vec<Unit>,
-    counters: Vec<(TrackId, Vec<CounterPoint>)>,
+/// A timeline that is being made up.
+struct Synthetic {
+    timeline: Memory,
     random: u64,
 }
 
-/// As one source, named as a file would be.
-pub fn source() -> Source {
+impl Deref for Synthetic {
+    type Target = Memory;
+
+    fn deref(&self) -> &Memory {
+        &self.timeline
+    }
+}
+
+impl DerefMut for Synthetic {
+    fn deref_mut(&mut self) -> &mut Memory {
+        &mut self.timeline
+    }
+}
+
+fn as_source(timeline: Memory) -> Source {
     Source {
-        query: Box::new(Synthetic::server()),
+        query: Box::new(timeline),
         label: "tomcat.plumb".to_owned(),
     }
+}
+
+/// The server as one source, named as a file would be.
+pub fn source() -> Source {
+    as_source(server())
 }
 
 /// The server with counters of every kind, as one source.
 pub fn source_with_counters() -> Source {
-    Source {
-        query: Box::new(Synthetic::with_counters()),
-        label: "tomcat.plumb".to_owned(),
-    }
+    as_source(with_counters())
+}
+
+/// The server with all that is known of sleeps and pauses where it is asked for, as one source.
+pub fn source_with_causes() -> Source {
+    let mut synthetic = Synthetic::server();
+    synthetic.add_causes();
+    as_source(synthetic.timeline)
+}
+
+/// The server, with counters.
+pub fn with_counters() -> Memory {
+    let mut synthetic = Synthetic::server();
+    synthetic.add_counters();
+    synthetic.timeline
+}
+
+/// The server.
+pub fn server() -> Memory {
+    Synthetic::server().timeline
 }
 
 impl Synthetic {
-    /// The server, with counters.
-    pub fn with_counters() -> Synthetic {
-        let mut timeline = Synthetic::server();
-        timeline.add_counters();
-        timeline
-    }
-
-    /// The server.
-    pub fn server() -> Synthetic {
-        let mut timeline = Synthetic {
-            random: 42,
-            ..Synthetic::default()
-        };
-        timeline.strings.push(String::new());
-        let host = HostInfo {
+    fn server() -> Synthetic {
+        let mut timeline = Memory::new(FROM_NS, FROM_NS + TOTAL_NS);
+        timeline.info.hosts = vec![HostInfo {
             name: "web-1".into(),
             kernel: "6.18.0".into(),
             cpus: 2,
             has_kernel: true,
             ..HostInfo::default()
-        };
-        timeline.info = Info {
-            from_ns: FROM_NS,
-            to_ns: FROM_NS + TOTAL_NS,
-            realtime_offset_ns: 1_763_000_000_000_000_000,
-            hosts: vec![host],
-            groups: vec!["request".into(), "gc".into()],
-            ..Info::default()
-        };
-        timeline.tracks_of_server();
-        timeline.cpus();
+        }];
+        timeline.info.realtime_offset_ns = 1_763_000_000_000_000_000;
+        timeline.info.groups = vec!["request".into(), "gc".into()];
         timeline.losses.push(Loss {
             stream: "cpu-1".into(),
             from_ns: FROM_NS + 1400 * MS,
             to_ns: FROM_NS + 1460 * MS,
             events: Some(8123),
         });
-        timeline
+        let mut synthetic = Synthetic { timeline, random: 42 };
+        synthetic.tracks_of_server();
+        synthetic.keep_occupancy();
+        synthetic
     }
 
     fn tracks_of_server(&mut self) {
@@ -151,63 +162,6 @@ impl Synthetic {
         self.simple(softirq, &[(State::Blocked, 40 * MS), (State::Running, 30 * US)]);
     }
 
-    /// Ten samples a second: sums that grow at a share of the time that changes, and a CPU that goes and comes.
-    fn add_counters(&mut self) {
-        let idle = ProcessId(0);
-        let sums = [
-            ("psi.cpu.some", None, 34),
-            ("psi.io.some", None, 7),
-            ("psi.memory.some", None, 0),
-            ("psi.memory.full", None, 0),
-            ("cpu.steal", Some(0), 3),
-            ("cpu.steal", Some(1), 12),
-            ("cgroup.throttled_time /shop", None, 60),
-        ];
-        for (name, cpu, percent) in sums {
-            let mut sum = 0;
-            self.counter(idle, name, "ns", cpu, |timeline, step| {
-                let share = if step % 7 == 3 { percent * 2 } else { percent };
-                let before = sum;
-                sum += (timeline.about(MS) * share) as i64;
-                before
-            });
-        }
-        let mut throttled = 0;
-        self.counter(idle, "cgroup.throttled /shop", "count", None, |_, step| {
-            throttled += i64::from(step % 3 == 0);
-            throttled
-        });
-        self.counter(idle, "cpu.online", "state", Some(0), |_, _| 1);
-        self.counter(idle, "cpu.online", "state", Some(1), |_, step| {
-            i64::from(!(8..11).contains(&step))
-        });
-    }
-
-    fn counter(
-        &mut self,
-        process: ProcessId,
-        name: &str,
-        unit: &str,
-        cpu: Option<u32>,
-        mut value: impl FnMut(&mut Synthetic, u64) -> i64,
-    ) {
-        const STEP_NS: u64 = 100 * MS;
-        let unit = self.name(unit);
-        let track = self.track(process, TrackKind::Counter { unit }, cpu, name, None);
-        let mut points = Vec::new();
-        for step in 0..TOTAL_NS / STEP_NS {
-            let value = value(self, step);
-            points.push(CounterPoint {
-                start_ns: FROM_NS + step * STEP_NS,
-                end_ns: FROM_NS + (step + 1) * STEP_NS,
-                min: value,
-                max: value,
-                last: value,
-            });
-        }
-        self.counters.push((track, points));
-    }
-
     fn process(&mut self, pid: u32, name: &str, change: impl FnOnce(&mut Process)) -> ProcessId {
         let mut process = Process {
             pid,
@@ -216,8 +170,7 @@ impl Synthetic {
             ..Process::default()
         };
         change(&mut process);
-        self.processes.push(process);
-        ProcessId(self.processes.len() as u32 - 1)
+        self.add_process(process)
     }
 
     fn track(
@@ -228,7 +181,8 @@ impl Synthetic {
         name: &str,
         group: Option<u32>,
     ) -> TrackId {
-        self.tracks.push(Track {
+        let java = self.processes[process.0 as usize].jvm && kind == TrackKind::Thread;
+        self.add_track(Track {
             kind,
             process,
             tid,
@@ -238,20 +192,8 @@ impl Synthetic {
             group,
             start_ns: FROM_NS,
             end_ns: FROM_NS + TOTAL_NS,
-            java: self.processes[process.0 as usize].jvm && kind == TrackKind::Thread,
-        });
-        self.states.push(Vec::new());
-        self.slices.push(Vec::new());
-        self.occupancy.push(Vec::new());
-        TrackId(self.tracks.len() as u32 - 1)
-    }
-
-    fn name(&mut self, text: &str) -> StringId {
-        if let Some(place) = self.strings.iter().position(|known| known == text) {
-            return StringId(place as u32);
-        }
-        self.strings.push(text.to_owned());
-        StringId(self.strings.len() as u32 - 1)
+            java,
+        })
     }
 
     /// About `mean_ns`, from half of it to one and a half.
@@ -307,7 +249,7 @@ impl Synthetic {
 
     /// Requests one after the other, with idle time between them: read, work, lock, work, write.
     fn requests(&mut self, track: TrackId, number: u32) {
-        let class = Cause::Class(self.name("com.shop.Stock"));
+        let class = Cause::Class(self.text("com.shop.Stock"));
         let hog = TrackId(track.0 % 2);
         let first = self.about(u64::from(number) * 9 * MS);
         self.push(track, State::Idle, first, Cause::None, None);
@@ -342,10 +284,10 @@ impl Synthetic {
     }
 
     fn request(&mut self, track: TrackId, (begin, end): (u64, u64), (lock_from, lock_to): (u64, u64)) {
-        let valve = self.name("org.apache.catalina.core.StandardHostValve.invoke");
-        let servlet = self.name("com.shop.CartServlet.doGet");
-        let lock = self.name("com.shop.Stock.reserve");
-        let read = self.name("com.shop.PriceClient.fetch");
+        let valve = self.text("org.apache.catalina.core.StandardHostValve.invoke");
+        let servlet = self.text("com.shop.CartServlet.doGet");
+        let lock = self.text("com.shop.Stock.reserve");
+        let read = self.text("com.shop.PriceClient.fetch");
         let inner = |part: u64| begin + (end - begin) * part / 100;
         let calls = [
             (valve, begin, end, 0),
@@ -381,7 +323,7 @@ impl Synthetic {
 
     fn pauses(&mut self, process: ProcessId) {
         let track = self.track(process, TrackKind::Jvm, None, "JVM", None);
-        let name = self.name("GC pause (young)");
+        let name = self.text("GC pause (young)");
         for number in 1..8 {
             let start_ns = FROM_NS + number * 260 * MS;
             let end_ns = start_ns + (8 + number) * MS;
@@ -395,135 +337,5 @@ impl Synthetic {
                 open_end: false,
             });
         }
-    }
-
-    /// Occupancy as the running intervals say, cut where two of them overlap.
-    fn cpus(&mut self) {
-        for cpu in 0..2_u16 {
-            let mut runs: Vec<Occupancy> = Vec::new();
-            for (id, states) in self.states.iter().enumerate() {
-                let on = states
-                    .iter()
-                    .filter(|state| state.state == State::Running && state.cpu == Some(cpu));
-                let track = Some(TrackId(id as u32));
-                runs.extend(on.map(|state| Occupancy {
-                    start_ns: state.start_ns,
-                    end_ns: state.end_ns,
-                    track,
-                }));
-            }
-            runs.sort_by_key(|run| run.start_ns);
-            let mut free_from = FROM_NS;
-            for run in runs {
-                let start_ns = run.start_ns.max(free_from);
-                if start_ns < run.end_ns {
-                    self.occupancy[usize::from(cpu)].push(Occupancy { start_ns, ..run });
-                    free_from = run.end_ns;
-                }
-            }
-        }
-    }
-}
-
-fn overlapping<T: Copy>(all: &[T], span: impl Fn(&T) -> (u64, u64), from_ns: u64, to_ns: u64) -> Vec<T> {
-    let inside = |item: &&T| span(item).0 < to_ns && span(item).1 > from_ns;
-    all.iter().filter(inside).copied().collect()
-}
-
-impl Query for Synthetic {
-    fn info(&self) -> &Info {
-        &self.info
-    }
-    fn processes(&self) -> &[Process] {
-        &self.processes
-    }
-    fn tracks(&self) -> &[Track] {
-        &self.tracks
-    }
-    fn losses(&self) -> &[Loss] {
-        &self.losses
-    }
-    fn string(&self, id: StringId) -> &str {
-        self.strings.get(id.0 as usize).map_or("", String::as_str)
-    }
-    fn states(&self, track: TrackId, from_ns: u64, to_ns: u64) -> Result<Vec<StateInterval>, TimelineError> {
-        Ok(overlapping(
-            &self.states[track.0 as usize],
-            |state| (state.start_ns, state.end_ns),
-            from_ns,
-            to_ns,
-        ))
-    }
-    fn coarse_states(
-        &self,
-        track: TrackId,
-        from_ns: u64,
-        to_ns: u64,
-        _resolution_ns: u64,
-    ) -> Result<Vec<CoarseState>, TimelineError> {
-        let coarse = |state: StateInterval| CoarseState {
-            start_ns: state.start_ns,
-            end_ns: state.end_ns,
-            state: state.state,
-            running: if state.state == State::Running { 255 } else { 0 },
-        };
-        Ok(self.states(track, from_ns, to_ns)?.into_iter().map(coarse).collect())
-    }
-    fn totals(&self, track: TrackId, from_ns: u64, to_ns: u64) -> Result<Totals, TimelineError> {
-        let mut states = StateTotals::default();
-        for state in self.states(track, from_ns, to_ns)? {
-            states.add(state.state, state.end_ns.min(to_ns) - state.start_ns.max(from_ns));
-        }
-        Ok(Totals {
-            states,
-            voluntary: 12,
-            involuntary: 3,
-            migrations: 1,
-            prorated: false,
-        })
-    }
-    fn slices(&self, track: TrackId, from_ns: u64, to_ns: u64, min_ns: u64) -> Result<Vec<Slice>, TimelineError> {
-        let found = overlapping(
-            &self.slices[track.0 as usize],
-            |slice| (slice.start_ns, slice.end_ns),
-            from_ns,
-            to_ns,
-        );
-        Ok(found
-            .into_iter()
-            .filter(|slice| slice.end_ns - slice.start_ns >= min_ns)
-            .collect())
-    }
-    fn occupancy(&self, cpu_track: TrackId, from_ns: u64, to_ns: u64) -> Result<Vec<Occupancy>, TimelineError> {
-        Ok(overlapping(
-            &self.occupancy[cpu_track.0 as usize],
-            |each| (each.start_ns, each.end_ns),
-            from_ns,
-            to_ns,
-        ))
-    }
-    fn counters(
-        &self,
-        track: TrackId,
-        from_ns: u64,
-        to_ns: u64,
-        _resolution_ns: u64,
-    ) -> Result<Vec<CounterPoint>, TimelineError> {
-        let points = self.counters.iter().find(|counter| counter.0 == track);
-        let points = points.map_or(&[][..], |counter| &counter.1);
-        Ok(overlapping(
-            points,
-            |point| (point.start_ns, point.end_ns),
-            from_ns,
-            to_ns,
-        ))
-    }
-    fn units(&self, from_ns: u64, to_ns: u64) -> Result<Vec<Unit>, TimelineError> {
-        Ok(overlapping(
-            &self.units,
-            |unit| (unit.start_ns, unit.end_ns),
-            from_ns,
-            to_ns,
-        ))
     }
 }
