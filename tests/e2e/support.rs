@@ -185,6 +185,22 @@ pub fn record(dir: &Path, arguments: &[&str], command: &Command) -> (String, Tim
     (printed, open(&dir.join("r.plumb")))
 }
 
+/// `plumb record ARGUMENTS --pid PID -o DIR`, which records by now.
+pub fn attach(arguments: &[&str], pid: u32, dir: &Path) -> Running {
+    let mut recorder = plumb();
+    recorder.arg("record").args(arguments);
+    let mut recorder = Running::start(recorder.args(["--pid", &pid.to_string(), "-o"]).arg(dir));
+    recorder.line_with("recording");
+    recorder
+}
+
+/// Ends a recording as Ctrl-C does.
+pub fn interrupt(recorder: Running) {
+    recorder.signal("INT");
+    let (status, said) = recorder.end();
+    assert!(status.success(), "{said}");
+}
+
 /// Opens a timeline.
 pub fn open(path: &Path) -> TimelineFile {
     TimelineFile::open(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))

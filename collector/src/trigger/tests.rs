@@ -228,6 +228,60 @@ fn units_and_monitors_are_measured_by_the_clock_of_their_stream() {
 }
 
 #[test]
+fn a_monitor_that_nobody_gives_back_and_a_unit_that_hangs_fire_once_while_they_last() {
+    let unit = Condition::Unit {
+        unit: "order".into(),
+        over_ns: 10 * MS,
+    };
+    let monitor = Condition::Monitor {
+        threads: vec!["http-*".into()],
+        over_ns: 100 * MS,
+    };
+    let mut watcher = watcher(vec![unit, monitor]);
+    let method = Definition::Method {
+        id: 3,
+        class: "A".into(),
+        name: "b".into(),
+        descriptor: "()V".into(),
+        unit: "order".into(),
+    };
+    watcher.define_in_jvm(0, &method, None);
+    let name = Definition::JavaThreadName {
+        tid: 9,
+        name: "http-1".into(),
+    };
+    watcher.define_in_jvm(0, &name, None);
+    let pair = |ns: u64| ClockPair {
+        tsc: 5_000 + 2 * ns,
+        monotonic_ns: ns,
+        ..ClockPair::default()
+    };
+    watcher.clock(&pair(1_000));
+    watcher.clock(&pair(1_001_000));
+    let at = |kind, ms: u64| JvmRecord::new(5_000 + 2 * ms * MS, kind, 0, 3);
+    watcher.see_jvm(0, 1, 9, Clock::Tsc, &[at(JvmKind::Enter, 5)]);
+    watcher.see_jvm(0, 2, 9, Clock::Tsc, &[at(JvmKind::MonitorEnter, 500)]);
+    let looked = |watcher: &mut Watcher, ms: u64| {
+        watcher.look(ms * MS);
+        watcher.take_fired().map(|fired| (fired.trigger, fired.seen))
+    };
+    // What ended by then may not have been read yet.
+    assert_eq!(looked(&mut watcher, 500), None);
+    let (trigger, seen) = looked(&mut watcher, 600).expect("the unit lasts");
+    assert!(trigger == 0 && seen.contains("still under way"), "{seen}");
+    assert_eq!(looked(&mut watcher, 1000), None, "told once, and the wait is short yet");
+    assert_eq!(looked(&mut watcher, 1200).expect("the wait lasts").0, 1);
+    // Their ends are no news.
+    watcher.see_jvm(0, 1, 9, Clock::Tsc, &[at(JvmKind::Exit, 1300)]);
+    watcher.see_jvm(0, 2, 9, Clock::Tsc, &[at(JvmKind::MonitorEntered, 1300)]);
+    assert_eq!(looked(&mut watcher, 9000), None);
+    // A thread that ended with its JVM waits no more.
+    watcher.see_jvm(0, 1, 9, Clock::Tsc, &[at(JvmKind::Enter, 9000)]);
+    watcher.end_stream(0, 1);
+    assert_eq!(looked(&mut watcher, 99_000), None);
+}
+
+#[test]
 fn the_run_queue_is_looked_at() {
     let mut never = watcher(vec![Condition::RunQueue { over: u32::MAX }]);
     assert_eq!(fired(&mut never, &[]), None);
