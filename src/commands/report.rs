@@ -22,7 +22,7 @@ pub struct Arguments {
 }
 
 const HELP: &str = "\
-A finding names a group of threads, what it waits for (its share of the time in which it had something to do), who has what it
+A finding names a group of threads, what it waits for (its share of the time in which it had something to do), who has what it \
 waits for, and what can be done. Below stand the latencies of each kind of unit, and what they consist of.
 
 Examples:

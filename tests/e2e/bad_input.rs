@@ -222,6 +222,18 @@ fn can_mount(test: &str) -> bool {
 }
 
 #[test]
+fn what_belongs_to_somebody_else_is_called_so() {
+    let (own, dir) = (scratch(), scratch());
+    let (timeline, recording) = (own.path().join("x.plumb"), own.path().join("r"));
+    fs::write(&timeline, "").expect("writable");
+    fs::create_dir(&recording).expect("a new directory");
+    succeed(Command::new("chmod").arg("700").arg(own.path()));
+    let somebody = &["somebody else"];
+    check(as_nobody(dir.path()).arg("report").arg(&timeline), 1, somebody);
+    check(as_nobody(dir.path()).arg("merge").arg(&recording), 1, somebody);
+}
+
+#[test]
 fn a_cause_is_told_once() {
     for command in ["view", "report", "ledger"] {
         let output = plumb().args([command, "/dev/null"]).output().expect("plumb runs");
@@ -245,6 +257,11 @@ fn files_that_are_no_timeline_or_recording_are_refused() {
     for command in ["report", "ledger"] {
         check(plumb().arg(command).arg(&file), 1, &["x.plumb"]);
     }
+    check(
+        plumb().arg("report").arg(dir.path().join("gone.plumb")),
+        1,
+        &["gone.plumb", "check its name"],
+    );
     check(plumb().arg("merge").arg(dir.path().join("nowhere")), 1, &["nowhere"]);
     check(plumb().arg("merge").arg(dir.path()), 1, &["manifest"]);
 }
