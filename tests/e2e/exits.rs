@@ -1,8 +1,8 @@
 //! Processes that end while they are recorded, or while they are attached to; and two recorders of one JVM.
 
 use crate::support::{
-    Running, allows, attach, checkout, interrupt, java, jdks, last_json, machine, number, open, plumb, scratch,
-    succeed, told, wait_for,
+    Running, allows, attach, check_rows, checkout, interrupt, java, jdks, last_json, machine, number, open, plumb,
+    scratch, told, wait_for,
 };
 use plumb_trace::timeline::Query;
 use std::{io::Write, path::Path};
@@ -32,20 +32,11 @@ fn a_process_that_ends_while_it_is_recorded_ends_the_recording_and_is_there_whol
         let path = dir.path().join("r.plumb");
         let timeline = open(&path);
         crate::calls::check(version, &timeline, &counted);
-        let told = succeed(plumb().args(["ledger", "--json"]).arg(&path));
-        let ledger: serde_json::Value = serde_json::from_str(&told).expect("JSON");
-        let rows = ledger["rows"].as_array().expect("rows");
-        let own: Vec<_> = rows.iter().filter(|row| row["pid"] == pid).collect();
-        assert!(own.len() > 5, "a JVM has threads of its own: {}", own.len());
-        for row in own {
-            let states = row["states_ns"].as_object().expect("states");
-            let sum: u64 = states.values().filter_map(serde_json::Value::as_u64).sum();
-            assert_eq!(number(row, "end_ns") - number(row, "start_ns"), sum, "{row}");
-            assert!(
-                number(row, "end_ns") < timeline.info().to_ns,
-                "it ended before the recording did: {row}"
-            );
-        }
+        let rows = check_rows(&path);
+        let mut own = rows.iter().filter(|row| row["pid"] == pid);
+        assert!(own.clone().count() > 5, "a JVM has threads of its own");
+        let ended = own.all(|row| number(row, "end_ns") < timeline.info().to_ns);
+        assert!(ended, "they ended before the recording did");
     }
 }
 

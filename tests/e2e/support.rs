@@ -229,6 +229,26 @@ pub fn number(value: &Value, key: &str) -> u64 {
         .unwrap_or_else(|| panic!("no number {key} in {value}"))
 }
 
+/// The rows of a timeline's ledger, whose states sum to their lives.
+pub fn check_rows(timeline: &Path) -> Vec<Value> {
+    let told = succeed(plumb().args(["ledger", "--json"]).arg(timeline));
+    let mut ledger: Value = serde_json::from_str(&told).expect("JSON");
+    let Value::Array(rows) = ledger["rows"].take() else {
+        panic!("no rows in {told}");
+    };
+    for row in &rows {
+        let states = row["states_ns"].as_object().expect("states");
+        let sum: u64 = states.values().map(|state| state.as_u64().expect("a number")).sum();
+        assert_eq!(
+            number(row, "end_ns") - number(row, "start_ns"),
+            sum,
+            "{}: {row}",
+            timeline.display()
+        );
+    }
+    rows
+}
+
 /// Waits until `condition` gives something.
 pub fn wait_for<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
     let began = Instant::now();
