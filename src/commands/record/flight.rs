@@ -72,8 +72,22 @@ pub fn save(recorder: &Recorder) {
     }
 }
 
-/// Says that a window was saved.
-pub fn tell(saved: &Saved) {
+/// Says which windows were saved. Returns how many could not be.
+pub fn tell(saved: &[Saved]) -> usize {
+    saved.iter().for_each(tell_one);
+    saved.iter().filter(|saved| saved.error.is_some()).count()
+}
+
+/// The error where windows could not be saved.
+pub fn all_saved(failed: usize) -> Result<()> {
+    match failed {
+        0 => Ok(()),
+        failed => Err(anyhow!("{failed} windows are not whole"))
+            .remedy("free space, or record elsewhere with -o; what is there can be merged"),
+    }
+}
+
+fn tell_one(saved: &Saved) {
     let Saved {
         dir,
         reason,

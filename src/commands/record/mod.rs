@@ -35,7 +35,7 @@ use subject::Subject;
 
 /// Record a command, running JVMs or the whole system, and merge into a timeline
 #[derive(clap::Args)]
-#[command(after_long_help = HELP, group(ArgGroup::new("what").required(true).args(["pid", "all", "command"])))]
+#[command(override_usage = USAGE, after_long_help = HELP, group(ArgGroup::new("what").required(true).args(["pid", "all", "command"])))]
 pub struct Arguments {
     /// Rule file or preset (jvm, kernel, tomcat); may be given several times, later ones win [default: jvm and kernel]
     #[arg(short = 'f', long = "rules", value_name = "RULES")]
@@ -68,6 +68,11 @@ pub struct Arguments {
     #[arg(last = true, value_name = "CMD")]
     command: Vec<String>,
 }
+
+const USAGE: &str = "\
+plumb record [OPTIONS] --pid <PID>...
+       plumb record [OPTIONS] --all
+       plumb record [OPTIONS] -- <CMD>...";
 
 const HELP: &str = "\
 One of `-- CMD…`, `--pid` and `--all` says what is recorded. The result is the directory DIR and, merged from it, the timeline \
@@ -119,8 +124,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         false => eprintln!("{}", announcement(&plan, &subject)),
         true => eprintln!("interrupted at the beginning: what was recorded so far is kept"),
     }
-    let summary = follow(arguments, recorder, (subject, agents), &stop, (&save, &change))?;
-    finish(&plan, &summary)
+    let (summary, windows_failed) = follow(arguments, recorder, (subject, agents), &stop, (&save, &change))?;
+    finish(&plan, &summary, windows_failed)
 }
 
 fn announcement(plan: &Plan, subject: &Subject) -> String {
@@ -163,14 +168,15 @@ fn begin(
     Ok((subject, agents))
 }
 
-/// Until the time is over, the subject has ended, somebody asks to stop, or nothing more can be stored.
+/// Until the time is over, the subject has ended, somebody asks to stop, or nothing more can be stored. Returns how many windows could not be saved meanwhile, too.
 fn follow(
     arguments: &Arguments,
     mut recorder: Recorder,
     (mut subject, mut agents): (Subject, Agents),
     stop: &AtomicBool,
     (save, change): (&SaveSignal, &ChangeSignal),
-) -> Result<Summary> {
+) -> Result<(Summary, usize)> {
+    let mut windows_failed = 0;
     let deadline = arguments.duration.map(|ns| Instant::now() + Duration::from_nanos(ns));
     let mut progress = Progress::new();
     loop {
@@ -188,22 +194,23 @@ fn follow(
         if save.take() {
             flight::save(&recorder);
         }
-        recorder.take_saved().iter().for_each(flight::tell);
+        windows_failed += flight::tell(&recorder.take_saved());
     }
     progress.clear();
     agents.stop();
     recorder.save("the end of the recording");
     subject.tell_end();
-    recorder
+    let summary = recorder
         .stop()
-        .or_remedy("what was written before stays: `plumb merge` makes a timeline of it")
+        .or_remedy("what was written before stays: `plumb merge` makes a timeline of it")?;
+    Ok((summary, windows_failed))
 }
 
-fn finish(plan: &Plan, summary: &Summary) -> Result<()> {
+fn finish(plan: &Plan, summary: &Summary, windows_failed: usize) -> Result<()> {
     tell_summary(summary);
-    summary.saved.iter().for_each(flight::tell);
     if plan.options.flight.is_some() {
-        return flight::merge_all(plan);
+        let windows_failed = windows_failed + flight::tell(&summary.saved);
+        return flight::merge_all(plan).and(flight::all_saved(windows_failed));
     }
     if let Some(timeline) = &plan.timeline {
         merge::merge(std::slice::from_ref(&summary.dir), timeline)?;
