@@ -164,15 +164,15 @@ fn who_has_ended_meanwhile_has_waited_all_the_same() {
     assert_eq!(fired(&mut watcher, &life), Some((0, "thread 5: 80.000 ms".into())));
 }
 
-#[test]
-fn units_and_monitors_are_measured_by_the_clock_of_their_stream() {
+/// Watches for long orders, whose method is 3, and for long waits of thread 9 for a monitor.
+fn watcher_of_jvm(order_ns: u64, monitor_ns: u64) -> Watcher {
     let unit = Condition::Unit {
         unit: "order".into(),
-        over_ns: 10 * MS,
+        over_ns: order_ns,
     };
     let monitor = Condition::Monitor {
         threads: vec!["http-*".into()],
-        over_ns: MS,
+        over_ns: monitor_ns,
     };
     let mut watcher = watcher(vec![unit, monitor]);
     let method = Definition::Method {
@@ -188,6 +188,12 @@ fn units_and_monitors_are_measured_by_the_clock_of_their_stream() {
         name: "http-1".into(),
     };
     watcher.define_in_jvm(0, &name, None);
+    watcher
+}
+
+#[test]
+fn units_and_monitors_are_measured_by_the_clock_of_their_stream() {
+    let mut watcher = watcher_of_jvm(10 * MS, MS);
     let pair = |ns: u64| ClockPair {
         tsc: 2 * ns,
         monotonic_ns: ns,
@@ -229,28 +235,7 @@ fn units_and_monitors_are_measured_by_the_clock_of_their_stream() {
 
 #[test]
 fn a_monitor_that_nobody_gives_back_and_a_unit_that_hangs_fire_once_while_they_last() {
-    let unit = Condition::Unit {
-        unit: "order".into(),
-        over_ns: 10 * MS,
-    };
-    let monitor = Condition::Monitor {
-        threads: vec!["http-*".into()],
-        over_ns: 100 * MS,
-    };
-    let mut watcher = watcher(vec![unit, monitor]);
-    let method = Definition::Method {
-        id: 3,
-        class: "A".into(),
-        name: "b".into(),
-        descriptor: "()V".into(),
-        unit: "order".into(),
-    };
-    watcher.define_in_jvm(0, &method, None);
-    let name = Definition::JavaThreadName {
-        tid: 9,
-        name: "http-1".into(),
-    };
-    watcher.define_in_jvm(0, &name, None);
+    let mut watcher = watcher_of_jvm(10 * MS, 100 * MS);
     let pair = |ns: u64| ClockPair {
         tsc: 5_000 + 2 * ns,
         monotonic_ns: ns,
