@@ -20,6 +20,7 @@ mod killed;
 mod left_behind;
 mod live_rules;
 mod long_waits;
+mod losses;
 mod offline;
 mod rules_check;
 mod safepoints;
