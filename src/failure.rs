@@ -51,6 +51,16 @@ impl<T, E: Into<Error>> OrRemedy<T> for Result<T, E> {
     }
 }
 
+/// What to do about something that the system does not let us read; `None` where it is not that.
+pub fn of_reading(error: &Error) -> Option<&'static str> {
+    let mut causes = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>());
+    causes.find_map(|cause| match cause.kind() {
+        io::ErrorKind::PermissionDenied => Some("it belongs to somebody else: do this as that user, or as root"),
+        io::ErrorKind::NotFound => Some("check its name, and the directory that you are in"),
+        _ => None,
+    })
+}
+
 /// Tells the error and says how the command ends.
 pub fn tell(error: &Error) -> ExitCode {
     if is_closed_pipe(error) {

@@ -16,7 +16,7 @@ pub enum CollectorError {
         cause: String,
     },
     /// The directory of the recording cannot be made or written.
-    #[error("{}: {cause}\nname a directory that does not exist yet, on a file system with space", path.display())]
+    #[error("{}: {cause}\nname a new directory in one that is there and that you may write into", path.display())]
     Directory {
         /// Its path.
         path: PathBuf,
@@ -37,6 +37,16 @@ pub enum CollectorError {
     /// A process is not there, or not the one that was meant.
     #[error("process {pid}: {cause}\nlook for its pid again: it has ended, or is in another pid namespace")]
     Process {
+        /// Its pid.
+        pid: u32,
+        /// Why.
+        cause: String,
+    },
+    /// A process cannot be asked to save.
+    #[error(
+        "process {pid} is no flight recorder of ours: {cause}\ngive the pid that `plumb record --flight` says at its begin, as the same user"
+    )]
+    NoFlight {
         /// Its pid.
         pid: u32,
         /// Why.

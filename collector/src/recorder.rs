@@ -5,7 +5,7 @@ mod probes;
 use crate::arena::{Arena, JvmSource};
 use crate::devices::devices;
 use crate::drain::{Command, Drain};
-use crate::flight::{Flight, Saved};
+use crate::flight::{self, Flight, Saved};
 use crate::kernel::{Attached, Kernel, KernelOptions, ProgramCost, Scope};
 use crate::live::{Counts, Live};
 use crate::parcel::{PARCEL_COUNT, Parcel};
@@ -137,8 +137,12 @@ impl Recorder {
             .map_err(thread_error)?;
         let writer = Writer::new(place, cpus, named, Arc::clone(&live), free_parcels).with_symbols(symbols);
         let drain = Drain::new(rings, Arc::clone(&live), orders, parcels, messages.clone());
+        let writer_name = match options.flight {
+            Some(_) => flight::THREAD,
+            None => "plumb-writer",
+        };
         let threads = vec![
-            spawn("plumb-writer", move || writer.run(&inbox, kept))?,
+            spawn(writer_name, move || writer.run(&inbox, kept))?,
             spawn("plumb-drain", move || drain.run())?,
         ];
         let watch = Watch::start(manifest.host.cpus, cgroups, messages.clone(), Arc::clone(&live))?;
@@ -349,6 +353,12 @@ impl Recorder {
     /// Has a flight recorder save what there is now; `reason` is told with it. Other recorders do nothing.
     pub fn save(&self, reason: &str) {
         let _ = self.messages.send(Message::Save(reason.to_owned()));
+    }
+
+    /// Whether it keeps a window in memory, which [`Recorder::save`] saves.
+    #[must_use]
+    pub fn is_flight(&self) -> bool {
+        self.is_flight
     }
 
     /// Windows of a flight recorder that were saved, or could not be, since the last call.

@@ -6,7 +6,7 @@ use toml::de::DeTable;
 
 use crate::{
     Diagnostic, ExcludeRule, Group, KernelRules, MethodRule, Place, StackRule, Trigger,
-    matcher::Pattern,
+    matcher::{FEATURE_NAMES, Features, Pattern},
     pattern,
     reader::{Reader, Value},
 };
@@ -25,18 +25,7 @@ pub(crate) struct Document {
 }
 
 /// The table `[jvm]`; what it does not say is left to the files that this one uses.
-#[derive(Debug, Default)]
-pub(crate) struct JvmSettings {
-    pub threads: Option<bool>,
-    pub monitors: Option<bool>,
-    pub waits: Option<bool>,
-    pub gc: Option<bool>,
-    pub parks: Option<bool>,
-    pub sleeps: Option<bool>,
-    pub virtual_threads: Option<bool>,
-    pub exceptions: Option<bool>,
-    pub allocations: Option<bool>,
-}
+pub(crate) type JvmSettings = Features<Option<bool>>;
 
 /// Reads a file's text; with every mistake in it, ordered by place.
 pub(crate) fn read(file: &str, text: &str) -> (Document, Vec<Diagnostic>) {
@@ -227,30 +216,8 @@ impl<'t> Reader<'t> {
         let Some(table) = self.table("jvm", value) else {
             return JvmSettings::default();
         };
-        let known = [
-            "threads",
-            "monitors",
-            "waits",
-            "gc",
-            "parks",
-            "sleeps",
-            "virtual_threads",
-            "exceptions",
-            "allocations",
-        ];
-        self.check_keys("[jvm]", table, &known, &[]);
-        let mut flag = |key: &str| table.get(key).and_then(|value| self.boolean(key, value));
-        JvmSettings {
-            threads: flag("threads"),
-            monitors: flag("monitors"),
-            waits: flag("waits"),
-            gc: flag("gc"),
-            parks: flag("parks"),
-            sleeps: flag("sleeps"),
-            virtual_threads: flag("virtual_threads"),
-            exceptions: flag("exceptions"),
-            allocations: flag("allocations"),
-        }
+        self.check_keys("[jvm]", table, &FEATURE_NAMES, &[]);
+        Features::from_array(FEATURE_NAMES).map(|key| table.get(key).and_then(|value| self.boolean(key, value)))
     }
 
     pub(crate) fn required<'v>(

@@ -9,8 +9,7 @@ use std::{
 use crate::{
     Diagnostic, Diagnostics, Group, Place, Rules, Source,
     document::{self, Document, JvmSettings},
-    matcher::{self, JvmFeatures},
-    presets, trigger,
+    matcher, presets, trigger,
 };
 
 /// The longest rule file, in bytes.
@@ -38,10 +37,11 @@ pub fn load(args: &[String]) -> Result<Rules, Diagnostics> {
     let mut jvm = JvmSettings::default();
     // Whatever a file uses was read before it, and an earlier argument before a later one.
     for (source, document) in read.into_iter().rev() {
-        jvm.fill(&document.jvm);
+        // What no nearer file said is taken from a farther one.
+        jvm = jvm.with(document.jvm, Option::or);
         combine(&mut rules, source, document);
     }
-    rules.jvm = jvm.settled();
+    rules.jvm = jvm.map(|setting| setting.unwrap_or(false));
     check_minimums(&rules)?;
     check_size(&rules)?;
     let mistakes = trigger::mistakes(&rules);
@@ -221,58 +221,6 @@ fn add_group(groups: &mut Vec<Group>, group: Group) {
     match groups.iter_mut().find(|known| known.name == group.name) {
         Some(known) => known.threads.extend(group.threads),
         None => groups.push(group),
-    }
-}
-
-impl JvmSettings {
-    /// Takes from a farther file what no nearer one said.
-    fn fill(&mut self, farther: &Self) {
-        let Self {
-            threads,
-            monitors,
-            waits,
-            gc,
-            parks,
-            sleeps,
-            virtual_threads,
-            exceptions,
-            allocations,
-        } = self;
-        *threads = threads.or(farther.threads);
-        *monitors = monitors.or(farther.monitors);
-        *waits = waits.or(farther.waits);
-        *gc = gc.or(farther.gc);
-        *parks = parks.or(farther.parks);
-        *sleeps = sleeps.or(farther.sleeps);
-        *virtual_threads = virtual_threads.or(farther.virtual_threads);
-        *exceptions = exceptions.or(farther.exceptions);
-        *allocations = allocations.or(farther.allocations);
-    }
-
-    fn settled(self) -> JvmFeatures {
-        let Self {
-            threads,
-            monitors,
-            waits,
-            gc,
-            parks,
-            sleeps,
-            virtual_threads,
-            exceptions,
-            allocations,
-        } = self;
-        let is_on = |setting: Option<bool>| setting.unwrap_or(false);
-        JvmFeatures {
-            threads: is_on(threads),
-            monitors: is_on(monitors),
-            waits: is_on(waits),
-            gc: is_on(gc),
-            parks: is_on(parks),
-            sleeps: is_on(sleeps),
-            virtual_threads: is_on(virtual_threads),
-            exceptions: is_on(exceptions),
-            allocations: is_on(allocations),
-        }
     }
 }
 

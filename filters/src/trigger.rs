@@ -10,8 +10,8 @@
 //! | when | meaning |
 //! | --- | --- |
 //! | `ready(GROUP) > TIME` | a thread of the group could run and had no CPU for longer; `*` is any thread |
-//! | `monitor(GROUP) > TIME` | a thread of the group waited longer for a Java monitor |
-//! | `unit(UNIT) > TIME` | a call of the unit's method took longer; known when it ends. Tasks that it handed over to other threads are not waited for |
+//! | `monitor(GROUP) > TIME` | a thread of the group waited longer for a Java monitor, or still does |
+//! | `unit(UNIT) > TIME` | a call of the unit's method took longer, or is still under way after it. Tasks that it handed over to other threads are not waited for |
 //! | `runqueue > N` | more threads than that were waiting for a CPU at a time |
 
 use toml::de::DeTable;

@@ -28,6 +28,9 @@ pub enum MergeError {
     /// No recording was named.
     #[error("no recording to merge\nname the directory that plumb record wrote")]
     Nothing,
+    /// Its records would count twice.
+    #[error("{} is named twice\nname each recording once", .0.display())]
+    Twice(PathBuf),
     /// A recording cannot be opened.
     #[error(transparent)]
     Recording(#[from] RecordingError),

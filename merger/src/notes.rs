@@ -14,7 +14,7 @@ pub(crate) fn about_recordings(hosts: &[HostInput], jvms: &[JvmInput], notes: &m
             notes.extend(manifest.notes.iter().map(|note| format!("{name}: {note}")));
             if manifest.ended_ns.is_none() {
                 notes.push(format!(
-                    "{name}: the recorder was killed; what it had not written yet is lost"
+                    "{name}: the recorder was killed, or could write no more; what it had not written yet is lost"
                 ));
             }
             if !manifest.kernel {

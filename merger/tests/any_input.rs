@@ -329,5 +329,7 @@ fn what_is_no_recording_is_refused() {
     let refused = |dirs: &[std::path::PathBuf]| plumb_merger::merge(dirs, &out, &mut |_| {}).unwrap_err().to_string();
     assert!(refused(&[]).contains("no recording"));
     assert!(refused(&[temp.path().to_owned()]).contains("no recording"));
+    let (dir, same) = (temp.path().to_owned(), temp.path().join("."));
+    assert!(refused(&[dir, same]).contains("twice"));
     assert!(!out.exists());
 }

@@ -14,7 +14,7 @@ pub struct Arguments {
 }
 
 const HELP: &str = "\
-Recording detaches by itself at its end, even where the recorder was killed. This is for certainty: afterwards the JVM has its
+Recording detaches by itself at its end, even where the recorder was killed. This is for certainty: afterwards the JVM has its \
 original bytecode, no event of plumb's is enabled, and there is no ring. It does nothing to a JVM that plumb is not in.
 
 Example:

@@ -16,7 +16,7 @@ pub struct Arguments {
 }
 
 const HELP: &str = "\
-Looks at the kernel (BPF, BTF, tracepoints, rights, real-time priority, clock source) and at what the JVM's side needs. Nothing is
+Looks at the kernel (BPF, BTF, tracepoints, rights, real-time priority, clock source) and at what the JVM's side needs. Nothing is \
 changed. Run it as the user who will record.
 
 Examples:

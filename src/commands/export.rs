@@ -30,9 +30,10 @@ enum Format {
 }
 
 const HELP: &str = "\
-Example:
+Examples:
   plumb export slow.plumb --format paraver -o slow.prv && wxparaver slow.prv
-  plumb export slow.plumb --format folded -o slow.folded && inferno-flamegraph --countname ns slow.folded > slow.svg
+  plumb export slow.plumb --format folded -o slow.folded
+  inferno-flamegraph --countname ns slow.folded > slow.svg
 
 Where the rules ask for stacks ([kernel] stacks = \"block\"), folded has a line for each stack that threads slept with; otherwise only states.";
 

@@ -5,8 +5,9 @@ use crate::{
     failure::OrRemedy,
     time::{Time, parse_time},
 };
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use plumb_analysis::ledger;
+use plumb_trace::timeline::Query;
 use std::{
     io::{self, Write},
     path::PathBuf,
@@ -49,16 +50,16 @@ enum By {
 }
 
 const HELP: &str = "\
-The states of a row sum to its life within the window, to the nanosecond. `ready` is time without a CPU, `stolen` what the
+The states of a row sum to its life within the window, to the nanosecond. `ready` is time without a CPU, `stolen` what the \
 hypervisor took, `monitor` waiting for a Java monitor, `unknown` what was not seen. Losses are listed below the rows.
 
-Units have a row for each name and key. A unit that several threads worked on is the sum of what they did for it; `queue` is
+Units have a row for each name and key. A unit that several threads worked on is the sum of what they did for it; `queue` is \
 how long its tasks waited for a thread after they were handed over, beside its life, not in it.
 
 Examples:
   plumb ledger slow.plumb --by group
   plumb ledger slow.plumb --by unit --from 10s --to 20s
-  plumb ledger slow.plumb --json | jq '.rows[] | select(.group == \"request\") | .states_ns.ready'";
+  plumb ledger slow.plumb --group request --json | jq '.rows[].states_ns.ready'";
 
 impl From<By> for plumb_analysis::By {
     fn from(by: By) -> plumb_analysis::By {
@@ -74,6 +75,7 @@ impl From<By> for plumb_analysis::By {
 /// Runs the subcommand.
 pub fn run(arguments: &Arguments) -> Result<()> {
     let timeline = timeline::open(&arguments.timeline)?;
+    check_group(arguments.group.as_deref(), &timeline.info().groups)?;
     let window = timeline::window(&timeline, arguments.from, arguments.to)?;
     let ledger =
         ledger(&timeline, arguments.by.into(), window, arguments.group.as_deref()).or_remedy(timeline::REMEDY)?;
@@ -86,4 +88,18 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         write!(out, "{ledger}")?;
     }
     Ok(())
+}
+
+/// A group that no rule made is a mistake of whoever asks, not an empty table.
+fn check_group(asked: Option<&str>, known: &[String]) -> Result<()> {
+    match asked {
+        Some(name) if !known.iter().any(|known| known == name) => {
+            let cause = Err(anyhow!("the timeline has no group `{}`", name.escape_debug()));
+            cause.remedy(&match known {
+                [] => "the rules that it was recorded with have no groups: ask without --group".to_owned(),
+                known => format!("take one of these: {}", known.join(", ")),
+            })
+        }
+        _ => Ok(()),
+    }
 }

@@ -1,8 +1,11 @@
 //! `plumb merge`.
 
-use crate::{failure::OrRemedy, time::shown};
+use crate::{
+    failure::{OrRemedy, of_reading},
+    time::shown,
+};
 use anyhow::Result;
-use plumb_merger::{Progress, Summary};
+use plumb_merger::{MergeError, Progress, Summary};
 use std::{
     io::{IsTerminal, stderr},
     path::{Path, PathBuf},
@@ -21,7 +24,7 @@ pub struct Arguments {
 }
 
 const HELP: &str = "\
-`plumb record` merges by itself; this is for recordings made with --no-merge, and for those whose recorder was killed. What is
+`plumb record` merges by itself; this is for recordings made with --no-merge, and for those whose recorder was killed. What is \
 damaged or missing is skipped, told, and marked as a loss in the timeline.
 
 Examples:
@@ -52,11 +55,17 @@ pub fn merge(recordings: &[PathBuf], output: &Path) -> Result<()> {
     };
     let merged = plumb_merger::merge(recordings, output, &mut |progress| line.tell(progress));
     line.clear();
-    tell(
-        output,
-        &merged.or_remedy("the recording stays as it is; free space or name another place with -o")?,
-    );
+    tell(output, &merged.or_else(with_remedy)?);
     Ok(())
+}
+
+/// What is wrong with a recording is not mended by another output.
+fn with_remedy<T>(error: MergeError) -> Result<T> {
+    let is_input = matches!(error, MergeError::Recording(_));
+    let error = anyhow::Error::from(error);
+    let remedy = of_reading(&error).filter(|_| is_input);
+    let remedy = remedy.unwrap_or("the recording stays as it is; free space or name another place with -o");
+    Err(error).or_remedy(remedy)
 }
 
 fn tell(output: &Path, summary: &Summary) {

@@ -9,6 +9,7 @@ mod merge;
 mod record;
 mod report;
 mod rules;
+mod save;
 mod timeline;
 mod view;
 
@@ -26,6 +27,7 @@ pub enum Command {
     Export(export::Arguments),
     /// Check rule files: every mistake, and what they would match
     Rules(rules::Arguments),
+    Save(save::Arguments),
     Detach(detach::Arguments),
 }
 
@@ -40,6 +42,7 @@ pub fn run(command: Command) -> Result<()> {
         Command::Ledger(arguments) => ledger::run(&arguments),
         Command::Export(arguments) => export::run(&arguments),
         Command::Rules(arguments) => rules::run(&arguments),
+        Command::Save(arguments) => save::run(&arguments),
         Command::Detach(arguments) => detach::run(&arguments),
     }
 }

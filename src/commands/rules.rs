@@ -9,7 +9,7 @@ use plumb_filters::{
     CheckReport, Diagnostic, Place, Rules, check,
     classpath::{self, ClassMethod, ClassMethods},
     load,
-    matcher::Matcher,
+    matcher::{FEATURE_NAMES, Matcher},
 };
 use std::{
     io::{self, Write},
@@ -31,73 +31,98 @@ enum Action {
 }
 
 const CHECK_HELP: &str = "\
-Without --classpath and --pid the rules are only read. With --classpath every class on the path is looked at, with --pid every class that
-the JVM has loaded by now; for each rule it is said how many classes and methods it matches, and for all what they would cost. A rule that
+Without --classpath and --pid the rules are only read. With --classpath every class on the path is looked at, with --pid every class that \
+the JVM has loaded by now; for each rule it is said how many classes and methods it matches, and for all what they would cost. A rule that \
 matches nothing is told with its line and column. Nothing in the JVM is changed.
 
 Examples:
   plumb rules check shop.toml
-  plumb rules check tomcat                                     a preset that ships with plumb
+  plumb rules check tomcat                       a preset that ships with plumb
   plumb rules check shop.toml --classpath 'lib/*:shop.war'
-  plumb rules check tomcat shop.toml --pid 4711                in a JVM that runs
+  plumb rules check tomcat shop.toml --pid 4711  in a JVM that runs
 
 A rule file is TOML:
-  use = [\"tomcat\"]                        # presets or files that this one builds on
+  use = [\"tomcat\"]                 # presets or files that this one builds on
 
-  [[group]]                               # threads that play one role
+  [[group]]                        # threads that play one role
   name = \"checkout\"
   threads = \"checkout-*\"
 
-  [[method]]                              # * stays within a name or package level, ** crosses packages
+  # In patterns * stays within a name or package level, ** crosses packages.
+  [[method]]
   match = \"com.shop.**.*Service.*\"
 
   [[method]]
   match = \"com.shop.Order.place\"
-  unit = \"order\"                          # each call is one unit of work, whose latency is reported
-  key = 1                                 # its first argument, a String or an integer, says what it is about
-  handover = true                         # it goes on in tasks that it hands to pools, and in virtual threads that it starts
+  unit = \"order\"                   # each call is one unit of work
+  key = 1                          # its first argument says what it is about
+  handover = true                  # it goes on in tasks that it hands to pools
 
   [[method]]
   match = \"com.shop.**.*Dao.*\"
-  min = \"50us\"                            # shorter calls leave no record
+  min = \"50us\"                     # shorter calls leave no record
+  code_bytes_min = 40              # methods with less bytecode get no probes
 
-  [[method]]                              # + subclasses and implementers too; @Annotation: annotated classes or methods
+  # + subclasses and implementers too; @Annotation: annotated classes, methods
+  [[method]]
   match = \"+java.sql.Statement.execute*\"
 
-  [[exclude]]                             # wins over every match
+  [[exclude]]                      # wins over every match
   match = \"**.get*\"
 
   [[method]]
   match = \"com.shop.Worker.nextJob\"
-  idle = true                             # a thread in it has nothing to do (the JDK's own pools are known)
+  idle = true                      # has nothing to do (JDK's pools are known)
 
-  [jvm]                                   # what the JVM itself tells: the preset `jvm` turns on what stands as true here
+  # What the JVM itself tells; the preset jvm turns on what is true here.
+  [jvm]
   threads = true
   monitors = true
   waits = true
   gc = true
-  parks = true                            # LockSupport.park, and idle workers of the JDK's pools
+  parks = true                     # LockSupport.park; idle workers of pools
   sleeps = true
   virtual_threads = false
-  exceptions = false                      # counted by class and place; an exception costs some microseconds more
-  allocations = false                     # one object of each 512 KiB or so, counted by class and place
+  exceptions = false               # by class and place; some us of each
+  allocations = false              # by class and place, sampled
 
-  [[stack]]                               # the Java stack of a thread that has waited longer, once in each such wait
+  # The Java stack of a thread that has waited longer, once in each such wait.
+  [[stack]]
   threads = \"checkout-*\"
   longer = \"100ms\"
 
-  [kernel]                                # who ran, who waited for a CPU: the preset `kernel` is this
-  scope = \"system\"                        # or \"tree\": the traced process and its children
-  interrupts = false                      # time in interrupts, of each CPU and taken from each thread
-  faults = false                          # page faults of each thread
-  disk = false                            # requests to block devices: number, bytes, latency
-  safepoints = false                      # what JVMs stop all their threads for: collections, thread dumps, deoptimisation, ...
-  parks = false                           # parks of all threads of JVMs, for where no agent tells them: some 3 us of each
-  calls = [\"openat\", \"write\"]           # every such system call becomes a slice; \"*\": all
-  stacks = \"block\"                        # where threads block, by kernel and user stacks; \"wakeup\": where wakers are; \"both\"
-  counters = [\"task-clock\", \"cycles\"]    # what perf counts, of each thread
+  # Who ran, who waited for a CPU; the preset kernel is scope = \"system\" alone.
+  [kernel]
+  scope = \"tree\"                   # the traced process, its children;
+                                   # \"system\": everybody, without what follows
+  cgroup = \"/system.slice/shop*\"   # and who is in such a cgroup,
+  user = [\"root\"]                  # of such a user,
+  threads = \"http-nio-*\"           # or has such a name
+  interrupts = false               # time in interrupts, of CPUs and threads
+  faults = false                   # page faults of each thread
+  disk = false                     # requests to block devices
+  safepoints = false               # what JVMs stop all their threads for
+  parks = false                    # of JVMs without an agent; 3 us of each
+  calls = [\"openat\", \"write\"]    # system calls as slices; \"*\": all
+  stacks = \"block\"                 # where threads block; \"wakeup\", \"both\"
+  counters = [\"task-clock\"]        # what perf counts, of each thread
 
-Exit status 1 where there are mistakes or a rule matches nothing.";
+  # A flight recorder: nothing is written until this happens. * is any thread.
+  [[trigger]]
+  when = \"ready(checkout) > 100ms\" # a thread of the group had no CPU so long
+  keep = \"30s\"                     # what is saved from before it,
+  after = \"1s\"                     # and from after it
+
+  [[trigger]]
+  when = \"monitor(checkout) > 1s\"  # a thread of it waits for a Java monitor
+
+  [[trigger]]
+  when = \"unit(order) > 2s\"        # a unit takes longer
+
+  [[trigger]]
+  when = \"runqueue > 20\"           # more threads wait for a CPU at a time
+
+Exit status 1 where there are mistakes or a rule of a file (not of a preset) matches nothing.";
 
 /// What a probe costs, as `cargo xtask bench agent` measures it.
 const COST: &str = "each call of these methods costs some 30 ns, and 32 bytes of the JVM's ring; one that is shorter than its rule's `min` leaves no bytes";
@@ -147,32 +172,23 @@ fn shown(rules: &Rules) -> String {
             .collect::<Vec<_>>()
             .join(", ")
     });
-    let jvm = rules.jvm;
-    let wanted = [
-        ("threads", jvm.threads),
-        ("monitors", jvm.monitors),
-        ("waits", jvm.waits),
-        ("gc", jvm.gc),
-        ("parks", jvm.parks),
-        ("sleeps", jvm.sleeps),
-        ("virtual_threads", jvm.virtual_threads),
-        ("exceptions", jvm.exceptions),
-        ("allocations", jvm.allocations),
-    ];
-    let events: Vec<&str> = wanted.into_iter().filter(|(_, on)| *on).map(|(name, _)| name).collect();
+    let wanted = FEATURE_NAMES.into_iter().zip(rules.jvm.into_array());
+    let events: Vec<&str> = wanted.filter(|(_, is_on)| *is_on).map(|(name, _)| name).collect();
     let stacks: Vec<&str> = rules
         .stacks
         .iter()
         .flat_map(|stack| stack.threads.iter().map(String::as_str))
         .collect();
+    let triggers: Vec<&str> = rules.triggers.iter().map(|trigger| trigger.text.as_str()).collect();
     format!(
-        "groups   {}\nmethods  {} rules, {} exclusions\nunits    {}\njvm      {}\nstacks   {}\nkernel   {kernel}\n",
+        "groups   {}\nmethods  {} rules, {} exclusions\nunits    {}\njvm      {}\nstacks   {}\ntriggers {}\nkernel   {kernel}\n",
         or_none(&groups),
         rules.methods.len(),
         rules.excludes.len(),
         or_none(&rules.units()),
         or_none(&events),
         or_none(&stacks),
+        or_none(&triggers),
     )
 }
 
@@ -305,4 +321,25 @@ fn tell_unmatched(unmatched: &[Diagnostic], remedy: &str) -> Result<()> {
         told.len(),
         told.join("\n")
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::Context;
+
+    #[test]
+    fn the_rules_of_the_help_are_rules() -> Result<()> {
+        let (_, shown) = CHECK_HELP
+            .split_once("A rule file is TOML:\n")
+            .context("rules are shown")?;
+        let (shown, _) = shown.split_once("\nExit status").context("they end")?;
+        let dir = tempfile::tempdir()?;
+        let file = dir.path().join("rules.toml");
+        std::fs::write(&file, shown)?;
+        let rules = read(&[file.to_string_lossy().into_owned()])?;
+        assert_eq!((rules.triggers.len(), rules.stacks.len()), (4, 1));
+        rules.kernel.as_ref().map(kernel_options::extras).transpose()?;
+        Ok(())
+    }
 }

@@ -1,6 +1,9 @@
 //! What the commands that read a timeline share.
 
-use crate::{failure::OrRemedy, time::Time};
+use crate::{
+    failure::{OrRemedy, of_reading},
+    time::Time,
+};
 use anyhow::{Result, anyhow};
 use plumb_analysis::Window;
 use plumb_trace::timeline::{Query, TimelineFile};
@@ -11,7 +14,10 @@ pub const REMEDY: &str = "if its recording is still there, make it again: plumb 
 
 /// Opens a timeline.
 pub fn open(path: &Path) -> Result<TimelineFile> {
-    TimelineFile::open(path).or_remedy(REMEDY)
+    TimelineFile::open(path).map_err(anyhow::Error::from).or_else(|error| {
+        let remedy = of_reading(&error).unwrap_or(REMEDY);
+        Err(error).or_remedy(remedy)
+    })
 }
 
 /// The part of a timeline that the user asks for.

@@ -33,7 +33,11 @@ pub struct Arguments {
 
 const HELP: &str = "\
 One row a thread, by groups, coloured by state; under it the calls of its methods.
-  Ctrl+wheel: zoom at the pointer · Shift+wheel or drag: move · point at something: what it is · Ctrl-F or /: search by name
+  Ctrl+wheel          zoom at the pointer
+  Shift+wheel, drag   move
+  . and ,             through the values of a row
+  Ctrl-F or /         search by name
+What the pointer is at is explained beside it.
 
 Examples:
   plumb view slow.plumb

@@ -207,6 +207,28 @@ fn a_full_disk_ends_the_recording_and_keeps_what_was_written() {
     fs::remove_dir_all(format!("{mount}.merged")).expect("the merged timeline was there");
 }
 
+#[test]
+fn a_disk_that_is_full_when_a_window_is_saved_is_told_and_the_window_merges_elsewhere() {
+    if !allows("kernel-events", "full disk") || !can_mount("full disk") {
+        return;
+    }
+    let _machine = machine();
+    let dir = scratch();
+    let (mount, program) = (dir.path().display(), env!("CARGO_BIN_EXE_plumb"));
+    let pingpong = crate::support::example("pingpong");
+    let script = format!(
+        "mount -t tmpfs -o size=64k none {mount} && {program} record --flight 30s --no-jvm -f kernel -o {mount}/r -- {} && exit 9; \
+         status=$?; mkdir {mount}.merged && {program} merge {mount}/r/window-0001 -o {mount}.merged/t.plumb && {program} ledger --json {mount}.merged/t.plumb; exit $status",
+        pingpong.display()
+    );
+    check(
+        Command::new("unshare").args(["--mount", "sh", "-c", &script]),
+        1,
+        &["is not whole", "space left", "\"events\": null"],
+    );
+    fs::remove_dir_all(format!("{mount}.merged")).expect("the merged timeline was there");
+}
+
 /// Whether a mount of our own is allowed; says so where not.
 fn can_mount(test: &str) -> bool {
     let tried = Command::new("unshare")
@@ -219,6 +241,18 @@ fn can_mount(test: &str) -> bool {
         ));
     }
     can
+}
+
+#[test]
+fn what_belongs_to_somebody_else_is_called_so() {
+    let (own, dir) = (scratch(), scratch());
+    let (timeline, recording) = (own.path().join("x.plumb"), own.path().join("r"));
+    fs::write(&timeline, "").expect("writable");
+    fs::create_dir(&recording).expect("a new directory");
+    succeed(Command::new("chmod").arg("700").arg(own.path()));
+    let somebody = &["somebody else"];
+    check(as_nobody(dir.path()).arg("report").arg(&timeline), 1, somebody);
+    check(as_nobody(dir.path()).arg("merge").arg(&recording), 1, somebody);
 }
 
 #[test]
@@ -245,6 +279,11 @@ fn files_that_are_no_timeline_or_recording_are_refused() {
     for command in ["report", "ledger"] {
         check(plumb().arg(command).arg(&file), 1, &["x.plumb"]);
     }
+    check(
+        plumb().arg("report").arg(dir.path().join("gone.plumb")),
+        1,
+        &["gone.plumb", "check its name"],
+    );
     check(plumb().arg("merge").arg(dir.path().join("nowhere")), 1, &["nowhere"]);
     check(plumb().arg("merge").arg(dir.path()), 1, &["manifest"]);
 }

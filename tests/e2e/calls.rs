@@ -1,6 +1,8 @@
 //! The timeline against the books of a Java program that counts its calls by itself: examples/calls/src/Calls.java.
 
-use crate::support::{Running, checkout, java, jdks, last_json, machine, open, plumb, record, scratch, tracks};
+use crate::support::{
+    Running, attach, checkout, interrupt, java, jdks, last_json, machine, open, record, scratch, tracks,
+};
 use plumb_trace::timeline::{Query, Slice, TimelineFile, TrackKind};
 use serde_json::Value;
 use std::{collections::BTreeMap, io::Write};
@@ -23,19 +25,11 @@ fn calls_counted_after_attaching_are_the_slices() {
         let dir = scratch();
         let mut calls = Running::start(&mut java(&home, &["Calls", "wait"]));
         calls.line_with("ready");
-        let mut recorder = Running::start(
-            plumb()
-                .args(["record", "--pid", &calls.pid().to_string(), "-f"])
-                .arg(checkout("examples/calls/rules.toml"))
-                .arg("-o")
-                .arg(dir.path().join("r")),
-        );
-        recorder.line_with("recording");
+        let rules = checkout("examples/calls/rules.toml");
+        let recorder = attach(&["-f", &rules.to_string_lossy()], calls.pid(), &dir.path().join("r"));
         writeln!(calls.stdin()).expect("the program reads");
         let counted = last_json(&calls.line_with("{\"calls\""));
-        recorder.signal("INT");
-        let (status, said) = recorder.end();
-        assert!(status.success(), "{said}");
+        interrupt(recorder);
         writeln!(calls.stdin()).expect("the program lives on");
         let (status, said) = calls.end();
         assert!(status.success(), "the traced program failed: {said}");

@@ -1,8 +1,8 @@
 //! SIGKILL at any time: what was drained is merged, and the traced JVM goes on.
 
-use crate::support::{Running, allows, checkout, java, jdks, machine, open, plumb, scratch, succeed, wait_for};
+use crate::support::{Running, allows, checkout, java, jdks, machine, open, plumb, scratch, succeed, told, wait_for};
 use plumb_trace::timeline::{Query, TimelineFile};
-use std::{io::Write, path::Path};
+use std::{io::Write, path::Path, time::Duration};
 
 #[test]
 fn a_killed_recorder_leaves_a_recording_that_merges_and_a_jvm_that_works() {
@@ -85,6 +85,36 @@ fn a_recorder_killed_at_its_very_begin_leaves_a_loss() {
     succeed(plumb().arg("merge").arg(&recording));
     let merged = dir.path().join("r.plumb");
     check_tail(&open(&merged), &merged);
+}
+
+/// From its very first moment on: what there is by then either merges, with what is missing marked, or is no recording yet.
+#[test]
+fn a_recorder_killed_at_any_moment_leaves_what_merges_or_nothing() {
+    if !allows("kernel-events", "killed") {
+        return;
+    }
+    let _machine = machine();
+    let mut merged = 0;
+    for after_ms in [0, 2, 5, 10, 15, 20, 30, 40, 60, 80, 120, 200, 400, 900, 1500] {
+        let dir = scratch();
+        let recording = dir.path().join("r");
+        let recorder = Running::start(plumb().args(["record", "--all", "-f", "kernel", "-o"]).arg(&recording));
+        std::thread::sleep(Duration::from_millis(after_ms));
+        recorder.signal("KILL");
+        let _killed = recorder.end();
+        let has_manifest = recording.join("manifest.json").exists();
+        let output = plumb().arg("merge").arg(&recording).output().expect("plumb runs");
+        let said = told(&output);
+        assert_eq!(output.status.success(), has_manifest, "after {after_ms} ms: {said}");
+        if has_manifest {
+            merged += 1;
+            let timeline = dir.path().join("r.plumb");
+            check_tail(&open(&timeline), &timeline);
+        } else {
+            assert!(said.contains("remedy: ") && !said.contains("panicked"), "{said}");
+        }
+    }
+    assert!(merged > 0, "no recorder lived long enough to begin");
 }
 
 /// What was not drained is a loss, of an unknown number of events, and everybody who asks is told.

@@ -34,6 +34,25 @@ fn place_in(options: &str) -> PathBuf {
         .to_owned()
 }
 
+/// plumb and its library where only root can read them; the directory.
+fn private_copy(dir: &Path) -> PathBuf {
+    let private = dir.join("private");
+    fs::create_dir(&private).expect("a new directory");
+    for name in ["plumb", "libplumb_agent.so"] {
+        let source = Path::new(env!("CARGO_BIN_EXE_plumb")).with_file_name(name);
+        fs::copy(source, private.join(name)).expect("copied");
+    }
+    succeed(Command::new("chmod").args(["700"]).arg(&private));
+    private
+}
+
+/// The library in what JVMs are told.
+fn library_in(options: &str) -> PathBuf {
+    let (_, rest) = options.split_once("-agentpath:").expect("the library is named");
+    let (library, _) = rest.split_once('=').expect("with its options");
+    library.into()
+}
+
 #[test]
 fn a_later_plumb_removes_what_a_killed_one_has_left() {
     let _machine = machine();
@@ -75,13 +94,7 @@ fn another_users_jvm_starts_although_only_root_can_read_the_library() {
         );
         return;
     }
-    let private = dir.path().join("private");
-    fs::create_dir(&private).expect("a new directory");
-    for name in ["plumb", "libplumb_agent.so"] {
-        let source = Path::new(env!("CARGO_BIN_EXE_plumb")).with_file_name(name);
-        fs::copy(source, private.join(name)).expect("copied");
-    }
-    succeed(Command::new("chmod").args(["700"]).arg(&private));
+    let private = private_copy(dir.path());
     // A second process goes on when the command has ended: it may start a JVM yet.
     let script =
         format!("echo \"$JAVA_TOOL_OPTIONS\"; {as_nobody} -version && read go && {as_nobody} -version && echo both");
@@ -92,11 +105,7 @@ fn another_users_jvm_starts_although_only_root_can_read_the_library() {
         &script,
     ));
     let options = recorder.line_with("-agentpath:");
-    let library = options
-        .split("-agentpath:")
-        .nth(1)
-        .and_then(|rest| rest.split('=').next());
-    let library = PathBuf::from(library.expect("the library is named"));
+    let library = library_in(&options);
     assert!(
         library.starts_with("/tmp") && !library.starts_with(&private),
         "{}",
@@ -120,13 +129,7 @@ fn another_users_jvm_starts_although_only_root_can_read_the_library() {
 fn a_copy_of_the_library_stays_while_a_jvm_may_need_it() {
     let _machine = machine();
     let dir = scratch();
-    let private = dir.path().join("private");
-    fs::create_dir(&private).expect("a new directory");
-    for name in ["plumb", "libplumb_agent.so"] {
-        let source = Path::new(env!("CARGO_BIN_EXE_plumb")).with_file_name(name);
-        fs::copy(source, private.join(name)).expect("copied");
-    }
-    succeed(Command::new("chmod").args(["700"]).arg(&private));
+    let private = private_copy(dir.path());
     let mut recorder = Running::start(&mut record_script(
         Command::new(private.join("plumb")),
         dir.path(),
@@ -134,11 +137,7 @@ fn a_copy_of_the_library_stays_while_a_jvm_may_need_it() {
         "echo \"$JAVA_TOOL_OPTIONS\"; cat",
     ));
     let options = recorder.line_with("-agentpath:");
-    let library = options
-        .split("-agentpath:")
-        .nth(1)
-        .and_then(|rest| rest.split('=').next());
-    let library = PathBuf::from(library.expect("the library is named"));
+    let library = library_in(&options);
     recorder.line_with("recording");
     recorder.signal("INT");
     recorder.line_with("goes on without plumb");

@@ -1,6 +1,6 @@
 //! Rules that change while a recording goes on.
 
-use crate::support::{Running, java, jdks, last_json, machine, number, open, plumb, scratch, tracks};
+use crate::support::{Running, attach, interrupt, java, jdks, last_json, machine, number, open, scratch, tracks};
 use plumb_trace::timeline::{Query, TimelineFile, TrackKind};
 use std::{fs, io::Write};
 
@@ -14,14 +14,8 @@ fn rules_that_are_read_again_count_from_then_on() {
         write("use = [\"jvm\"]\n[[method]]\nmatch = \"Calls.leaf\"\n");
         let mut calls = Running::start(&mut java(&home, &["Calls", "wait"]));
         calls.line_with("ready");
-        let mut recorder = Running::start(
-            plumb()
-                .args(["record", "--no-kernel", "--pid", &calls.pid().to_string(), "-f"])
-                .arg(&rules)
-                .arg("-o")
-                .arg(dir.path().join("r")),
-        );
-        recorder.line_with("recording");
+        let arguments = ["--no-kernel", "-f", &rules.to_string_lossy()];
+        let mut recorder = attach(&arguments, calls.pid(), &dir.path().join("r"));
 
         write("[[method]]\nmatsch = \"Calls.recursive\"\n");
         recorder.signal("USR2");
@@ -32,9 +26,7 @@ fn rules_that_are_read_again_count_from_then_on() {
 
         writeln!(calls.stdin()).expect("the program reads");
         let counted = last_json(&calls.line_with("{\"calls\""));
-        recorder.signal("INT");
-        let (status, said) = recorder.end();
-        assert!(status.success(), "{said}");
+        interrupt(recorder);
         writeln!(calls.stdin()).expect("the program lives on");
         let (status, said) = calls.end();
         assert!(status.success(), "the traced program failed: {said}");

@@ -185,6 +185,22 @@ pub fn record(dir: &Path, arguments: &[&str], command: &Command) -> (String, Tim
     (printed, open(&dir.join("r.plumb")))
 }
 
+/// `plumb record ARGUMENTS --pid PID -o DIR`, which records by now.
+pub fn attach(arguments: &[&str], pid: u32, dir: &Path) -> Running {
+    let mut recorder = plumb();
+    recorder.arg("record").args(arguments);
+    let mut recorder = Running::start(recorder.args(["--pid", &pid.to_string(), "-o"]).arg(dir));
+    recorder.line_with("recording");
+    recorder
+}
+
+/// Ends a recording as Ctrl-C does.
+pub fn interrupt(recorder: Running) {
+    recorder.signal("INT");
+    let (status, said) = recorder.end();
+    assert!(status.success(), "{said}");
+}
+
 /// Opens a timeline.
 pub fn open(path: &Path) -> TimelineFile {
     TimelineFile::open(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
@@ -211,6 +227,26 @@ pub fn number(value: &Value, key: &str) -> u64 {
     value[key]
         .as_u64()
         .unwrap_or_else(|| panic!("no number {key} in {value}"))
+}
+
+/// The rows of a timeline's ledger, whose states sum to their lives.
+pub fn check_rows(timeline: &Path) -> Vec<Value> {
+    let told = succeed(plumb().args(["ledger", "--json"]).arg(timeline));
+    let mut ledger: Value = serde_json::from_str(&told).expect("JSON");
+    let Value::Array(rows) = ledger["rows"].take() else {
+        panic!("no rows in {told}");
+    };
+    for row in &rows {
+        let states = row["states_ns"].as_object().expect("states");
+        let sum: u64 = states.values().map(|state| state.as_u64().expect("a number")).sum();
+        assert_eq!(
+            number(row, "end_ns") - number(row, "start_ns"),
+            sum,
+            "{}: {row}",
+            timeline.display()
+        );
+    }
+    rows
 }
 
 /// Waits until `condition` gives something.

@@ -1,8 +1,8 @@
 //! Everything that comes and goes, fails and overflows in a JVM: it survives, and the books are right. `cargo xtask soak survive` does it for long.
 
 use crate::support::{
-    Running, allows, checkout, classes_of, java_home, jdks, last_json, machine, number, open, plumb, scratch, succeed,
-    tracks,
+    Running, allows, check_rows, checkout, classes_of, java_home, jdks, last_json, machine, number, open, plumb,
+    scratch, succeed, tracks,
 };
 use plumb_trace::timeline::{Query, TimelineFile, TrackKind};
 use std::{
@@ -25,16 +25,8 @@ fn calls(timeline: &TimelineFile, name: &str) -> u64 {
 
 /// Every thread's states sum to its life, and nothing was lost.
 fn check_books(path: &Path, what: &str) {
-    let told = succeed(plumb().args(["ledger", "--json"]).arg(path));
-    let ledger: serde_json::Value = serde_json::from_str(&told).expect("JSON");
-    let rows = ledger["rows"].as_array().expect("rows");
-    assert!(!rows.is_empty(), "{what}");
-    for row in rows {
-        let states = row["states_ns"].as_object().expect("states");
-        let sum: u64 = states.values().map(|state| state.as_u64().expect("a number")).sum();
-        assert_eq!(number(row, "end_ns") - number(row, "start_ns"), sum, "{what}: {row}");
-    }
-    assert_eq!(ledger["losses"], serde_json::json!([]), "{what}");
+    assert!(!check_rows(path).is_empty(), "{what}");
+    assert_eq!(open(path).losses(), [], "{what}");
 }
 
 #[test]

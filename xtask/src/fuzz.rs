@@ -3,7 +3,7 @@
 //! Stable rustc instruments for coverage (`-C passes=sancov-module`); what only a nightly one has are sanitizers, and what they find (wrong `unsafe`) is not what is
 //! looked for here. Debug assertions and overflow checks are on.
 
-use crate::{packages, process, workspace};
+use crate::{options, packages, process, workspace};
 use anyhow::{Context, Result, bail};
 use std::{
     fs,
@@ -64,20 +64,20 @@ pub struct Options {
 impl Options {
     /// Reads the options; `None` where one is not known.
     pub fn parse(arguments: &[&str]) -> Option<Options> {
-        let mut options = Options {
+        let default = Options {
             targets: Vec::new(),
             seconds: 60,
             replay: None,
         };
-        let mut rest = arguments.iter();
-        while let Some(&argument) = rest.next() {
+        let options = options::read(default, arguments, |options, argument, rest| {
             match argument {
-                "--seconds" => options.seconds = rest.next()?.parse().ok().filter(|seconds| *seconds > 0)?,
-                "--replay" => options.replay = Some(PathBuf::from(rest.next()?)),
+                "--seconds" => options.seconds = rest.number()?,
+                "--replay" => options.replay = Some(PathBuf::from(rest.text()?)),
                 option if option.starts_with('-') => return None,
                 target => options.targets.push(target.to_owned()),
             }
-        }
+            Some(())
+        })?;
         (options.replay.is_none() || options.targets.len() == 1).then_some(options)
     }
 }

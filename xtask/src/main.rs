@@ -8,6 +8,7 @@ mod demo;
 mod dist;
 mod fuzz;
 mod jdk;
+mod options;
 mod packages;
 mod process;
 mod soak;
@@ -56,46 +57,64 @@ enum Done {
 
 fn run(arguments: &[&str]) -> Result<Done> {
     match arguments {
-        ["demo", options @ ..] => match demo::Options::parse(options) {
-            Some(options) => demo::run(&options)?,
-            None => return Ok(Done::WrongUsage),
-        },
-        ["test"] => test::run()?,
-        ["bench", "kernel"] => bench::kernel::run()?,
-        ["bench", "agent", "--help" | "-h"] => println!("{}", bench::agent::HELP),
-        ["bench", "agent", options @ ..] => match bench::agent::Options::parse(options) {
-            Some(options) => bench::agent::run(&options)?,
-            None => return Ok(Done::WrongUsage),
-        },
-        ["bench", "attach", "--help" | "-h"] => println!("{}", bench::attach::HELP),
-        ["bench", "attach", options @ ..] => match bench::attach::Options::parse(options) {
-            Some(options) => bench::attach::run(&options)?,
-            None => return Ok(Done::WrongUsage),
-        },
-        ["bench", "startup", "--help" | "-h"] => println!("{}", bench::startup::HELP),
-        ["bench", "startup", options @ ..] => match bench::startup::Options::parse(options) {
-            Some(options) => bench::startup::run(&options)?,
-            None => return Ok(Done::WrongUsage),
-        },
-        ["bench", "tomcat", "--help" | "-h"] => println!("{}", bench::tomcat::HELP),
-        ["bench", "tomcat", options @ ..] => match bench::tomcat::Options::parse(options) {
-            Some(options) => bench::tomcat::run(&options)?,
-            None => return Ok(Done::WrongUsage),
-        },
-        ["dist", "--help" | "-h"] => println!("{}", dist::HELP),
-        ["dist"] => dist::run()?,
-        ["fuzz", "--help" | "-h"] => println!("{}", fuzz::HELP),
-        ["fuzz", options @ ..] => match fuzz::Options::parse(options) {
-            Some(options) => fuzz::run(&options)?,
-            None => return Ok(Done::WrongUsage),
-        },
-        ["soak", "--help" | "-h"] => println!("{}", soak::HELP),
-        ["soak", options @ ..] => match soak::Options::parse(options) {
-            Some(options) => soak::run(&options)?,
-            None => return Ok(Done::WrongUsage),
-        },
-        [] | ["help" | "--help" | "-h"] => println!("{USAGE}"),
-        _ => return Ok(Done::WrongUsage),
+        ["demo", rest @ ..] => task(demo::HELP, demo::Options::parse, demo::run, rest),
+        ["test"] => done(test::run()),
+        ["bench", "kernel"] => done(bench::kernel::run()),
+        ["bench", "agent", rest @ ..] => task(
+            bench::agent::HELP,
+            bench::agent::Options::parse,
+            bench::agent::run,
+            rest,
+        ),
+        ["bench", "attach", rest @ ..] => task(
+            bench::attach::HELP,
+            bench::attach::Options::parse,
+            bench::attach::run,
+            rest,
+        ),
+        ["bench", "startup", rest @ ..] => task(
+            bench::startup::HELP,
+            bench::startup::Options::parse,
+            bench::startup::run,
+            rest,
+        ),
+        ["bench", "tomcat", rest @ ..] => task(
+            bench::tomcat::HELP,
+            bench::tomcat::Options::parse,
+            bench::tomcat::run,
+            rest,
+        ),
+        ["dist"] => done(dist::run()),
+        ["dist", "--help" | "-h"] => done(say(dist::HELP)),
+        ["fuzz", rest @ ..] => task(fuzz::HELP, fuzz::Options::parse, fuzz::run, rest),
+        ["soak", rest @ ..] => task(soak::HELP, soak::Options::parse, soak::run, rest),
+        []
+        | ["help" | "--help" | "-h"]
+        | ["test" | "bench", "--help" | "-h"]
+        | ["bench", "kernel", "--help" | "-h"] => done(say(USAGE)),
+        _ => Ok(Done::WrongUsage),
     }
-    Ok(Done::Yes)
+}
+
+/// A task with options of its own.
+fn task<O>(
+    help: &str,
+    parse: impl Fn(&[&str]) -> Option<O>,
+    run: impl Fn(&O) -> Result<()>,
+    rest: &[&str],
+) -> Result<Done> {
+    match (rest, parse(rest)) {
+        (["--help" | "-h"], _) => done(say(help)),
+        (_, Some(options)) => done(run(&options)),
+        (_, None) => Ok(Done::WrongUsage),
+    }
+}
+
+fn say(text: &str) -> Result<()> {
+    println!("{text}");
+    Ok(())
+}
+
+fn done(ran: Result<()>) -> Result<Done> {
+    ran.map(|()| Done::Yes)
 }

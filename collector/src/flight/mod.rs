@@ -3,11 +3,14 @@
 //! The writer hands its segments to a [`Window`] in place of files. The window forgets the oldest when it is full; what these defined (who is there, how it is called) goes
 //! into its [`Base`], so that a recording that begins in the middle knows everybody. Saving makes an ordinary recording of base and window, in a thread of its own.
 
+mod ask;
 mod base;
 mod save;
 mod stacks;
 mod window;
 
+pub(crate) use ask::THREAD;
+pub use ask::ask_to_save;
 pub(crate) use base::Base;
 pub(crate) use save::{Request, Saver};
 pub(crate) use window::{Kept, Window};
@@ -65,6 +68,8 @@ pub struct Saved {
     pub from_ns: u64,
     /// Until when, CLOCK_MONOTONIC ns.
     pub to_ns: u64,
+    /// How much before `from_ns` was asked for, too, and was forgotten because the memory held no more, ns.
+    pub missing_ns: u64,
     /// Why it is not there, or not whole.
     pub error: Option<String>,
 }

@@ -26,6 +26,8 @@ pub(crate) struct Request {
     /// With `started_ns` at the window's begin.
     pub manifest: Manifest,
     pub to_ns: u64,
+    /// How much before the window was asked for, too, and not held, ns.
+    pub missing_ns: u64,
     pub reason: String,
     pub by_rule: bool,
     /// Clocks of JVMs, by pid and start.
@@ -103,6 +105,7 @@ fn write(dir: PathBuf, request: Request) -> Saved {
         reason: request.reason,
         from_ns: request.manifest.started_ns,
         to_ns: request.to_ns,
+        missing_ns: request.missing_ns,
         error: error.map(|error| error.to_string()),
         dir,
     }

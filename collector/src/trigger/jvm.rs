@@ -9,13 +9,37 @@ use std::collections::HashMap;
 /// Units in one another that are followed.
 const DEPTH_MAX: usize = 64;
 
+/// After this time what a stream holds has been read: arenas are looked through every 200 ms, and what they held is handed over within 50.
+const LAG_NS: u64 = 500_000_000;
+
+/// Something that has begun.
+#[derive(Clone, Copy, Debug)]
+struct Begun {
+    ticks: u64,
+    /// That it lasts too long was told: its end is no news.
+    told: bool,
+}
+
+impl Begun {
+    fn at(ticks: u64) -> Begun {
+        Begun { ticks, told: false }
+    }
+
+    /// How many ticks it lasted, where that is news.
+    fn ends(self, ticks: u64) -> Option<u64> {
+        (!self.told).then(|| ticks.saturating_sub(self.ticks))
+    }
+}
+
 /// What is under way on a stream.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Stream {
-    /// Units by their method, with the ticks at their begin.
-    units: Vec<(u32, u64)>,
-    /// Ticks at which the wait for a monitor began.
-    monitor: Option<u64>,
+    tid: u32,
+    clock: Clock,
+    /// Units by their method.
+    units: Vec<(u32, Begun)>,
+    /// The wait for a monitor.
+    monitor: Option<Begun>,
 }
 
 /// All JVMs. Nothing is kept where no trigger is about JVMs.
@@ -29,8 +53,45 @@ pub(super) struct JvmWatch {
     methods: HashMap<(usize, u32), u64>,
     threads: HashMap<(usize, u32), u64>,
     streams: HashMap<(usize, u32), Stream>,
+    ticks: Ticks,
+}
+
+/// How the TSC runs, by the clocks seen so far.
+#[derive(Debug, Default)]
+struct Ticks {
     first: Option<ClockPair>,
-    ns_per_tick: f64,
+    ns_each: f64,
+}
+
+impl Ticks {
+    /// The longer it is watched, the better it is known.
+    fn learn(&mut self, pair: &ClockPair) {
+        let first = *self.first.get_or_insert(*pair);
+        let ticks = pair.tsc.saturating_sub(first.tsc);
+        if ticks > 0 {
+            self.ns_each = pair.monotonic_ns.saturating_sub(first.monotonic_ns) as f64 / ticks as f64;
+        }
+    }
+
+    /// A length of time of this clock, ns.
+    fn length_ns(&self, clock: Clock, ticks: u64) -> u64 {
+        match clock {
+            Clock::Monotonic => ticks,
+            Clock::Tsc => (ticks as f64 * self.ns_each) as u64,
+        }
+    }
+
+    /// How much before `now_ns` (CLOCK_MONOTONIC) this clock showed `ticks`, ns; 0 where that cannot be said.
+    fn age_ns(&self, clock: Clock, ticks: u64, now_ns: u64) -> u64 {
+        match (clock, self.first) {
+            (Clock::Monotonic, _) => now_ns.saturating_sub(ticks),
+            // Before the first pair nothing was watched: it is not younger than that.
+            (Clock::Tsc, Some(first)) => now_ns
+                .saturating_sub(first.monotonic_ns)
+                .saturating_sub(self.length_ns(clock, ticks.saturating_sub(first.tsc))),
+            (Clock::Tsc, None) => 0,
+        }
+    }
 }
 
 impl JvmWatch {
@@ -48,8 +109,7 @@ impl JvmWatch {
             methods: HashMap::new(),
             threads: HashMap::new(),
             streams: HashMap::new(),
-            first: None,
-            ns_per_tick: 0.0,
+            ticks: Ticks::default(),
         }
     }
 
@@ -67,13 +127,8 @@ impl JvmWatch {
         }
     }
 
-    /// Learns how long a tick is: the longer it is watched, the better.
     pub fn clock(&mut self, pair: &ClockPair) {
-        let first = *self.first.get_or_insert(*pair);
-        let ticks = pair.tsc.saturating_sub(first.tsc);
-        if ticks > 0 {
-            self.ns_per_tick = pair.monotonic_ns.saturating_sub(first.monotonic_ns) as f64 / ticks as f64;
-        }
+        self.ticks.learn(pair);
     }
 
     /// The stream has ended.
@@ -94,19 +149,43 @@ impl JvmWatch {
         if concerned == 0 && self.methods.is_empty() {
             return None;
         }
-        let ns_per_tick = match clock {
-            Clock::Monotonic => 1.0,
-            Clock::Tsc => self.ns_per_tick,
-        };
-        let stream = self.streams.entry(key).or_default();
+        let stream = self.streams.entry(key).or_insert_with(|| Stream {
+            tid,
+            clock,
+            units: Vec::new(),
+            monitor: None,
+        });
+        stream.tid = tid;
         let mut first = None;
         for record in records {
             let ended = stream.step(record, |method| self.methods.get(&(key.0, method)).copied(), concerned);
             let passed =
-                ended.and_then(|(triggers, ticks)| limits.passed(triggers, (ticks as f64 * ns_per_tick) as u64));
+                ended.and_then(|(triggers, ticks)| limits.passed(triggers, self.ticks.length_ns(clock, ticks)));
             first = first.or(passed);
         }
         first
+    }
+
+    /// A wait or a unit that has passed a limit and lasts: who waits for a lock that nobody gives back must not be told of too late. Returns its thread, too.
+    pub fn lasting(&mut self, now_ns: u64, limits: &Limits) -> Option<(u32, Passed)> {
+        let until_ns = now_ns.saturating_sub(LAG_NS);
+        for (key, stream) in &mut self.streams {
+            let (tid, clock) = (stream.tid, stream.clock);
+            let concerned = self.threads.get(&(key.0, tid)).copied().unwrap_or(0);
+            let monitor = stream.monitor.iter_mut().map(|begun| (concerned, begun));
+            let units = stream.units.iter_mut().map(|(method, begun)| {
+                let triggers = self.methods.get(&(key.0, *method)).copied();
+                (triggers.unwrap_or(0), begun)
+            });
+            for (triggers, begun) in monitor.chain(units).filter(|(_, begun)| !begun.told) {
+                let passed = limits.passed(triggers, self.ticks.age_ns(clock, begun.ticks, until_ns));
+                if let Some(passed) = passed {
+                    begun.told = true;
+                    return Some((tid, passed));
+                }
+            }
+        }
+        None
     }
 }
 
@@ -116,7 +195,7 @@ impl Stream {
         match record.kind()? {
             JvmKind::Enter => {
                 if unit(record.value()).is_some() && self.units.len() < DEPTH_MAX {
-                    self.units.push((record.value(), record.ticks));
+                    self.units.push((record.value(), Begun::at(record.ticks)));
                 }
                 None
             }
@@ -126,13 +205,16 @@ impl Stream {
                 let at = self.units.iter().rposition(|(method, _)| *method == record.value())?;
                 let (_, began) = self.units[at];
                 self.units.truncate(at);
-                Some((triggers, record.ticks.saturating_sub(began)))
+                began.ends(record.ticks).map(|ticks| (triggers, ticks))
             }
             JvmKind::MonitorEnter => {
-                self.monitor = Some(record.ticks);
+                self.monitor = Some(Begun::at(record.ticks));
                 None
             }
-            JvmKind::MonitorEntered => Some((concerned, record.ticks.saturating_sub(self.monitor.take()?))),
+            JvmKind::MonitorEntered => {
+                let ticks = self.monitor.take()?.ends(record.ticks)?;
+                Some((concerned, ticks))
+            }
             _ => None,
         }
     }

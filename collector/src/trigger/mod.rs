@@ -42,14 +42,14 @@ pub enum Condition {
         /// Longer than this, ns.
         over_ns: u64,
     },
-    /// A thread waited longer for a Java monitor.
+    /// A thread waited longer for a Java monitor; known while it still waits.
     Monitor {
         /// Globs over thread names.
         threads: Vec<String>,
         /// Longer than this, ns.
         over_ns: u64,
     },
-    /// A unit of work took longer; known when it ends.
+    /// A unit of work took longer; known while it is still under way.
     Unit {
         /// Its name.
         unit: String,
@@ -205,6 +205,9 @@ impl Watcher {
     pub fn look(&mut self, now_ns: u64) {
         if let Some((tid, passed)) = self.ready.advance(now_ns, &self.limits) {
             self.fire(passed, &format!("thread {tid}"));
+        }
+        if let Some((tid, passed)) = self.jvms.lasting(now_ns, &self.limits) {
+            self.fire(passed, &format!("thread {tid} of the JVM, still under way"));
         }
         let is_queue = |trigger: &Trigger| matches!(trigger.when, Condition::RunQueue { .. });
         if self.fired.is_none() && self.triggers.iter().any(is_queue) {

@@ -164,15 +164,15 @@ fn who_has_ended_meanwhile_has_waited_all_the_same() {
     assert_eq!(fired(&mut watcher, &life), Some((0, "thread 5: 80.000 ms".into())));
 }
 
-#[test]
-fn units_and_monitors_are_measured_by_the_clock_of_their_stream() {
+/// Watches for long orders, whose method is 3, and for long waits of thread 9 for a monitor.
+fn watcher_of_jvm(order_ns: u64, monitor_ns: u64) -> Watcher {
     let unit = Condition::Unit {
         unit: "order".into(),
-        over_ns: 10 * MS,
+        over_ns: order_ns,
     };
     let monitor = Condition::Monitor {
         threads: vec!["http-*".into()],
-        over_ns: MS,
+        over_ns: monitor_ns,
     };
     let mut watcher = watcher(vec![unit, monitor]);
     let method = Definition::Method {
@@ -188,6 +188,12 @@ fn units_and_monitors_are_measured_by_the_clock_of_their_stream() {
         name: "http-1".into(),
     };
     watcher.define_in_jvm(0, &name, None);
+    watcher
+}
+
+#[test]
+fn units_and_monitors_are_measured_by_the_clock_of_their_stream() {
+    let mut watcher = watcher_of_jvm(10 * MS, MS);
     let pair = |ns: u64| ClockPair {
         tsc: 2 * ns,
         monotonic_ns: ns,
@@ -225,6 +231,39 @@ fn units_and_monitors_are_measured_by_the_clock_of_their_stream() {
         ],
         Some((1, "thread 9 of the JVM: 2.000 ms")),
     );
+}
+
+#[test]
+fn a_monitor_that_nobody_gives_back_and_a_unit_that_hangs_fire_once_while_they_last() {
+    let mut watcher = watcher_of_jvm(10 * MS, 100 * MS);
+    let pair = |ns: u64| ClockPair {
+        tsc: 5_000 + 2 * ns,
+        monotonic_ns: ns,
+        ..ClockPair::default()
+    };
+    watcher.clock(&pair(1_000));
+    watcher.clock(&pair(1_001_000));
+    let at = |kind, ms: u64| JvmRecord::new(5_000 + 2 * ms * MS, kind, 0, 3);
+    watcher.see_jvm(0, 1, 9, Clock::Tsc, &[at(JvmKind::Enter, 5)]);
+    watcher.see_jvm(0, 2, 9, Clock::Tsc, &[at(JvmKind::MonitorEnter, 500)]);
+    let looked = |watcher: &mut Watcher, ms: u64| {
+        watcher.look(ms * MS);
+        watcher.take_fired().map(|fired| (fired.trigger, fired.seen))
+    };
+    // What ended by then may not have been read yet.
+    assert_eq!(looked(&mut watcher, 500), None);
+    let (trigger, seen) = looked(&mut watcher, 600).expect("the unit lasts");
+    assert!(trigger == 0 && seen.contains("still under way"), "{seen}");
+    assert_eq!(looked(&mut watcher, 1000), None, "told once, and the wait is short yet");
+    assert_eq!(looked(&mut watcher, 1200).expect("the wait lasts").0, 1);
+    // Their ends are no news.
+    watcher.see_jvm(0, 1, 9, Clock::Tsc, &[at(JvmKind::Exit, 1300)]);
+    watcher.see_jvm(0, 2, 9, Clock::Tsc, &[at(JvmKind::MonitorEntered, 1300)]);
+    assert_eq!(looked(&mut watcher, 9000), None);
+    // A thread that ended with its JVM waits no more.
+    watcher.see_jvm(0, 1, 9, Clock::Tsc, &[at(JvmKind::Enter, 9000)]);
+    watcher.end_stream(0, 1);
+    assert_eq!(looked(&mut watcher, 99_000), None);
 }
 
 #[test]

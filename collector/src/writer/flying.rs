@@ -21,7 +21,8 @@ const LOOK_FOR_JVMS: Duration = Duration::from_secs(10);
 struct Pending {
     reason: String,
     by_rule: bool,
-    from_ns: u64,
+    /// Since when, as far as it is there; `None`: everything that is there.
+    from_ns: Option<u64>,
     until_ns: u64,
 }
 
@@ -33,6 +34,7 @@ pub(crate) struct Flying {
     segments: Receiver<Kept>,
     pub watcher: Watcher,
     saver: Saver,
+    live: Arc<Live>,
     manifest: Manifest,
     pending: Option<Pending>,
     /// No rule fires before, so that its windows do not overlap.
@@ -49,7 +51,8 @@ impl Flying {
             to_window,
             segments,
             watcher: Watcher::new(flight.triggers),
-            saver: Saver::new(dir.to_owned(), live),
+            saver: Saver::new(dir.to_owned(), Arc::clone(&live)),
+            live,
             manifest,
             pending: None,
             quiet_until_ns: 0,
@@ -71,8 +74,8 @@ impl Flying {
     pub fn ask(&mut self, reason: String) {
         let now_ns = clock::monotonic_ns();
         let from_ns = match self.keep {
-            Keep::Bytes(_) => 0,
-            Keep::Time(ns) => now_ns.saturating_sub(ns),
+            Keep::Bytes(_) => None,
+            Keep::Time(ns) => Some(now_ns.saturating_sub(ns)),
         };
         // Who asks has what is there now; a rule's window that is being waited for would come too late.
         self.pending = Some(Pending {
@@ -101,7 +104,7 @@ impl Flying {
             self.pending = Some(Pending {
                 reason: format!("{} ({})", trigger.text, fired.seen),
                 by_rule: true,
-                from_ns,
+                from_ns: Some(from_ns),
                 until_ns,
             });
         }
@@ -118,11 +121,15 @@ impl Flying {
         let to_ns = clock::monotonic_ns();
         self.take_in(to_ns);
         let Some(pending) = self.pending.take() else { return };
-        let (segments, base, from_ns) = self.window.cut(pending.from_ns);
+        let (segments, base, from_ns) = self.window.cut(pending.from_ns.unwrap_or(0));
+        // Of the time before the recording nothing can be missing.
+        let asked_ns = pending.from_ns.map(|asked_ns| asked_ns.max(self.manifest.started_ns));
+        let missing_ns = asked_ns.map_or(0, |asked_ns| from_ns.saturating_sub(asked_ns));
         self.window.unpin();
         let clocks = jvms.iter().map(|jvm| ((jvm.pid, jvm.start_ticks), jvm.clock)).collect();
         self.saver.save(Request {
-            manifest: self.manifest_from(from_ns, &segments, &base),
+            manifest: self.manifest_from(&pending.reason, (from_ns, missing_ns), &segments, &base),
+            missing_ns,
             segments,
             base,
             to_ns,
@@ -132,9 +139,25 @@ impl Flying {
         });
     }
 
-    /// The manifest of a recording that begins at `from_ns`, with the JVMs of which something is there.
-    fn manifest_from(&self, from_ns: u64, segments: &[Kept], base: &crate::flight::Base) -> Manifest {
+    /// The manifest of a recording that begins at `from_ns`, later by `missing_ns` than was asked for, with the JVMs of which something is there.
+    fn manifest_from(
+        &self,
+        reason: &str,
+        (from_ns, missing_ns): (u64, u64),
+        segments: &[Kept],
+        base: &crate::flight::Base,
+    ) -> Manifest {
         let mut manifest = self.manifest.clone();
+        manifest.notes = self.live.notes();
+        manifest
+            .notes
+            .push(format!("a window of a flight recorder, saved by {reason}"));
+        if missing_ns > 0 {
+            manifest.notes.push(format!(
+                "the flight recorder's memory did not hold all that was asked for: the first {:.3} s are missing",
+                missing_ns as f64 / 1e9
+            ));
+        }
         let later_ns = from_ns.saturating_sub(manifest.started_ns);
         manifest.started_ns = manifest.started_ns.saturating_add(later_ns);
         manifest.started_realtime_ns = manifest.started_realtime_ns.saturating_add(later_ns);

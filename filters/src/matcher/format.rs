@@ -15,7 +15,7 @@
 //! The checksum is FNV-1a (64 bits) of all bytes before it: it finds accidents. Against malice every field is checked, and
 //! memory is bounded by a small multiple of the input, itself at most [`BYTES_MAX`].
 
-use super::{JvmFeatures, MatcherError, Relation, glob};
+use super::{FEATURES, JvmFeatures, MatcherError, Relation, glob};
 
 const MAGIC: &[u8; 8] = b"plumbML\0";
 const VERSION: u16 = 3;
@@ -142,28 +142,7 @@ fn put_string(out: &mut Vec<u8>, text: &str) {
 
 #[cfg(feature = "compile")]
 fn feature_bits(features: JvmFeatures) -> u16 {
-    let JvmFeatures {
-        threads,
-        monitors,
-        waits,
-        gc,
-        parks,
-        sleeps,
-        virtual_threads,
-        exceptions,
-        allocations,
-    } = features;
-    let flags = [
-        threads,
-        monitors,
-        waits,
-        gc,
-        parks,
-        sleeps,
-        virtual_threads,
-        exceptions,
-        allocations,
-    ];
+    let flags = features.into_array();
     flags.iter().rev().fold(0, |bits, flag| bits << 1 | u16::from(*flag))
 }
 
@@ -283,21 +262,12 @@ impl<'a> Input<'a> {
 
     fn features(&mut self) -> Result<JvmFeatures, MatcherError> {
         let bits = self.u16()?;
-        if bits & !0x1ff != 0 {
+        if bits >> FEATURES != 0 {
             return Err(self.error("an unknown feature"));
         }
-        let is_set = |bit: u16| bits & (1 << bit) != 0;
-        Ok(JvmFeatures {
-            threads: is_set(0),
-            monitors: is_set(1),
-            waits: is_set(2),
-            gc: is_set(3),
-            parks: is_set(4),
-            sleeps: is_set(5),
-            virtual_threads: is_set(6),
-            exceptions: is_set(7),
-            allocations: is_set(8),
-        })
+        Ok(JvmFeatures::from_array(std::array::from_fn(|bit| {
+            bits & (1 << bit) != 0
+        })))
     }
 
     fn unit(&mut self) -> Result<Box<str>, MatcherError> {

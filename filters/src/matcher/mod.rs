@@ -4,6 +4,7 @@
 //! allocates, and a lookup costs at most the number of rules times the length of the name.
 
 mod argument;
+mod features;
 mod format;
 mod glob;
 mod kin;
@@ -12,6 +13,7 @@ pub mod never;
 use std::fmt;
 
 pub use self::argument::{Argument, ArgumentKind, argument};
+pub use self::features::{FEATURE_NAMES, FEATURES, Features, JvmFeatures};
 #[cfg(feature = "compile")]
 pub(crate) use self::format::StackImage;
 #[cfg(feature = "compile")]
@@ -22,29 +24,6 @@ pub use self::kin::{Hierarchy, Kin};
 
 /// Most different lengths below which calls leave no record.
 pub const MINIMUMS_MAX: usize = 31;
-
-/// Which of the JVM's own events are wanted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct JvmFeatures {
-    /// Starts, ends and names of threads.
-    pub threads: bool,
-    /// Contended Java monitors.
-    pub monitors: bool,
-    /// `Object.wait`.
-    pub waits: bool,
-    /// Pauses of the garbage collector.
-    pub gc: bool,
-    /// `LockSupport.park`, and the pool workers of the JDK that have nothing to do.
-    pub parks: bool,
-    /// `Thread.sleep`.
-    pub sleeps: bool,
-    /// Virtual threads: their lives, and which carrier runs them when.
-    pub virtual_threads: bool,
-    /// Exceptions that are made, counted by class and place.
-    pub exceptions: bool,
-    /// Samples of what is allocated, counted by class and place.
-    pub allocations: bool,
-}
 
 /// What to do with a method that a rule matches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -73,31 +73,15 @@ fn wanted(matcher: &Matcher) -> JvmFeatures {
 
 fn with_states_of(new: JvmFeatures, old: JvmFeatures) -> JvmFeatures {
     JvmFeatures {
-        threads: new.threads || old.threads,
-        monitors: new.monitors || old.monitors,
-        waits: new.waits || old.waits,
-        gc: new.gc || old.gc,
-        parks: new.parks || old.parks,
-        sleeps: new.sleeps || old.sleeps,
-        virtual_threads: new.virtual_threads || old.virtual_threads,
         exceptions: new.exceptions,
         allocations: new.allocations,
+        ..new.with(old, |new, old| new || old)
     }
 }
 
 /// The features that only the first has.
 pub fn only_in(some: JvmFeatures, others: JvmFeatures) -> JvmFeatures {
-    JvmFeatures {
-        threads: some.threads && !others.threads,
-        monitors: some.monitors && !others.monitors,
-        waits: some.waits && !others.waits,
-        gc: some.gc && !others.gc,
-        parks: some.parks && !others.parks,
-        sleeps: some.sleeps && !others.sleeps,
-        virtual_threads: some.virtual_threads && !others.virtual_threads,
-        exceptions: some.exceptions && !others.exceptions,
-        allocations: some.allocations && !others.allocations,
-    }
+    some.with(others, |mine, theirs| mine && !theirs)
 }
 
 #[cfg(test)]

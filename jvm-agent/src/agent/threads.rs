@@ -104,6 +104,14 @@ pub struct Context<'a> {
     pub at: u64,
 }
 
+impl Context<'_> {
+    /// The thread's number in Java; 0 before the JVM is live.
+    fn java_id(&self, thread: jthread) -> u64 {
+        let fields = self.fields.get();
+        fields.map_or(0, |fields| fields.java_id(self.jni, thread))
+    }
+}
+
 impl Threads {
     /// Defines all threads that are there and not defined yet, and all new names. `renamed_at` dates the names.
     pub fn scan(&self, context: Context<'_>, renamed_at: u64) {
@@ -148,10 +156,7 @@ impl Threads {
         if context.jni.is_virtual(thread) {
             return;
         }
-        let java_id = context
-            .fields
-            .get()
-            .map_or(0, |fields| fields.java_id(context.jni, thread));
+        let java_id = context.java_id(thread);
         if let Ok(info) = context.jvmti.thread_info(context.jni, thread) {
             lock(&self.table).define(context, java_id, tid, info, true);
         }
@@ -162,10 +167,7 @@ impl Threads {
         if context.jni.is_virtual(thread) {
             return;
         }
-        let java_id = context
-            .fields
-            .get()
-            .map_or(0, |fields| fields.java_id(context.jni, thread));
+        let java_id = context.java_id(thread);
         lock(&self.table).end(context, java_id, tid);
     }
 }

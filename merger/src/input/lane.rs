@@ -97,6 +97,19 @@ enum Records {
     Counters(Vec<CounterSample>),
 }
 
+impl Records {
+    /// Adds records of the same kind; of another kind they take the place of those before.
+    fn extend(&mut self, new: Records) {
+        match (self, new) {
+            (Records::Kernel(old), Records::Kernel(new)) => old.extend(new),
+            (Records::Jvm(old), Records::Jvm(new)) => old.extend(new),
+            (Records::Definitions(old), Records::Definitions(new)) => old.extend(new),
+            (Records::Counters(old), Records::Counters(new)) => old.extend(new),
+            (records, new) => *records = new,
+        }
+    }
+}
+
 /// One stream.
 #[derive(Debug)]
 pub(crate) struct Lane {
@@ -380,10 +393,7 @@ impl Lane {
         match payload {
             Payload::Kernel(new) => {
                 new.iter().try_for_each(|record| push(record.time_ns));
-                match records {
-                    Records::Kernel(old) => old.extend(new),
-                    _ => *records = Records::Kernel(new),
-                }
+                records.extend(Records::Kernel(new));
             }
             Payload::Jvm(new) => {
                 new.iter().try_for_each(|record| push(record.ticks));
@@ -391,24 +401,15 @@ impl Lane {
                     .into_iter()
                     .map(|record| in_ns(record, lane_clock, clock, hint))
                     .collect();
-                match records {
-                    Records::Jvm(old) => old.extend(new),
-                    _ => *records = Records::Jvm(new),
-                }
+                records.extend(Records::Jvm(new));
             }
             Payload::Definitions(new) => {
                 new.iter().try_for_each(|dated| push(dated.at));
-                match records {
-                    Records::Definitions(old) => old.extend(new),
-                    _ => *records = Records::Definitions(new),
-                }
+                records.extend(Records::Definitions(new));
             }
             Payload::Counters(new) => {
                 new.iter().try_for_each(|sample| push(sample.at_ns));
-                match records {
-                    Records::Counters(old) => old.extend(new),
-                    _ => *records = Records::Counters(new),
-                }
+                records.extend(Records::Counters(new));
             }
             Payload::Clock(_) => {}
         }

@@ -9,6 +9,7 @@ use plumb_trace::recording::{
     ClockPair, FileKind, Manifest, Payload, Recording, RecordingError, SegmentEntry, StreamFile,
 };
 use rustc_hash::FxHashMap;
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::rc::Rc;
 
@@ -76,6 +77,11 @@ pub(super) struct OpenedFile {
 /// # Errors
 /// [`MergeError`] where there is none, or one is no recording. Damage within is noted and left out.
 pub(crate) fn load(dirs: &[PathBuf]) -> Result<Input, MergeError> {
+    let mut known = HashSet::new();
+    let is_known = |dir: &&PathBuf| dir.canonicalize().is_ok_and(|path| !known.insert(path));
+    if let Some(dir) = dirs.iter().find(is_known) {
+        return Err(MergeError::Twice(dir.clone()));
+    }
     let mut recordings = dirs
         .iter()
         .map(|dir| Recording::open(dir))

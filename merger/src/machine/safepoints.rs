@@ -234,7 +234,7 @@ impl Machine {
             let name = self.writer.string(&name);
             let end_ns = at.max(operation.start_ns);
             self.writer
-                .slice(track, &slice((operation.start_ns, end_ns), name, 1))?;
+                .slice(track, &Slice::whole((operation.start_ns, end_ns), name, 1))?;
         }
         pause.done.get_or_insert(name);
         Ok(())
@@ -295,7 +295,7 @@ impl Machine {
             let name = self.writer.string(&pause.name());
             let slice = Slice {
                 open_end,
-                ..slice((pause.start_ns, end_ns), name, 0)
+                ..Slice::whole((pause.start_ns, end_ns), name, 0)
             };
             self.writer.slice(track, &slice)?;
         }
@@ -355,17 +355,5 @@ impl Machine {
 
     fn park_ends(&mut self, thread: usize) {
         self.registry.threads[thread].unpark();
-    }
-}
-
-fn slice((start_ns, end_ns): (u64, u64), name: plumb_trace::timeline::StringId, depth: u16) -> Slice {
-    Slice {
-        start_ns,
-        end_ns,
-        name,
-        depth,
-        thrown: false,
-        open_start: false,
-        open_end: false,
     }
 }

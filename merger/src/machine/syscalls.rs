@@ -68,7 +68,7 @@ impl Machine {
                 let depth = self.call_depth(thread);
                 let slice = Slice {
                     open_start: true,
-                    ..slice((start_ns, at), name, depth)
+                    ..Slice::whole((start_ns, at), name, depth)
                 };
                 self.writer.slice(track, &slice)
             }
@@ -81,7 +81,7 @@ impl Machine {
         let track: TrackId = entry.mounted.map_or(entry.track, |mounted| mounted.track);
         let slice = Slice {
             open_end,
-            ..slice((open.start_ns, at.max(open.start_ns)), open.name, depth)
+            ..Slice::whole((open.start_ns, at.max(open.start_ns)), open.name, depth)
         };
         self.writer.slice(track, &slice)
     }
@@ -120,18 +120,6 @@ impl Machine {
             self.call_slice(thread, open, end_ns, true)?;
         }
         Ok(())
-    }
-}
-
-fn slice((start_ns, end_ns): (u64, u64), name: StringId, depth: u16) -> Slice {
-    Slice {
-        start_ns,
-        end_ns,
-        name,
-        depth,
-        thrown: false,
-        open_start: false,
-        open_end: false,
     }
 }
 

@@ -9,7 +9,10 @@ use crate::{
     time::{parse_length, shown},
 };
 use anyhow::{Context, Result, anyhow};
-use plumb_collector::flight::{Keep, Saved};
+use plumb_collector::{
+    Recorder,
+    flight::{Keep, Saved},
+};
 use signal_hook::{consts::SIGUSR1, flag};
 use std::{
     path::PathBuf,
@@ -59,19 +62,50 @@ impl SaveSignal {
     }
 }
 
-/// Says that a window was saved.
-pub fn tell(saved: &Saved) {
+/// Somebody asks by SIGUSR1.
+pub fn save(recorder: &Recorder) {
+    match recorder.is_flight() {
+        true => recorder.save("SIGUSR1 or `plumb save`"),
+        false => eprintln!(
+            "note: SIGUSR1 has a flight recorder save (--flight); this recording writes everything as it comes"
+        ),
+    }
+}
+
+/// Says which windows were saved. Returns how many could not be.
+pub fn tell(saved: &[Saved]) -> usize {
+    saved.iter().for_each(tell_one);
+    saved.iter().filter(|saved| saved.error.is_some()).count()
+}
+
+/// The error where windows could not be saved.
+pub fn all_saved(failed: usize) -> Result<()> {
+    match failed {
+        0 => Ok(()),
+        failed => Err(anyhow!("{failed} windows are not whole"))
+            .remedy("free space, or record elsewhere with -o; what is there can be merged"),
+    }
+}
+
+fn tell_one(saved: &Saved) {
     let Saved {
         dir,
         reason,
         from_ns,
         to_ns,
+        missing_ns,
         error,
     } = saved;
     let length = shown(to_ns.saturating_sub(*from_ns));
     match error {
         None => eprintln!("saved {length} in {}: {reason}", dir.display()),
         Some(error) => eprintln!("warning: {} is not whole: {error}", dir.display()),
+    }
+    if *missing_ns > 0 {
+        eprintln!(
+            "note: {} before that were asked for, too, and forgotten already: --flight SIZE says how much memory there is",
+            shown(*missing_ns)
+        );
     }
 }
 

@@ -35,7 +35,7 @@ use subject::Subject;
 
 /// Record a command, running JVMs or the whole system, and merge into a timeline
 #[derive(clap::Args)]
-#[command(after_long_help = HELP, group(ArgGroup::new("what").required(true).args(["pid", "all", "command"])))]
+#[command(override_usage = USAGE, after_long_help = HELP, group(ArgGroup::new("what").required(true).args(["pid", "all", "command"])))]
 pub struct Arguments {
     /// Rule file or preset (jvm, kernel, netty, tomcat); may be given several times, later ones win [default: jvm and kernel]
     #[arg(short = 'f', long = "rules", value_name = "RULES")]
@@ -61,7 +61,7 @@ pub struct Arguments {
     /// Leave the merging to a later `plumb merge`
     #[arg(long)]
     no_merge: bool,
-    /// Write nothing but keep the last SIZE (as in 64M) or TIME (as in 30s) in memory; a trigger of the rules, SIGUSR1 or the end saves it
+    /// Write nothing but keep the last SIZE (as in 64M) or TIME (as in 30s) in memory; a trigger of the rules, `plumb save`, SIGUSR1 or the end saves it
     #[arg(long, value_name = "SIZE|TIME", value_parser = flight::parse_keep)]
     flight: Option<Keep>,
     /// The command to start, with its arguments; a JVM in it gets the agent at its start
@@ -69,22 +69,31 @@ pub struct Arguments {
     command: Vec<String>,
 }
 
+const USAGE: &str = "\
+plumb record [OPTIONS] --pid <PID>...
+       plumb record [OPTIONS] --all
+       plumb record [OPTIONS] -- <CMD>...";
+
 const HELP: &str = "\
-One of `-- CMD…`, `--pid` and `--all` says what is recorded. The result is the directory DIR and, merged from it, the timeline
+One of `-- CMD…`, `--pid` and `--all` says what is recorded. The result is the directory DIR and, merged from it, the timeline \
 DIR.plumb. Both are readable by their owner only: they hold names and paths of production.
 
-Ctrl-C ends the recording cleanly and keeps everything, also while a JVM is being attached to; so does SIGTERM. A JVM that was attached to gets its original bytecode back.
+Ctrl-C ends the recording cleanly and keeps everything, also while a JVM is being attached to; so does SIGTERM. A JVM that was attached to gets its original bytecode back. \
 When plumb itself is killed, what it had drained is kept: `plumb merge DIR` makes the timeline.
+
+A flight recorder (--flight, or rules with a [[trigger]]) keeps the last of everything in memory and goes on until it is ended. Each window that is saved becomes \
+DIR/window-0001, -0002, ..., and at the end a timeline beside each. --flight TIME holds 256 MiB at the most, --flight SIZE whatever that is; where that was less than \
+was asked for, it is told.
 
 SIGUSR2 has the files of -f read again and the JVMs go by what they say now: methods, units and [jvm] settings may change during a recording.
 
 Examples:
-  plumb record -f tomcat --pid 4711 -d 30s -o slow          a running Tomcat, for 30 seconds
-  plumb record -f tomcat -f shop.toml --pid 4711 -d 30s     with rules of one's own on top
-  plumb record -- java -jar shop.jar                        a JVM from its start to its end
-  plumb record --all -d 10s -o host                         who had the CPUs of this machine
-  plumb record --no-merge -f jvm --pid 4711 -o there        record here, merge elsewhere
-  plumb record --flight 30s -f shop.toml --pid 4711         a flight recorder: what a [[trigger]] of shop.toml sets off is saved
+  plumb record -f tomcat --pid 4711 -d 30s -o slow       a Tomcat, for 30 s
+  plumb record -f tomcat -f shop.toml --pid 4711 -d 30s  with rules of one's own
+  plumb record -- java -jar shop.jar                     a JVM from start to end
+  plumb record --all -d 10s -o host                      who had the CPUs
+  plumb record --no-merge -f jvm --pid 4711 -o there     merge elsewhere
+  plumb record --flight 30s -f shop.toml --pid 4711      a flight recorder
 
 What may go wrong: `plumb doctor` tells what this machine allows; `plumb rules check` what rules would match.";
 
@@ -115,8 +124,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         false => eprintln!("{}", announcement(&plan, &subject)),
         true => eprintln!("interrupted at the beginning: what was recorded so far is kept"),
     }
-    let summary = follow(arguments, recorder, (subject, agents), &stop, (&save, &change))?;
-    finish(&plan, &summary)
+    let (summary, windows_failed) = follow(arguments, recorder, (subject, agents), &stop, (&save, &change))?;
+    finish(&plan, &summary, windows_failed)
 }
 
 fn announcement(plan: &Plan, subject: &Subject) -> String {
@@ -124,7 +133,7 @@ fn announcement(plan: &Plan, subject: &Subject) -> String {
     match &plan.options.flight {
         None => format!("recording {subject} into {dir}; Ctrl-C ends it and keeps everything"),
         Some(flight) => format!(
-            "keeping the last {} of {subject} in memory; kill -USR1 {}, and Ctrl-C at the end, save it in {dir}",
+            "keeping the last {} of {subject} in memory; `plumb save --pid {}`, and Ctrl-C at the end, save it in {dir}",
             flight::shown_keep(flight.keep),
             std::process::id()
         ),
@@ -159,14 +168,15 @@ fn begin(
     Ok((subject, agents))
 }
 
-/// Until the time is over, the subject has ended, somebody asks to stop, or nothing more can be stored.
+/// Until the time is over, the subject has ended, somebody asks to stop, or nothing more can be stored. Returns how many windows could not be saved meanwhile, too.
 fn follow(
     arguments: &Arguments,
     mut recorder: Recorder,
     (mut subject, mut agents): (Subject, Agents),
     stop: &AtomicBool,
     (save, change): (&SaveSignal, &ChangeSignal),
-) -> Result<Summary> {
+) -> Result<(Summary, usize)> {
+    let mut windows_failed = 0;
     let deadline = arguments.duration.map(|ns| Instant::now() + Duration::from_nanos(ns));
     let mut progress = Progress::new();
     loop {
@@ -182,25 +192,26 @@ fn follow(
             change::change(arguments, &mut recorder, &mut subject, &mut agents);
         }
         if save.take() {
-            recorder.save("SIGUSR1");
+            flight::save(&recorder);
         }
-        recorder.take_saved().iter().for_each(flight::tell);
+        windows_failed += flight::tell(&recorder.take_saved());
     }
     progress.clear();
     agents.stop();
     subject.note_refused(&recorder);
     recorder.save("the end of the recording");
     subject.tell_end();
-    recorder
+    let summary = recorder
         .stop()
-        .or_remedy("what was written before stays: `plumb merge` makes a timeline of it")
+        .or_remedy("what was written before stays: `plumb merge` makes a timeline of it")?;
+    Ok((summary, windows_failed))
 }
 
-fn finish(plan: &Plan, summary: &Summary) -> Result<()> {
+fn finish(plan: &Plan, summary: &Summary, windows_failed: usize) -> Result<()> {
     tell_summary(summary);
-    summary.saved.iter().for_each(flight::tell);
     if plan.options.flight.is_some() {
-        return flight::merge_all(plan);
+        let windows_failed = windows_failed + flight::tell(&summary.saved);
+        return flight::merge_all(plan).and(flight::all_saved(windows_failed));
     }
     if let Some(timeline) = &plan.timeline {
         merge::merge(std::slice::from_ref(&summary.dir), timeline)?;

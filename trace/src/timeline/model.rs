@@ -229,6 +229,22 @@ pub struct Slice {
     pub open_end: bool,
 }
 
+impl Slice {
+    /// One whose begin and end were seen, and that no exception ended.
+    #[must_use]
+    pub fn whole((start_ns, end_ns): (u64, u64), name: StringId, depth: u16) -> Slice {
+        Slice {
+            start_ns,
+            end_ns,
+            name,
+            depth,
+            thrown: false,
+            open_start: false,
+            open_end: false,
+        }
+    }
+}
+
 /// A sleep of a thread of which stacks were recorded: from when it left its CPU until it could go on. Its states tell why; a sleep may be several of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sleep {

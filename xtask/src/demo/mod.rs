@@ -5,12 +5,19 @@ mod illness;
 mod load;
 pub mod shop;
 
-use crate::{jdk, packages, process, workspace};
+use crate::{jdk, options, packages, process, workspace};
 use anyhow::Result;
 use std::{
     path::{Path, PathBuf},
     process::Command,
 };
+
+/// What `--help` says.
+pub const HELP: &str = "\
+cargo xtask demo [--healthy] [--jdk 17|25]
+
+A Tomcat under load, recorded for ten seconds, reported and drawn, and whether the report names what ails it: CPUs that others hog, and a lock in the application. --healthy: without
+either, and the report must find neither.";
 
 /// How long the recording is.
 const RECORD: &str = "10s";
@@ -25,19 +32,18 @@ pub struct Options {
 impl Options {
     /// Reads the options; `None` where one is not known.
     pub fn parse(arguments: &[&str]) -> Option<Options> {
-        let mut options = Options {
+        let default = Options {
             healthy: false,
             jdk: "17".to_owned(),
         };
-        let mut rest = arguments.iter();
-        while let Some(&argument) = rest.next() {
+        options::read(default, arguments, |options, argument, rest| {
             match argument {
                 "--healthy" => options.healthy = true,
-                "--jdk" => options.jdk = (*rest.next()?).to_owned(),
+                "--jdk" => options.jdk = rest.text()?,
                 _ => return None,
             }
-        }
-        Some(options)
+            Some(())
+        })
     }
 }
 

@@ -8,6 +8,7 @@ mod steal;
 mod survive;
 mod turnover;
 
+use crate::options;
 use anyhow::{Result, bail};
 use judge::Verdicts;
 use std::time::Duration;
@@ -55,22 +56,22 @@ const NAMES: [&str; 5] = ["attach", "record", "survive", "steal", "flight"];
 impl Options {
     /// Reads the options; `None` where one is not known.
     pub fn parse(arguments: &[&str]) -> Option<Options> {
-        let mut options = Options {
+        let default = Options {
             names: Vec::new(),
             time: Duration::from_secs(300),
             rounds: 100,
             jdk: "17".to_owned(),
         };
-        let mut rest = arguments.iter();
-        while let Some(&argument) = rest.next() {
+        let mut options = options::read(default, arguments, |options, argument, rest| {
             match argument {
-                "--minutes" => options.time = minutes(rest.next()?)?,
-                "--rounds" => options.rounds = rest.next()?.parse().ok().filter(|rounds| *rounds > 0)?,
-                "--jdk" => options.jdk = (*rest.next()?).to_owned(),
+                "--minutes" => options.time = minutes(&rest.text()?)?,
+                "--rounds" => options.rounds = rest.number()?,
+                "--jdk" => options.jdk = rest.text()?,
                 name if NAMES.contains(&name) => options.names.push(name.to_owned()),
                 _ => return None,
             }
-        }
+            Some(())
+        })?;
         if options.names.is_empty() {
             options.names = NAMES.map(str::to_owned).to_vec();
         }

@@ -3,7 +3,7 @@
 mod verdicts;
 mod ways;
 
-use crate::{jdk, packages, workspace};
+use crate::{jdk, options, packages, workspace};
 use anyhow::{Context, Result, bail};
 use std::process::Command;
 use verdicts::Figures;
@@ -26,18 +26,18 @@ pub struct Options {
 impl Options {
     /// Reads the options; `None` where one is not known.
     pub fn parse(arguments: &[&str]) -> Option<Options> {
-        let mut options = Options {
+        let default = Options {
             turns: 5,
             jdks: Vec::new(),
         };
-        let mut rest = arguments.iter();
-        while let Some(&argument) = rest.next() {
+        let mut options = options::read(default, arguments, |options, argument, rest| {
             match argument {
-                "--turns" => options.turns = rest.next()?.parse().ok().filter(|&turns| turns > 0)?,
-                "--jdk" => options.jdks.push((*rest.next()?).to_owned()),
+                "--turns" => options.turns = rest.number()?,
+                "--jdk" => options.jdks.push(rest.text()?),
                 _ => return None,
             }
-        }
+            Some(())
+        })?;
         if options.jdks.is_empty() {
             options.jdks = vec!["17".to_owned(), "25".to_owned()];
         }

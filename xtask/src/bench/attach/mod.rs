@@ -6,7 +6,7 @@ mod load;
 use super::recording::Recording;
 use super::tomcat::turn;
 use crate::demo::shop;
-use crate::{jdk, packages, workspace};
+use crate::{jdk, options, packages, workspace};
 use anyhow::{Result, bail};
 use curve::{drawn, mean, seconds};
 use load::Load;
@@ -40,26 +40,24 @@ pub struct Options {
 impl Options {
     /// Reads the options; `None` where one is not known.
     pub fn parse(arguments: &[&str]) -> Option<Options> {
-        let mut options = Options {
+        let default = Options {
             rules: "tomcat".to_owned(),
             seconds: 60,
             warm_up: 30,
             jdk: "17".to_owned(),
             is_asleep: false,
         };
-        let mut rest = arguments.iter();
-        let number = |text: &str| text.parse().ok().filter(|&seconds| seconds > 0);
-        while let Some(&argument) = rest.next() {
+        options::read(default, arguments, |options, argument, rest| {
             match argument {
-                "--rules" => options.rules = (*rest.next()?).to_owned(),
-                "--seconds" => options.seconds = number(rest.next()?)?,
-                "--warm-up" => options.warm_up = number(rest.next()?)?,
-                "--jdk" => options.jdk = (*rest.next()?).to_owned(),
+                "--rules" => options.rules = rest.text()?,
+                "--seconds" => options.seconds = rest.number()?,
+                "--warm-up" => options.warm_up = rest.number()?,
+                "--jdk" => options.jdk = rest.text()?,
                 "--asleep" => options.is_asleep = true,
                 _ => return None,
             }
-        }
-        Some(options)
+            Some(())
+        })
     }
 }
 

@@ -3,7 +3,7 @@
 mod sources;
 
 use super::mean::Mean;
-use crate::{jdk, packages, process, workspace};
+use crate::{jdk, options, packages, process, workspace};
 use anyhow::{Context, Result};
 use std::{
     path::{Path, PathBuf},
@@ -33,21 +33,20 @@ pub struct Options {
 impl Options {
     /// Reads the options; `None` where one is not known.
     pub fn parse(arguments: &[&str]) -> Option<Options> {
-        let mut options = Options {
+        let default = Options {
             pairs: 10,
             files: 300,
             jdk: "17".to_owned(),
         };
-        let mut rest = arguments.iter();
-        while let Some(&argument) = rest.next() {
+        options::read(default, arguments, |options, argument, rest| {
             match argument {
-                "--pairs" => options.pairs = rest.next()?.parse().ok().filter(|&pairs| pairs > 0)?,
-                "--files" => options.files = rest.next()?.parse().ok().filter(|&files| files > 0)?,
-                "--jdk" => options.jdk = (*rest.next()?).to_owned(),
+                "--pairs" => options.pairs = rest.number()?,
+                "--files" => options.files = rest.number()?,
+                "--jdk" => options.jdk = rest.text()?,
                 _ => return None,
             }
-        }
-        Some(options)
+            Some(())
+        })
     }
 }
 

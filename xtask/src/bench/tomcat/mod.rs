@@ -7,7 +7,7 @@ pub mod turn;
 mod ways;
 
 use crate::demo::shop;
-use crate::{jdk, packages, workspace};
+use crate::{jdk, options, packages, workspace};
 use anyhow::{Context, Result};
 use pairs::Ratios;
 use std::time::{Duration, Instant};
@@ -37,19 +37,18 @@ pub struct Options {
 impl Options {
     /// Reads the options; `None` where one is not known.
     pub fn parse(arguments: &[&str]) -> Option<Options> {
-        let mut options = Options {
+        let default = Options {
             minutes: 15,
             jdk: "17".to_owned(),
         };
-        let mut rest = arguments.iter();
-        while let Some(&argument) = rest.next() {
+        options::read(default, arguments, |options, argument, rest| {
             match argument {
-                "--minutes" => options.minutes = rest.next()?.parse().ok().filter(|&minutes| minutes > 0)?,
-                "--jdk" => options.jdk = (*rest.next()?).to_owned(),
+                "--minutes" => options.minutes = rest.number()?,
+                "--jdk" => options.jdk = rest.text()?,
                 _ => return None,
             }
-        }
-        Some(options)
+            Some(())
+        })
     }
 }
 
