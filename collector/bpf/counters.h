@@ -49,8 +49,6 @@ struct counted {
 	/* Of the slice that ends. */
 	u64 grown[COUNTERS_MAX];
 	u16 uncounted[COUNTERS_MAX];
-	/* Who came with the last switch that this program has seen. */
-	u32 came;
 };
 
 struct {
@@ -125,16 +123,11 @@ SEC("tp_btf/sched_switch")
 int on_count(u64 *ctx)
 {
 	struct task_struct *prev = (void *)ctx[1];
-	struct task_struct *next = (void *)ctx[2];
 	u32 zero = 0;
 	struct counted *here = bpf_map_lookup_elem(&counted_here, &zero);
 
 	if (!here)
 		return 0;
-	/* Some kernels run no program when a thread of process 1 leaves: what it counted is not that of who came after it. */
-	if (here->came != (u32)prev->pid)
-		__builtin_memset(here->known, 0, sizeof(here->known));
-	here->came = next->pid;
 	count(here, &counter_0, 0);
 	count(here, &counter_1, 1);
 	count(here, &counter_2, 2);

@@ -1,8 +1,11 @@
 //! Where threads sleep and where they are woken from, against a program that knows: examples/sleeper.rs.
 
-use crate::support::{allows, example, last_json, machine, number, plumb, record, scratch, succeed, thread, tracks};
+use crate::support::{
+    Running, allows, example, last_json, machine, number, open, plumb, record, scratch, succeed, thread, tracks,
+};
 use plumb_trace::timeline::{Query, Sleep, StackId, TimelineFile, TrackId, TrackKind};
 use serde_json::Value;
+use std::io::Write;
 use std::path::Path;
 use std::process::Command;
 
@@ -48,6 +51,40 @@ fn whoever_is_not_in_scope_has_no_stacks_and_wakers_only_where_asked_for() {
         }
     }
     assert!(count > 30, "{count} sleeps");
+}
+
+#[test]
+fn a_signal_saves_a_window_whose_stacks_have_names() {
+    if !allows("kernel-extras", "stacks") {
+        return;
+    }
+    let _machine = machine();
+    let dir = scratch();
+    let (rules, out) = (dir.path().join("stacks.toml"), dir.path().join("flight"));
+    std::fs::write(&rules, "[kernel]\nstacks = \"block\"\n").expect("the rules");
+    let mut command = plumb();
+    command
+        .args(["record", "--no-jvm", "--flight", "60s", "-f"])
+        .arg(&rules);
+    command.arg("-o").arg(&out);
+    // It lives on until the window is saved.
+    command
+        .args(["--", "sh", "-c", "\"$0\" && read line"])
+        .arg(example("sleeper"));
+    let mut recorder = Running::start(&mut command);
+    let books = last_json(&recorder.line_with("\"clerk\""));
+    recorder.signal("USR1");
+    recorder.line_with("saved");
+    writeln!(recorder.stdin()).expect("the command reads");
+    let (status, said) = recorder.end();
+    assert!(status.success(), "{said}");
+    let timeline = open(&out.join("window-0001.plumb"));
+    slept(
+        &timeline,
+        &books["clerk"],
+        &["serves_order", "checks_stock", "waits_for_stock"],
+    );
+    slept(&timeline, &books["porter"], &["closes_shop", "waits_for_door"]);
 }
 
 /// `plumb record` of examples/sleeper with stacks; what it printed, and the timeline.

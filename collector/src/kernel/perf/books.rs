@@ -34,6 +34,8 @@ pub struct OnCpu {
     running: Option<Running>,
     /// What the tracepoint has said of who is about to leave.
     state: Option<u32>,
+    /// Who told its end here last.
+    ending: Option<(u32, u32)>,
 }
 
 impl OnCpu {
@@ -100,7 +102,10 @@ impl Books {
             Event::Came => self.came(&mut record, here, who)?,
             Event::Told(told) => self.told(&mut record, here, who, told)?,
             Event::Fork { pid, tid, parent } => self.fork(&mut record, (pid, tid), parent),
-            Event::Exit { pid, tid } => self.exit(&mut record, pid, tid),
+            Event::Exit { pid, tid } => {
+                here.ending = Some((pid, tid));
+                self.exit(&mut record, pid, tid);
+            }
             Event::Comm {
                 pid,
                 tid,
@@ -196,8 +201,11 @@ impl Books {
         record.kind = KernelKind::Switch as u8;
         let before = here.running.take();
         if tid == NOBODY {
-            // Its ids are given back already: it is who came last.
-            (pid, tid) = before.map_or((0, 0), |running| (running.pid, running.tid));
+            // Its ids are given back already: it is who came last, or, where the kernel hid that it came, who told its end here.
+            let came = before.map(|running| (running.pid, running.tid));
+            let has_ended = |who: &(u32, u32)| self.ended.contains(&who.1);
+            let ending = came.filter(has_ended).or(here.ending.filter(has_ended));
+            (pid, tid) = ending.or(came).unwrap_or_default();
         }
         if record.value != 0 && self.ended.remove(&tid) {
             record.value = DEAD;

@@ -1,12 +1,13 @@
 //! One CPU's ring: what is read of it, and what may be missing in it.
 
-use super::books::OnCpu;
-use super::counting::{Counting, Group};
-use super::event::{Dated, parse};
+use super::books::{OnCpu, blank};
+use super::counting::{Counting, Group, Reading};
+use super::event::{Dated, NOBODY, parse};
 use super::open::Opened;
 use super::tracepoints::Tracepoints;
 use crate::clock::monotonic_ns;
 use perf_event::{Counter, Sampler};
+use plumb_trace::record::KernelRecord;
 
 /// Bytes of the largest record that our events make, and more.
 const RECORD_BYTES_MAX: usize = 256;
@@ -26,7 +27,7 @@ pub(super) struct Cpu {
     /// Time of the last event that was read.
     last_ns: u64,
     pub here: OnCpu,
-    pub counting: Counting,
+    counting: Counting,
     /// Something was lost before the next record.
     pub has_loss: bool,
     /// What happened here at the end is not recorded.
@@ -82,6 +83,24 @@ impl Cpu {
     /// Time of the last event that was read, ns.
     pub fn last_ns(&self) -> u64 {
         self.last_ns
+    }
+
+    /// The records of what was counted in the slice of who is about to leave.
+    pub fn counted(&mut self, who: (u32, u32), time_ns: u64, reading: &Reading) -> Vec<KernelRecord> {
+        let running = self.here.running();
+        let (pid, tid) = match who.1 {
+            // Its ids are given back already.
+            NOBODY => running.unwrap_or_default(),
+            _ => who,
+        };
+        let is_whole = running.is_some_and(|(_, running)| running == tid);
+        let Some(mut blank) = blank(self.number, time_ns) else {
+            return Vec::new();
+        };
+        (blank.pid, blank.tid) = (pid, tid);
+        let records = self.counting.records(reading, is_whole, blank);
+        // Who idles needs no books.
+        if tid == 0 { Vec::new() } else { records }
     }
 
     /// What happened here is not known any more.

@@ -290,21 +290,7 @@ impl PerfRings {
                 self.totals.lost += count;
                 Vec::new()
             }
-            Event::Counted(ref reading) => {
-                let (pid, tid) = match dated.tid {
-                    // Its ids are given back already.
-                    event::NOBODY => cpu.here.running().unwrap_or_default(),
-                    tid => (dated.pid, tid),
-                };
-                let is_whole = cpu.here.running().is_some_and(|(_, running)| running == tid);
-                let Some(mut blank) = books::blank(cpu.number, dated.time_ns) else {
-                    return Vec::new();
-                };
-                (blank.pid, blank.tid) = (pid, tid);
-                let records = cpu.counting.records(reading, is_whole, blank);
-                // Who idles needs no books.
-                if tid == 0 { Vec::new() } else { records }
-            }
+            Event::Counted(ref reading) => cpu.counted((dated.pid, dated.tid), dated.time_ns, reading),
             _ => self
                 .books
                 .record(cpu.number, &mut cpu.here, dated)

@@ -74,6 +74,17 @@ fn who_is_preempted_in_its_end_is_known_when_it_comes_again() {
 }
 
 #[test]
+fn who_ends_after_it_came_unseen_is_not_taken_for_who_was_there_before() {
+    let (mut books, mut here) = (Books::default(), OnCpu::default());
+    let mut step = |dated| books.record(0, &mut here, dated);
+    // Process 1 comes and is not seen to leave.
+    step(switch(7, 1, 0, 100));
+    step(parse(4, 0, &bytes(&[8, 5, 8, 5, 0, 0], 8, 110)).expect("an end"));
+    let dies = step(switch(NOBODY, 7, 0, 120)).expect("a record");
+    assert_eq!((dies.tid, dies.value), (8, DEAD));
+}
+
+#[test]
 fn a_child_has_its_parent_s_name_until_it_has_its_own() {
     let (mut books, mut here) = (Books::default(), OnCpu::default());
     let mut comm = vec![5u32, 5];
