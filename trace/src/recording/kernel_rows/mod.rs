@@ -16,11 +16,14 @@
 //! REST           other kinds, where not as in the last record of its kind: bytes 32 to 64 of the record
 //! ```
 
+mod model;
+mod threads;
+
 use super::segment::wider;
-use crate::columns::{Coder, Decoder, Encoder};
-use crate::record::{KernelKind, KernelRecord, flags};
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
+use crate::columns::Decoder;
+use crate::record::{KernelKind, KernelRecord};
+use model::{Known, Model, sleeps};
+use threads::{ThreadCoder, Threads};
 
 mod column {
     pub const TIME: usize = 0;
@@ -73,11 +76,7 @@ fn of_kind(kind: u8) -> usize {
 
 /// Appends the columns of `records`. Returns their first and last time, ns.
 pub(super) fn encode(records: &[KernelRecord], out: &mut Vec<u8>) -> Option<(u64, u64)> {
-    let mut coder = Threads::<Encoder> {
-        coder: Encoder::new(column::COUNT),
-        index: HashMap::default(),
-    };
-    coder.index.insert(0, 0);
+    let mut coder = Threads::new();
     let mut model = Model::new();
     let mut times = None;
     for record in records {
@@ -97,256 +96,6 @@ pub(super) fn decode(bytes: &[u8], count: usize) -> Option<Vec<KernelRecord>> {
         records.push(row(&mut coder, &mut model, &KernelRecord::default())?);
     }
     coder.is_done().then_some(records)
-}
-
-/// What a segment has told of a thread so far.
-#[derive(Clone, Copy, Default)]
-struct Known {
-    tid: u32,
-    pid: u32,
-    charged_ns: u64,
-    /// When it last came to the CPU, and the lag then.
-    came: Option<(u64, u32)>,
-    /// What it had waited when it last came to the CPU, low 32 bits, and since when by the scheduler's clock it seems to wait again, if it does.
-    waited: u32,
-    waits_since: Option<u32>,
-    /// Whether its charged time did not grow when it last left (the idle task's may not).
-    stands_still: bool,
-    call: u64,
-    /// Flags and value of the last switch by which it left, and of the last record of its waking.
-    left: (u8, u32),
-    woken: (u8, u32),
-    kthread: bool,
-    nvcsw: u16,
-    nivcsw: u16,
-    prio: u8,
-    /// The thread that it woke last.
-    woke: usize,
-}
-
-/// What both directions know before the next record. Thread 0 is the idle task.
-struct Model {
-    threads: Vec<Known>,
-    time_ns: u64,
-    cpu: u16,
-    /// Who has the CPU.
-    current: usize,
-    /// Who was woken last, and has not come yet.
-    queued: usize,
-    /// The last lag of a switch.
-    lag: u32,
-    /// The last lag, by the kind's lowest bits.
-    lags: [u32; KINDS],
-    /// The last record that is no switch, by the kind's lowest bits.
-    rests: [KernelRecord; KINDS],
-}
-
-impl Model {
-    fn new() -> Model {
-        Model {
-            threads: vec![Known::default()],
-            time_ns: 0,
-            cpu: 0,
-            current: 0,
-            queued: 0,
-            lag: 0,
-            lags: [0; KINDS],
-            rests: [KernelRecord::default(); KINDS],
-        }
-    }
-
-    /// The scheduler's clock, low 32 bits, as of the last switch.
-    fn accounted(&self, time_ns: u64) -> u32 {
-        (time_ns as u32).wrapping_sub(self.lag)
-    }
-
-    fn add(&mut self, tid: u32) -> usize {
-        self.threads.push(Known {
-            tid,
-            pid: tid,
-            ..Known::default()
-        });
-        self.threads.len() - 1
-    }
-
-    /// The `tid` and `other_tid` that a record of this kind probably has.
-    fn predict(&self, kind: u8) -> (usize, usize) {
-        match KernelKind::from_u8(kind) {
-            Some(KernelKind::Switch) => (self.current, self.queued),
-            Some(KernelKind::Waking) => (self.threads[self.current].woke, self.current),
-            Some(KernelKind::Wakeup) => (self.queued, 0),
-            _ => (self.current, 0),
-        }
-    }
-
-    /// The flags and the value that a record of this kind about these threads probably has.
-    #[inline(always)]
-    fn predict_head(&self, kind: u8, who: usize, other: usize) -> (u8, u32) {
-        match KernelKind::from_u8(kind) {
-            Some(KernelKind::Switch) => {
-                let (before, value) = self.threads[who].left;
-                let kthread = self.threads[other].kthread;
-                let comer = if kthread { flags::OTHER_KTHREAD } else { 0 };
-                (before & !flags::OTHER_KTHREAD | comer, value)
-            }
-            Some(KernelKind::Waking) => self.threads[who].woken,
-            _ => {
-                let last = &self.rests[of_kind(kind)];
-                (last.flags, last.value)
-            }
-        }
-    }
-
-    #[inline(always)]
-    fn learn(&mut self, record: &KernelRecord, who: usize, other: usize) {
-        self.time_ns = record.time_ns;
-        self.cpu = record.cpu;
-        self.lags[of_kind(record.kind)] = record.lag;
-        self.threads[who].pid = record.pid;
-        self.threads[other].pid = record.other_pid;
-        match KernelKind::from_u8(record.kind) {
-            Some(KernelKind::Switch) => self.learn_switch(record, who, other),
-            Some(KernelKind::Waking) => {
-                self.threads[other].woke = who;
-                self.threads[who].waits_since = Some(self.accounted(record.time_ns));
-                self.threads[who].woken = (record.flags, record.value);
-                self.queued = who;
-            }
-            Some(KernelKind::Wakeup) => self.queued = who,
-            _ => {}
-        }
-        if record.kind != KernelKind::Switch as u8 {
-            self.rests[of_kind(record.kind)] = *record;
-        }
-    }
-
-    #[inline(always)]
-    fn learn_switch(&mut self, record: &KernelRecord, who: usize, other: usize) {
-        self.lag = record.lag;
-        let since = self.accounted(record.time_ns);
-        let leaver = &mut self.threads[who];
-        leaver.stands_still = leaver.charged_ns == record.charged_ns;
-        leaver.charged_ns = record.charged_ns;
-        leaver.came = None;
-        leaver.call = pack_call(record);
-        leaver.left = (record.flags, record.value);
-        leaver.waits_since = (!sleeps(record)).then_some(since);
-        (leaver.nvcsw, leaver.nivcsw) = (record.nvcsw, record.nivcsw);
-        let comer = &mut self.threads[other];
-        comer.charged_ns = comer.charged_ns & !u64::from(u32::MAX) | u64::from(record.comer_charged());
-        comer.waited = (record.other_charged_ns >> 32) as u32;
-        comer.waits_since = None;
-        comer.kthread = record.flags & flags::OTHER_KTHREAD != 0;
-        comer.came = Some((record.time_ns, record.lag));
-        comer.prio = record.prio;
-        self.current = other;
-        self.queued = 0;
-    }
-}
-
-/// Whether a switch's leaver does not wait for a CPU again.
-fn sleeps(record: &KernelRecord) -> bool {
-    record.value != 0 && record.flags & flags::PREEMPT == 0
-}
-
-impl Known {
-    /// What it has probably waited when it comes at this instant of the scheduler's clock.
-    fn waited_at(&self, accounted: u32) -> u32 {
-        let wait = self.waits_since.map_or(0, |since| accounted.wrapping_sub(since));
-        self.waited.wrapping_add(wait)
-    }
-
-    /// The charged time that it probably has when it leaves its CPU at `time_ns`: what the scheduler's own clock went on since it came, if nothing was stolen.
-    fn charged_at(&self, time_ns: u64, lag: u32) -> u64 {
-        match self.came {
-            Some((came_ns, came_lag)) if !self.stands_still => {
-                let more_lag = i64::from(lag.wrapping_sub(came_lag) as i32);
-                let lasted = time_ns.wrapping_sub(came_ns).wrapping_sub(more_lag as u64);
-                self.charged_ns.wrapping_add(lasted)
-            }
-            _ => self.charged_ns,
-        }
-    }
-}
-
-/// A [`Coder`] that also knows threads.
-trait ThreadCoder: Coder {
-    /// A thread that is not the one predicted: its place in the model.
-    fn other_thread(&mut self, column: usize, model: &mut Model, tid: u32) -> Option<usize>;
-    /// Bytes [`REST`] of a record.
-    fn rest(&mut self, actual: &[u8]) -> Option<[u8; REST.end - REST.start]>;
-}
-
-struct Threads<C> {
-    coder: C,
-    index: HashMap<u32, usize, BuildHasherDefault<TidHasher>>,
-}
-
-impl Coder for Threads<Encoder> {
-    #[inline(always)]
-    fn byte(&mut self, column: usize, actual: u8) -> Option<u8> {
-        self.coder.byte(column, actual)
-    }
-    #[inline(always)]
-    fn number(&mut self, column: usize, actual: u64) -> Option<u64> {
-        self.coder.number(column, actual)
-    }
-    #[inline(always)]
-    fn delta(&mut self, column: usize, actual: u64, predicted: u64) -> Option<u64> {
-        self.coder.delta(column, actual, predicted)
-    }
-    #[inline(always)]
-    fn begin_row(&mut self, columns: [usize; 2], bits: u16) -> Option<u16> {
-        self.coder.begin_row(columns, bits)
-    }
-    #[inline(always)]
-    fn end_row(&mut self, columns: [usize; 2]) {
-        self.coder.end_row(columns);
-    }
-    #[inline(always)]
-    fn is_surprise(&mut self, bit: u16, actual: bool) -> bool {
-        self.coder.is_surprise(bit, actual)
-    }
-}
-
-impl ThreadCoder for Threads<Encoder> {
-    fn other_thread(&mut self, column: usize, model: &mut Model, tid: u32) -> Option<usize> {
-        if let Some(&index) = self.index.get(&tid) {
-            self.number(column, index as u64 + 1)?;
-            return Some(index);
-        }
-        self.byte(column, 0)?;
-        self.number32(column::LITERAL, tid)?;
-        let index = model.add(tid);
-        self.index.insert(tid, index);
-        Some(index)
-    }
-
-    fn rest(&mut self, actual: &[u8]) -> Option<[u8; REST.end - REST.start]> {
-        for &byte in actual {
-            self.byte(column::REST, byte)?;
-        }
-        actual.try_into().ok()
-    }
-}
-
-impl ThreadCoder for Decoder<'_> {
-    fn other_thread(&mut self, column: usize, model: &mut Model, _tid: u32) -> Option<usize> {
-        match self.number(column, 0)? {
-            0 => Some(model.add(self.number32(column::LITERAL, 0)?)),
-            code => usize::try_from(code - 1)
-                .ok()
-                .filter(|&index| index < model.threads.len()),
-        }
-    }
-
-    fn rest(&mut self, _actual: &[u8]) -> Option<[u8; REST.end - REST.start]> {
-        let mut rest = [0; REST.end - REST.start];
-        for byte in &mut rest {
-            *byte = self.byte(column::REST, 0)?;
-        }
-        Some(rest)
-    }
 }
 
 /// A thread: its place in the model.
@@ -550,12 +299,14 @@ fn has_same_rest(one: &KernelRecord, other: &KernelRecord, has_lag: bool) -> boo
 }
 
 /// File kind in the lowest byte, then system call and descriptor, both so that -1 stays small.
+#[inline(always)]
 fn pack_call(record: &KernelRecord) -> u64 {
     let syscall = ((record.syscall << 1) ^ (record.syscall >> 15)) as u16;
     let fd = ((record.fd << 1) ^ (record.fd >> 31)) as u32;
     u64::from(record.fd_kind) | u64::from(syscall) << 8 | u64::from(fd) << 24
 }
 
+#[inline(always)]
 fn unpack_call(call: u64, record: KernelRecord) -> Option<KernelRecord> {
     let syscall = (call >> 8) as u16;
     let fd = u32::try_from(call >> 24).ok()?;
@@ -565,24 +316,4 @@ fn unpack_call(call: u64, record: KernelRecord) -> Option<KernelRecord> {
         fd: (fd >> 1) as i32 ^ -((fd & 1) as i32),
         ..record
     })
-}
-
-/// Hashes a tid by one multiplication: this runs in the recorder, for every record.
-#[derive(Default)]
-struct TidHasher(u64);
-
-impl Hasher for TidHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-    fn write(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.write_u32(u32::from(byte));
-        }
-    }
-    fn write_u32(&mut self, number: u32) {
-        self.0 = (self.0.rotate_left(32) ^ u64::from(number))
-            .wrapping_mul(0x9e37_79b9_7f4a_7c15)
-            .rotate_left(26);
-    }
 }
