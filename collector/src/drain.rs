@@ -21,14 +21,14 @@ const BUSY: Duration = Duration::from_millis(5);
 const IDLE_MAX: Duration = Duration::from_millis(30);
 const IDLE: Duration = Duration::from_millis(20);
 /// More records than a CPU makes in a second: what begins right after a pass must not fill its ring before the next one.
-const FASTEST: u64 = 2_000_000;
+const FASTEST: u64 = 3_000_000;
 /// A pass with fewer records is an idle one.
 const IDLE_RECORDS: u64 = 256;
 /// Between two thorough passes over arenas.
 const THOROUGH: Duration = Duration::from_millis(200);
 /// Between two readings of the clocks.
 const CLOCK: Duration = Duration::from_millis(250);
-/// Longest time that a parcel with something in it is kept, and with little in it: to wake the writer costs more than what it then does.
+/// Longest time that a parcel with something in it is kept, and with little in it: to wake the writer costs more than what it then does. A flight recorder's triggers wait for records.
 const PARCEL_AGE: Duration = Duration::from_millis(50);
 const SMALL_PARCEL_AGE: Duration = Duration::from_millis(200);
 const SMALL_PARCEL_BYTES: usize = IDLE_RECORDS as usize * KERNEL_RECORD_BYTES;
@@ -77,6 +77,7 @@ pub(crate) struct Drain {
     parcel_since: Instant,
     thorough: Instant,
     clock: Instant,
+    small_parcel_age: Duration,
 }
 
 impl Drain {
@@ -101,7 +102,14 @@ impl Drain {
             parcel_since: now,
             thorough: now,
             clock: now,
+            small_parcel_age: SMALL_PARCEL_AGE,
         }
+    }
+
+    /// Somebody waits for what comes.
+    pub fn without_delay(mut self) -> Drain {
+        self.small_parcel_age = PARCEL_AGE;
+        self
     }
 
     /// Drains until it is told to end.
@@ -161,7 +169,7 @@ impl Drain {
     fn parcel_is_old(&self) -> bool {
         self.parcel.as_ref().is_some_and(|parcel| {
             let is_small = parcel.bytes.len() < SMALL_PARCEL_BYTES;
-            self.parcel_since.elapsed() >= if is_small { SMALL_PARCEL_AGE } else { PARCEL_AGE }
+            self.parcel_since.elapsed() >= if is_small { self.small_parcel_age } else { PARCEL_AGE }
         })
     }
 
@@ -368,8 +376,8 @@ mod tests {
 
     #[test]
     fn small_rings_are_looked_at_before_they_are_full() {
-        assert_eq!(idle(Some(1 << 16)), IDLE_MAX);
-        assert_eq!(idle(Some(1 << 14)), Duration::from_micros(8192));
+        assert_eq!(idle(Some(1 << 20)), IDLE_MAX);
+        assert_eq!(idle(Some(3 << 13)), Duration::from_micros(8192));
         assert_eq!((idle(Some(64)), idle(None)), (BUSY, IDLE));
     }
 

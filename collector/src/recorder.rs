@@ -137,6 +137,10 @@ impl Recorder {
             .map_err(thread_error)?;
         let writer = Writer::new(place, cpus, named, Arc::clone(&live), free_parcels).with_symbols(symbols);
         let drain = Drain::new(rings, Arc::clone(&live), orders, parcels, messages.clone());
+        let drain = match options.flight {
+            Some(_) => drain.without_delay(),
+            None => drain,
+        };
         let writer_name = match options.flight {
             Some(_) => flight::THREAD,
             None => "plumb-writer",

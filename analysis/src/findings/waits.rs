@@ -71,9 +71,14 @@ pub(super) fn waits(query: &dyn Query, subject: &Subject<'_>, window: Window) ->
             duration(waited_ns)
         ),
         format!(
-            "threads of {} did so {} times, {} on average, {} the longest",
+            "threads of {} did so {} times{}, {} on average, {} the longest",
             subject.group,
             sums.times,
+            if subject.units > 0 {
+                ", within units and between them"
+            } else {
+                ""
+            },
             duration(sums.sum_ns / sums.times.max(1)),
             duration(sums.longest_ns)
         ),
@@ -103,7 +108,7 @@ fn gather(query: &dyn Query, threads: &[TrackId], state: State, window: Window) 
                 let ns = part.length_ns();
                 sums.sum_ns = sums.sum_ns.saturating_add(ns);
                 sums.times += 1;
-                sums.longest_ns = sums.longest_ns.max(interval.length_ns());
+                sums.longest_ns = sums.longest_ns.max(ns);
                 add(&mut sums.causes, interval.cause, ns);
                 interval.peer.inspect(|peer| add(&mut sums.peers, *peer, ns));
             }

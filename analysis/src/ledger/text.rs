@@ -11,6 +11,10 @@ use crate::{
     window::sum,
 };
 
+/// See [`Ledger::counts_with_carriers`].
+pub(crate) const CARRIERS_NOTE: &str =
+    "counters of virtual threads stand with the threads that carried them: the kernel knows no others";
+
 impl fmt::Display for Ledger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sum = self.sum();
@@ -151,10 +155,7 @@ impl Ledger {
             notes.push("~ counters that share the hardware count a part of the time: the rest is estimated (.estimated: how much)".into());
         }
         if self.counts_with_carriers {
-            notes.push(
-                "counters of virtual threads stand with the threads that carried them: the kernel knows no others"
-                    .into(),
-            );
+            notes.push(CARRIERS_NOTE.into());
         }
         notes.extend(loss_note(&self.losses));
         notes

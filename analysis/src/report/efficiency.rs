@@ -8,7 +8,7 @@ use crate::{
     Window,
     counts::Counts,
     format::short,
-    ledger::{By, RowKey, ledger},
+    ledger::{By, RowKey, ledger, text::CARRIERS_NOTE},
 };
 
 /// What a group counted.
@@ -22,18 +22,22 @@ pub struct Efficiency {
     pub instructions_per_cycle: f64,
 }
 
-/// Of all groups that have it, in order of their names.
-pub(super) fn efficiency(query: &dyn Query, window: Window) -> Result<Vec<Efficiency>, TimelineError> {
+/// Of all groups that have it, in order of their names; and what one has to know of them.
+pub(super) fn efficiency(
+    query: &dyn Query,
+    window: Window,
+) -> Result<(Vec<Efficiency>, Option<&'static str>), TimelineError> {
     // Most timelines have no such counters: they are not asked for each thread's.
     if !query
         .tracks()
         .iter()
         .any(|track| track.name.starts_with("instructions "))
     {
-        return Ok(Vec::new());
+        return Ok((Vec::new(), None));
     }
-    let rows = ledger(query, By::Group, window, None)?.rows;
-    let told = rows.into_iter().filter_map(|row| match row.key {
+    let ledger = ledger(query, By::Group, window, None)?;
+    let note = ledger.counts_with_carriers.then_some(CARRIERS_NOTE);
+    let told = ledger.rows.into_iter().filter_map(|row| match row.key {
         RowKey::Sum { key, .. } => Some(Efficiency {
             group: key,
             instructions_per_cycle: row.counts.instructions_per_cycle()?,
@@ -41,7 +45,7 @@ pub(super) fn efficiency(query: &dyn Query, window: Window) -> Result<Vec<Effici
         }),
         _ => None,
     });
-    Ok(told.collect())
+    Ok((told.collect(), note))
 }
 
 impl fmt::Display for Efficiency {

@@ -41,14 +41,17 @@ pub struct Report {
 /// If the timeline is damaged where it was read.
 pub fn report(query: &dyn Query, window: Window) -> Result<Report, TimelineError> {
     let Diagnosis { findings, waits } = findings::diagnosis(query, window)?;
+    let (efficiency, note) = efficiency::efficiency(query, window)?;
+    let mut notes = query.info().notes.clone();
+    notes.extend(note.map(str::to_owned));
     Ok(Report {
         window,
         findings,
         waits,
-        efficiency: efficiency::efficiency(query, window)?,
+        efficiency,
         units: units::units(query, window)?,
         losses: losses_within(query, window),
         clock_uncertainty_ns: query.info().clock_uncertainty_ns,
-        notes: query.info().notes.clone(),
+        notes,
     })
 }

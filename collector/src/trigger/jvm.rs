@@ -4,30 +4,33 @@ use super::{Limits, Passed};
 use plumb_trace::arena::Clock;
 use plumb_trace::record::{JvmKind, JvmRecord};
 use plumb_trace::recording::ClockPair;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// Units in one another that are followed.
 const DEPTH_MAX: usize = 64;
 
-/// After this time what a stream holds has been read: arenas are looked through every 200 ms, and what they held is handed over within 50.
+/// What the threads are called that carry virtual threads.
+const CARRIERS: &str = "ForkJoinPool-1-worker-";
+
+/// After this time what a stream holds has been read: arenas are looked through every 200 ms, and what they held is handed over within 110.
 const LAG_NS: u64 = 500_000_000;
 
 /// Something that has begun.
 #[derive(Clone, Copy, Debug)]
 struct Begun {
     ticks: u64,
-    /// That it lasts too long was told: its end is no news.
-    told: bool,
+    /// The triggers to which it was told that it lasts too long: its end is no news to them.
+    told: u64,
 }
 
 impl Begun {
     fn at(ticks: u64) -> Begun {
-        Begun { ticks, told: false }
+        Begun { ticks, told: 0 }
     }
 
-    /// How many ticks it lasted, where that is news.
-    fn ends(self, ticks: u64) -> Option<u64> {
-        (!self.told).then(|| ticks.saturating_sub(self.ticks))
+    /// Those of `triggers` to which its end is news, and how many ticks it lasted.
+    fn ends(self, triggers: u64, ticks: u64) -> (u64, u64) {
+        (triggers & !self.told, ticks.saturating_sub(self.ticks))
     }
 }
 
@@ -40,6 +43,8 @@ struct Stream {
     units: Vec<(u32, Begun)>,
     /// The wait for a monitor.
     monitor: Option<Begun>,
+    /// It tells which virtual thread is mounted.
+    tells_mounts: bool,
 }
 
 /// All JVMs. Nothing is kept where no trigger is about JVMs.
@@ -53,6 +58,8 @@ pub(super) struct JvmWatch {
     methods: HashMap<(usize, u32), u64>,
     threads: HashMap<(usize, u32), u64>,
     streams: HashMap<(usize, u32), Stream>,
+    /// Threads that may carry virtual ones.
+    carriers: HashSet<(usize, u32)>,
     ticks: Ticks,
 }
 
@@ -109,6 +116,7 @@ impl JvmWatch {
             methods: HashMap::new(),
             threads: HashMap::new(),
             streams: HashMap::new(),
+            carriers: HashSet::new(),
             ticks: Ticks::default(),
         }
     }
@@ -119,6 +127,21 @@ impl JvmWatch {
             0 => drop(self.threads.remove(&(jvm, tid))),
             triggers => drop(self.threads.insert((jvm, tid), triggers)),
         }
+    }
+
+    /// A thread has this name.
+    pub fn named(&mut self, jvm: usize, tid: u32, name: &str) {
+        if name.starts_with(CARRIERS) {
+            self.carriers.insert((jvm, tid));
+        } else {
+            self.carriers.remove(&(jvm, tid));
+        }
+    }
+
+    /// A thread has ended.
+    pub fn ended(&mut self, jvm: usize, tid: u32) {
+        self.concern(jvm, tid, 0);
+        self.carriers.remove(&(jvm, tid));
     }
 
     pub fn method(&mut self, jvm: usize, id: u32, unit: &str) {
@@ -154,6 +177,7 @@ impl JvmWatch {
             clock,
             units: Vec::new(),
             monitor: None,
+            tells_mounts: false,
         });
         stream.tid = tid;
         let mut first = None;
@@ -167,9 +191,14 @@ impl JvmWatch {
     }
 
     /// A wait or a unit that has passed a limit and lasts: who waits for a lock that nobody gives back must not be told of too late. Returns its thread, too.
-    pub fn lasting(&mut self, now_ns: u64, limits: &Limits) -> Option<(u32, Passed)> {
+    ///
+    /// `is_alive` tells of a JVM: one that was killed ends nothing. Where nobody is told which virtual thread is mounted, what a carrier has begun may have gone on elsewhere.
+    pub fn lasting(&mut self, now_ns: u64, limits: &Limits, is_alive: impl Fn(usize) -> bool) -> Option<(u32, Passed)> {
         let until_ns = now_ns.saturating_sub(LAG_NS);
-        for (key, stream) in &mut self.streams {
+        let carriers = &self.carriers;
+        let may_lie =
+            |key: &(usize, u32), stream: &Stream| !stream.tells_mounts && carriers.contains(&(key.0, stream.tid));
+        for (key, stream) in self.streams.iter_mut().filter(|(key, stream)| !may_lie(key, stream)) {
             let (tid, clock) = (stream.tid, stream.clock);
             let concerned = self.threads.get(&(key.0, tid)).copied().unwrap_or(0);
             let monitor = stream.monitor.iter_mut().map(|begun| (concerned, begun));
@@ -177,10 +206,13 @@ impl JvmWatch {
                 let triggers = self.methods.get(&(key.0, *method)).copied();
                 (triggers.unwrap_or(0), begun)
             });
-            for (triggers, begun) in monitor.chain(units).filter(|(_, begun)| !begun.told) {
-                let passed = limits.passed(triggers, self.ticks.age_ns(clock, begun.ticks, until_ns));
-                if let Some(passed) = passed {
-                    begun.told = true;
+            for (triggers, begun) in monitor.chain(units) {
+                let age_ns = self.ticks.age_ns(clock, begun.ticks, until_ns);
+                let Some(passed) = limits.passed(triggers & !begun.told, age_ns) else {
+                    continue;
+                };
+                begun.told |= passed.triggers;
+                if is_alive(key.0) {
                     return Some((tid, passed));
                 }
             }
@@ -205,15 +237,19 @@ impl Stream {
                 let at = self.units.iter().rposition(|(method, _)| *method == record.value())?;
                 let (_, began) = self.units[at];
                 self.units.truncate(at);
-                began.ends(record.ticks).map(|ticks| (triggers, ticks))
+                Some(began.ends(triggers, record.ticks))
             }
             JvmKind::MonitorEnter => {
                 self.monitor = Some(Begun::at(record.ticks));
                 None
             }
-            JvmKind::MonitorEntered => {
-                let ticks = self.monitor.take()?.ends(record.ticks)?;
-                Some((concerned, ticks))
+            JvmKind::MonitorEntered => Some(self.monitor.take()?.ends(concerned, record.ticks)),
+            JvmKind::Mount | JvmKind::Unmount => {
+                // What the virtual thread has begun here goes on wherever it is mounted next.
+                self.tells_mounts = true;
+                self.units.clear();
+                self.monitor = None;
+                None
             }
             _ => None,
         }

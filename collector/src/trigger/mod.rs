@@ -174,11 +174,12 @@ impl Watcher {
             Definition::JavaThread { tid: own, name, .. } | Definition::JavaThreadName { tid: own, name } => {
                 let triggers = self.names.of_name(name);
                 self.jvms.concern(jvm, *own, triggers);
+                self.jvms.named(jvm, *own, name);
                 if let Some(tid) = tid {
                     self.ready.concern(tid, triggers);
                 }
             }
-            Definition::JavaThreadEnd { tid } => self.jvms.concern(jvm, *tid, 0),
+            Definition::JavaThreadEnd { tid } => self.jvms.ended(jvm, *tid),
             Definition::Method { id, unit, .. } => self.jvms.method(jvm, *id, unit),
             _ => {}
         }
@@ -201,12 +202,15 @@ impl Watcher {
         self.jvms.end((jvm, stream));
     }
 
-    /// Looks at what has become certain by now, and at the run queue.
-    pub fn look(&mut self, now_ns: u64) {
+    /// Looks at what has become certain by now, and at the run queue. `may_fire`: somebody would listen; what lasts is told once, so not in vain. `is_alive` tells of a JVM.
+    pub fn look(&mut self, now_ns: u64, may_fire: bool, is_alive: impl Fn(usize) -> bool) {
         if let Some((tid, passed)) = self.ready.advance(now_ns, &self.limits) {
             self.fire(passed, &format!("thread {tid}"));
         }
-        if let Some((tid, passed)) = self.jvms.lasting(now_ns, &self.limits) {
+        if may_fire
+            && self.fired.is_none()
+            && let Some((tid, passed)) = self.jvms.lasting(now_ns, &self.limits, is_alive)
+        {
             self.fire(passed, &format!("thread {tid} of the JVM, still under way"));
         }
         let is_queue = |trigger: &Trigger| matches!(trigger.when, Condition::RunQueue { .. });

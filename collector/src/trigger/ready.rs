@@ -7,7 +7,7 @@ use super::{Limits, Passed};
 use plumb_trace::record::{KernelKind, KernelRecord, flags};
 use std::collections::HashMap;
 
-/// After this time the records of all CPUs have come: drained every 20 ms at least, handed over every 50.
+/// After this time the records of all CPUs have come: drained every 30 ms at least, handed over every 50 (a flight recorder's drain keeps no parcel for longer).
 const LAG_NS: u64 = 150_000_000;
 /// Events that are kept at most; more are taken in the order in which they came.
 const EVENTS_MAX: usize = 1 << 18;

@@ -46,7 +46,7 @@ fn switch(time_ns: u64, tid: u32, state: u32, other_tid: u32) -> KernelRecord {
 /// What the records fire, looked at long after.
 fn fired(watcher: &mut Watcher, records: &[KernelRecord]) -> Option<(usize, String)> {
     records.iter().for_each(|record| watcher.see(record));
-    watcher.look(1000 * MS);
+    watcher.look(1000 * MS, true, |_| true);
     watcher.take_fired().map(|fired| (fired.trigger, fired.seen))
 }
 
@@ -94,13 +94,13 @@ fn a_wait_that_lasts_fires_once_it_is_certain() {
     let mut watcher = watcher(vec![ready("*", 10 * MS)]);
     watcher.comm(5, "any");
     watcher.see(&wakeup(MS, 5));
-    watcher.look(100 * MS);
+    watcher.look(100 * MS, true, |_| true);
     assert_eq!(
         watcher.take_fired(),
         None,
         "who came to a CPU meanwhile may not have been told yet"
     );
-    watcher.look(200 * MS);
+    watcher.look(200 * MS, true, |_| true);
     assert!(watcher.take_fired().is_some());
 }
 
@@ -247,7 +247,7 @@ fn a_monitor_that_nobody_gives_back_and_a_unit_that_hangs_fire_once_while_they_l
     watcher.see_jvm(0, 1, 9, Clock::Tsc, &[at(JvmKind::Enter, 5)]);
     watcher.see_jvm(0, 2, 9, Clock::Tsc, &[at(JvmKind::MonitorEnter, 500)]);
     let looked = |watcher: &mut Watcher, ms: u64| {
-        watcher.look(ms * MS);
+        watcher.look(ms * MS, true, |_| true);
         watcher.take_fired().map(|fired| (fired.trigger, fired.seen))
     };
     // What ended by then may not have been read yet.

@@ -6,6 +6,7 @@ use plumb_trace::definition::{Dated, Definition};
 use plumb_trace::record::{KernelKind, KernelRecord, flags};
 use std::collections::BTreeMap;
 use std::ops::Bound;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Between two looks.
@@ -98,6 +99,11 @@ impl Affinities {
         let found = if all_of(online, &cpus) { &[][..] } else { &cpus };
         let before = known.cpus.replace(found.to_vec());
         if before.as_ref().map_or(found.is_empty(), |before| before == found) {
+            return None;
+        }
+        // A number that became another thread's unseen: its new owner is not told for the old one.
+        if !Path::new(&format!("/proc/{}/task/{}", known.pid, self.last)).exists() {
+            self.threads.remove(&self.last);
             return None;
         }
         let before = before.map_or(0, |before| if before.is_empty() { online.len() } else { before.len() });

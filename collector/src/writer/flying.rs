@@ -77,6 +77,9 @@ impl Flying {
             Keep::Bytes(_) => None,
             Keep::Time(ns) => Some(now_ns.saturating_sub(ns)),
         };
+        if let Some(from_ns) = from_ns {
+            self.window.pin(from_ns);
+        }
         // Who asks has what is there now; a rule's window that is being waited for would come too late.
         self.pending = Some(Pending {
             reason,
@@ -87,14 +90,17 @@ impl Flying {
     }
 
     /// Takes in new segments and looks at the conditions. True: flush everything, and call [`Flying::save`].
-    pub fn look(&mut self) -> bool {
+    pub(super) fn look(&mut self, jvms: &[Jvm]) -> bool {
         let now_ns = clock::monotonic_ns();
         self.take_in(now_ns);
-        self.watcher.look(now_ns);
+        let may_save = self.pending.is_none() && now_ns >= self.quiet_until_ns && self.saver.has_room();
+        let is_alive = |jvm: usize| {
+            let jvm = jvms.get(jvm);
+            jvm.is_some_and(|jvm| proc::start_ticks(jvm.pid) == Some(jvm.start_ticks))
+        };
+        self.watcher.look(now_ns, may_save, is_alive);
         if let Some(fired) = self.watcher.take_fired()
-            && self.pending.is_none()
-            && now_ns >= self.quiet_until_ns
-            && self.saver.has_room()
+            && may_save
             && let Some(trigger) = self.watcher.trigger(fired.trigger)
         {
             let from_ns = now_ns.saturating_sub(trigger.keep_ns);

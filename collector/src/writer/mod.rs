@@ -283,7 +283,7 @@ impl Writer {
                 .is_some_and(|since| all || now.duration_since(since) >= AGE)
         });
         self.swept = now;
-        if self.flying.as_mut().is_some_and(Flying::look) {
+        if self.flying.as_mut().is_some_and(|flying| flying.look(&self.jvms)) {
             self.flush(|_| true);
             self.save();
         }

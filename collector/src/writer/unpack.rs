@@ -114,6 +114,10 @@ impl Writer {
         if item.lost_before > 0 {
             flush(stream);
             stream.lose(item.lost_before, now);
+            // What has begun may have ended unseen.
+            if let Some(flying) = &mut self.flying {
+                flying.watcher.end_stream(number, item.stream);
+            }
         }
         if let Payload::Jvm(records) = &mut stream.payload {
             let chunks = bytes.as_chunks::<JVM_RECORD_BYTES>().0;

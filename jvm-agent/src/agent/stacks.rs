@@ -45,12 +45,19 @@ pub enum Taken {
     Full,
 }
 
-/// Whether this JVM gives one thread's stack without stopping all of them.
+/// Whether this JVM gives one thread's stack without stopping all of them: since JDK 16.
 pub fn can_be_taken(jvmti: Jvmti) -> bool {
-    /// The first version that does.
-    const FIRST: u32 = 16;
+    is_at_least(jvmti, 16)
+}
+
+/// The same of a virtual thread that has no carrier: JDK 21 stops all threads for it, at a safepoint. Later ones that are supported do not.
+pub fn can_be_taken_unmounted(jvmti: Jvmti) -> bool {
+    is_at_least(jvmti, 24)
+}
+
+fn is_at_least(jvmti: Jvmti, wanted: u32) -> bool {
     let version = jvmti.system_property(c"java.vm.specification.version");
-    version.is_ok_and(|version| version.parse::<u32>().is_ok_and(|version| version >= FIRST))
+    version.is_ok_and(|version| version.parse::<u32>().is_ok_and(|version| version >= wanted))
 }
 
 impl Stacks {

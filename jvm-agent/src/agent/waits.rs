@@ -20,7 +20,7 @@ use super::probe::record;
 use super::quiet::used_ns;
 use super::rules::RuleSet;
 use super::session::Session;
-use super::stacks::{Stacks, Taken, can_be_taken};
+use super::stacks::{Stacks, Taken, can_be_taken, can_be_taken_unmounted};
 use super::{Agent, idlers, quiet, virtual_waits};
 
 /// Looks within the shortest wait that a rule names.
@@ -35,6 +35,7 @@ const STACKS_A_SECOND: u32 = 50;
 /// Who is looked at.
 pub struct Waits {
     can_look: Option<bool>,
+    can_take_unmounted: Option<bool>,
     /// What `watched` was made of.
     rules: Option<Arc<RuleSet>>,
     generation: u64,
@@ -93,6 +94,7 @@ impl Waits {
     pub fn new() -> Waits {
         Waits {
             can_look: None,
+            can_take_unmounted: None,
             rules: None,
             generation: 0,
             watched: Vec::new(),
@@ -170,6 +172,17 @@ impl Waits {
         })
     }
 
+    fn can_take_unmounted(&mut self, agent: &Agent, session: &Session) -> bool {
+        *self.can_take_unmounted.get_or_insert_with(|| {
+            let can = can_be_taken_unmounted(agent.jvmti);
+            if !can {
+                let reason = "no stacks of virtual threads without a carrier: a JVM before version 24 would stop all threads for each";
+                session.note_left_alone(STACKS, "virtual-version", reason);
+            }
+            can
+        })
+    }
+
     /// Learns whom the rules name, where that may have changed.
     fn watch(&mut self, session: &Session, rules: &Arc<RuleSet>) {
         let generation = session.threads.generation();
@@ -214,6 +227,10 @@ impl Waits {
         let Some((place, thread)) = virtual_waits::take(jni, id) else {
             return;
         };
+        if matches!(place, virtual_waits::Place::Unmounted(_)) && !self.can_take_unmounted(agent, session) {
+            jni.delete_local(thread);
+            return;
+        }
         let taken = self.stacks.take(agent.jvmti, jni, session, rules, thread);
         jni.delete_local(thread);
         match taken {

@@ -79,7 +79,7 @@ One of `-- CMD…`, `--pid` and `--all` says what is recorded. The result is the
 DIR.plumb. Both are readable by their owner only: they hold names and paths of production.
 
 Ctrl-C ends the recording cleanly and keeps everything, also while a JVM is being attached to; so does SIGTERM. A JVM that was attached to gets its original bytecode back. \
-When plumb itself is killed, what it had drained is kept: `plumb merge DIR` makes the timeline.
+When plumb itself is killed, all but about the last second is kept: `plumb merge DIR` makes the timeline.
 
 A flight recorder (--flight, or rules with a [[trigger]]) keeps the last of everything in memory and goes on until it is ended. Each window that is saved becomes \
 DIR/window-0001, -0002, ..., and at the end a timeline beside each. --flight TIME holds 256 MiB at the most, --flight SIZE whatever that is; where that was less than \

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// Version of the recording's format.
-pub const MANIFEST_VERSION: u32 = 3;
+pub const MANIFEST_VERSION: u32 = 4;
 
 /// `manifest.json`
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]

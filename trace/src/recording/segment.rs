@@ -22,7 +22,7 @@ use crate::varint;
 /// First eight bytes of a segment.
 pub const MAGIC: [u8; 8] = *b"PLMBSEG1";
 /// Version of the layout.
-pub const VERSION: u16 = 3;
+pub const VERSION: u16 = 4;
 /// Bytes of a header.
 pub const HEADER_BYTES: usize = 68;
 /// Most records in a segment.

@@ -74,7 +74,12 @@ pub fn beside(source: &Source, jvm: TrackId, at_ns: u64, back: bool) -> Option<S
         };
         let found = source.query.slices(jvm, from_ns, to_ns, 0).ok()?;
         let mut pauses = found.into_iter().filter(|slice| slice.depth == 0);
-        let pause = if back { pauses.next_back() } else { pauses.next() };
+        let pause = if back {
+            pauses.next_back()
+        } else {
+            // One that took no time and begins here is behind us.
+            pauses.find(|pause| pause.end_ns > at_ns)
+        };
         let is_end = if back {
             from_ns <= info.from_ns
         } else {

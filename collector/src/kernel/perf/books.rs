@@ -245,6 +245,9 @@ impl Books {
 
     /// Who comes with its ids given back already was preempted in its end: whoever that was, if it can only be one.
     fn dying(&self, next: (u32, u32)) -> (u32, u32) {
+        if next.1 != NOBODY {
+            return next;
+        }
         let is_off = |tid: &&u32| self.accounts.get(tid).is_some_and(|account| account.is_off);
         let mut dying = self.ended.iter().filter(is_off);
         match (dying.next(), dying.next()) {

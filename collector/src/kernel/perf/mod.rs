@@ -205,6 +205,14 @@ fn open_level(cpus: u32, options: &KernelOptions, level: Level) -> io::Result<(P
     Ok((rings, PerfEvents { orders, own }))
 }
 
+/// A record, of the CPU at a place.
+struct Placed {
+    place: usize,
+    /// Something was lost right before it.
+    follows_loss: bool,
+    record: KernelRecord,
+}
+
 impl PerfRings {
     /// See `Rings::drain`.
     pub fn drain(&mut self, parcel: &mut Parcel) -> u64 {
@@ -215,13 +223,18 @@ impl PerfRings {
         for (place, dated) in self.waiting.take(horizon_ns, most) {
             for record in self.records(place, dated) {
                 if self.filter.wants(&record, |tid| self.books.name_of(tid)) {
-                    records.push((place, record));
+                    let follows_loss = std::mem::take(&mut self.cpus[place].has_loss);
+                    records.push(Placed {
+                        place,
+                        follows_loss,
+                        record,
+                    });
                 }
             }
         }
         let moved = records.len() as u64;
-        records.sort_by_key(|(place, _)| *place);
-        for run in records.chunk_by(|(one, _), (other, _)| one == other) {
+        records.sort_by_key(|one| one.place);
+        for run in records.chunk_by(|one, next| one.place == next.place && !next.follows_loss) {
             self.put(run, parcel);
         }
         self.totals.read += moved;
@@ -299,18 +312,14 @@ impl PerfRings {
         }
     }
 
-    fn put(&mut self, run: &[(usize, KernelRecord)], parcel: &mut Parcel) {
-        let Some(cpu) = run.first().and_then(|(place, _)| self.cpus.get_mut(*place)) else {
+    fn put(&self, run: &[Placed], parcel: &mut Parcel) {
+        let Some((first, cpu)) = run.first().and_then(|first| Some((first, self.cpus.get(first.place)?))) else {
             return;
         };
-        let lost_before = if std::mem::take(&mut cpu.has_loss) {
-            LOST_UNKNOWN
-        } else {
-            0
-        };
+        let lost_before = if first.follows_loss { LOST_UNKNOWN } else { 0 };
         let from = parcel.bytes.len();
         run.iter()
-            .for_each(|(_, record)| parcel.bytes.extend_from_slice(&record.to_bytes()));
+            .for_each(|one| parcel.bytes.extend_from_slice(&one.record.to_bytes()));
         parcel.close_item(
             from,
             Item::new(Source::Cpu(cpu.number), Kind::Records, 0, 0, lost_before),
