@@ -9,7 +9,8 @@
 //! The agent's own thread looks at the threads that are named, and asks the JVM for the stack of one that has not run for so long. Of several rules that name a thread
 //! the first counts. A pool's worker that has nothing to do does not wait in this sense.
 //!
-//! Virtual threads are among them where they are recorded (`[jvm] virtual_threads = true`), by their names, or as `virtual thread NUMBER` where they have none.
+//! Virtual threads are among them where they are recorded (`[jvm] virtual_threads = true`), by their names, or as `virtual thread NUMBER` where they have none. One that waits already
+//! when a recording, or a change of its rules, begins is known from its next mount on; one without a carrier, from JDK 24 on.
 
 use toml::de::DeTable;
 
