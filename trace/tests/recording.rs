@@ -367,7 +367,8 @@ fn what_is_no_recording_is_told_with_a_remedy() {
         Recording::open(dir.path()),
         Err(RecordingError::Version { found: 99, .. })
     ));
-    for text in ["", "{", "[]", "{\"version\": 3}"] {
+    let alone = format!("{{\"version\": {MANIFEST_VERSION}}}");
+    for text in ["", "{", "[]", &alone] {
         write(text);
         let error = Recording::open(dir.path()).expect_err("no manifest");
         assert!(matches!(error, RecordingError::BadManifest { .. }), "{text}");

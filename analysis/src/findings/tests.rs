@@ -347,7 +347,7 @@ fn who_waits_for_the_network_within_units_is_asked_where() {
         waits.evidence,
         [
             "1 units of request took 500 ms, and were in net for 400 ms of it",
-            "threads of request did so 2 times, 300 ms on average, 400 ms the longest",
+            "threads of request did so 2 times, within units and between them, 300 ms on average, 400 ms the longest",
             "67 % of that time in recvmsg on a socket",
             "33 % of that time in recvfrom on a socket",
             "ended by request of java 100 %",

@@ -68,7 +68,7 @@ impl Base {
         match dated.definition {
             Definition::Process { pid, .. } => drop(self.processes.insert(pid, dated)),
             Definition::Traced { pid, .. } => drop(self.traced.insert(pid, dated)),
-            Definition::Thread { tid, .. } => drop(self.threads.insert(tid, dated)),
+            Definition::Thread { tid, .. } => self.define_thread(tid, dated),
             Definition::Counter { id, .. } | Definition::JvmCounter { id, .. } => {
                 drop(self.counters.insert(id, dated));
             }
@@ -77,6 +77,13 @@ impl Base {
             Definition::Device { number, .. } => drop(self.devices.insert(number, dated)),
             Definition::Frame { .. } | Definition::Stack { .. } => self.stacks.define(dated),
             _ => {}
+        }
+    }
+
+    /// What was read of it before its last record is older than that: it had another name.
+    fn define_thread(&mut self, tid: u32, dated: Dated) {
+        if self.threads.get(&tid).is_none_or(|known| known.at <= dated.at) {
+            self.threads.insert(tid, dated);
         }
     }
 
@@ -114,10 +121,11 @@ impl Base {
     fn rename(&mut self, record: &KernelRecord) {
         if let Some(Dated {
             definition: Definition::Thread { comm, .. },
-            ..
+            at,
         }) = self.threads.get_mut(&record.tid)
         {
             *comm = record.comm();
+            *at = (*at).max(record.time_ns);
         }
     }
 

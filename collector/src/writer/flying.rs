@@ -16,6 +16,9 @@ use std::time::{Duration, Instant};
 /// How often JVMs are looked for that have ended.
 const LOOK_FOR_JVMS: Duration = Duration::from_secs(10);
 
+/// After this time what happened until a moment has come: drained every 30 ms at least, handed over every 50, taken in every 100.
+const SETTLE_NS: u64 = 200_000_000;
+
 /// A window that is saved as soon as its end has come.
 #[derive(Debug)]
 struct Pending {
@@ -114,7 +117,8 @@ impl Flying {
                 until_ns,
             });
         }
-        self.pending.as_ref().is_some_and(|pending| now_ns >= pending.until_ns)
+        let is_due = |pending: &Pending| now_ns >= pending.until_ns.saturating_add(SETTLE_NS);
+        self.pending.as_ref().is_some_and(is_due)
     }
 
     fn take_in(&mut self, now_ns: u64) {
