@@ -20,7 +20,8 @@ cargo xtask bench tomcat [--minutes N] [--jdk 17|25]
 
 What recording costs a Tomcat under full load, beside others who record: requests a second, CPU time a request (everybody's but wrk's) and the 99th percentile of latencies,
 each as a ratio to turns in which nobody records, with its 95 % interval. Pairs of turns are added until the half-width of all of plumb's intervals is 0.02, or for N minutes
-(15). CPU time is what all CPUs were not idle or stolen, interrupts included: nothing else should run meanwhile.";
+(15). CPU time is what all CPUs were not idle or stolen, interrupts included: nothing else should run meanwhile. Each turn follows upon some seconds of load that do not count:
+what the JVM compiles anew when somebody attaches or leaves is what `bench attach` is about.";
 
 /// Half-width of the interval of the mean that is good enough.
 const GOOD_ENOUGH: f64 = 0.02;

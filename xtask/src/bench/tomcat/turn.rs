@@ -9,6 +9,8 @@ pub const PATH: &str = "/order?rounds=20000";
 /// Turns before anything is measured: the compiler has to be done.
 pub const WARM_UP: usize = 4;
 const SECONDS: &str = "6";
+/// Load before each turn that does not count: what the JVM compiles anew when somebody attaches or leaves is `bench attach`'s.
+const RAMP_SECONDS: &str = "5";
 /// As many as the server has threads: then all its CPUs are busy.
 const CONNECTIONS: &str = "32";
 /// Of USER_HZ, in which /proc counts.
@@ -25,16 +27,21 @@ pub struct Turn {
 
 /// Takes a turn.
 pub fn take(url: &str) -> Result<Turn> {
+    process::output(&mut wrk(url, RAMP_SECONDS))?;
+    let before = Book::read()?;
+    let said = process::output(&mut wrk(url, SECONDS))?;
+    let spent_ns = before.spent_ns(&Book::read()?);
+    let turn = of_wrk_ns(&said).and_then(|of_wrk_ns| read(&said, spent_ns - of_wrk_ns));
+    turn.with_context(|| format!("wrk said: {said}"))
+}
+
+fn wrk(url: &str, seconds: &str) -> Command {
     // Bash tells what a program used to the millisecond, which /proc does in ticks.
     let mut wrk = Command::new("bash");
     wrk.args(["-c", "TIMEFORMAT='cpu %3U %3S'; { time wrk \"$@\"; } 2>&1", "bash"]);
     wrk.args(["--latency", "--threads", "1", "--connections", CONNECTIONS])
-        .args(["--timeout", "20s", "--duration", SECONDS, url]);
-    let before = Book::read()?;
-    let said = process::output(&mut wrk)?;
-    let spent_ns = before.spent_ns(&Book::read()?);
-    let turn = of_wrk_ns(&said).and_then(|of_wrk_ns| read(&said, spent_ns - of_wrk_ns));
-    turn.with_context(|| format!("wrk said: {said}"))
+        .args(["--timeout", "20s", "--duration", seconds, url]);
+    wrk
 }
 
 fn read(said: &str, spent_ns: f64) -> Option<Turn> {
