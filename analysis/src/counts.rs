@@ -167,7 +167,14 @@ impl<'q> Counters<'q> {
                 // Values of their own do not sum.
                 _ => continue,
             };
-            let by = self.value(counter, window.to_ns)? - self.value(counter, window.from_ns)?;
+            // What the last slice counted is told after the life's end, which is by the scheduler's own clock.
+            let is_to_its_end = window.to_ns >= thread.end_ns;
+            let to_ns = if is_to_its_end {
+                counter.track.end_ns
+            } else {
+                window.to_ns
+            };
+            let by = self.value(counter, to_ns)? - self.value(counter, window.from_ns)?;
             let entry = counts.0.entry(what.to_owned()).or_insert((0, unit));
             entry.0 = entry.0.saturating_add(u64::try_from(by).unwrap_or_default());
         }

@@ -259,7 +259,13 @@ int on_exit(u64 *ctx)
 	struct task_struct *task = (void *)ctx[0];
 
 	named(EXIT, task, 0, task->comm, 0);
-	forget(task);
+	return 0;
+}
+
+SEC("tp_btf/sched_process_free")
+int on_free(u64 *ctx)
+{
+	forget((void *)ctx[0]);
 	return 0;
 }
 

@@ -97,14 +97,16 @@ static __always_inline void inherit(struct task_struct *parent, struct task_stru
 		bpf_map_update_elem(&threads, &child_tid, &one, BPF_ANY);
 }
 
-/* The ids of who ends will be others'. */
+/*
+ * The ids of who is freed will be others'. Not at its exit: it runs on after that, and what that slice counted and where it slept is its own. A process's first thread is freed last.
+ */
 static __always_inline void forget(struct task_struct *task)
 {
 	u32 tgid = task->tgid, tid = task->pid;
 
 	if (by_thread)
 		bpf_map_delete_elem(&threads, &tid);
-	if (BPF_CORE_READ(task, signal, live.counter) == 0)
+	if (tid == tgid)
 		bpf_map_delete_elem(&traced, &tgid);
 }
 

@@ -263,6 +263,15 @@ impl Recorder {
         })
     }
 
+    /// Whether children of the calling process are part of the traced tree from their birth on: to be called around the start of a command, which runs before anybody could
+    /// [add](Recorder::add_target) it.
+    ///
+    /// # Errors
+    /// [`CollectorError::Bpf`] where the kernel's map cannot be written.
+    pub fn adopt_children(&mut self, yes: bool) -> Result<(), CollectorError> {
+        self.kernel.as_mut().map_or(Ok(()), |kernel| kernel.adopt_children(yes))
+    }
+
     /// Adds a process that the recording is about, with its descendants.
     ///
     /// # Errors

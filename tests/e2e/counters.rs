@@ -86,6 +86,36 @@ fn faults_migrations_and_time_are_those_of_the_kernel_s_books() {
     );
 }
 
+/// Where only a tree is in scope: the command's first child is in it, and what a process does between its exit and its last switch is its own.
+#[test]
+fn a_process_counts_from_its_first_slice_to_its_last() {
+    if !allows("counters", "counters") || !allows("kernel-extras", "counters") {
+        return;
+    }
+    let _machine = machine();
+    let dir = scratch();
+    let rules = dir.path().join("rules.toml");
+    std::fs::write(&rules, format!("[kernel]\nscope = \"tree\"\n{SOFTWARE}\n")).expect("the rules");
+    let mut children = Command::new("sh");
+    children.args(["-c", "for i in 1 2 3 4 5 6 7 8; do sleep 0.01; done; true"]);
+    record(dir.path(), &["--no-jvm", "-f", &rules.to_string_lossy()], &children);
+    let mut ledger = plumb();
+    ledger.arg("ledger").arg(dir.path().join("r.plumb")).arg("--json");
+    let ledger: Value = serde_json::from_str(&succeed(&mut ledger)).expect("JSON");
+    let rows = ledger["rows"].as_array().expect("rows");
+    let children: Vec<&Value> = rows.iter().filter(|row| row["name"] == "sleep").collect();
+    assert_eq!(children.len(), 8, "{rows:?}");
+    for row in children {
+        let states = &row["states_ns"];
+        let ran = number(states, "running") + number(states, "stolen");
+        let switches = number(&row["switches"], "voluntary") + number(&row["switches"], "involuntary") + 1;
+        let clock = number(&row["counters"], "task-clock");
+        let allowed = switches * SWITCH_NS + (ran as f64 * SHARE) as u64;
+        assert!(clock.abs_diff(ran) <= allowed, "{clock} ns of {ran}: {row}");
+        assert!(number(states, "sleep") >= 9_000_000, "what it slept in is told: {row}");
+    }
+}
+
 #[test]
 fn counters_of_whom_is_not_in_scope_are_not_there() {
     if !allows("counters", "counters") || !allows("kernel-extras", "counters") {

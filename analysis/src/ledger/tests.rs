@@ -1,6 +1,9 @@
 //! Sums that are exact, and what is printed.
 
-use plumb_trace::{State, timeline::Loss};
+use plumb_trace::{
+    State,
+    timeline::{Loss, TrackId},
+};
 use proptest::prelude::*;
 
 use super::*;
@@ -288,6 +291,29 @@ fn counters_are_those_of_the_window() {
         ledger.rows.into_iter().map(|row| row.counts).collect::<Vec<_>>()
     };
     assert_eq!(counts(&written), counts(&fake));
+}
+
+#[test]
+fn what_the_last_slice_counted_is_told_after_the_end() {
+    let mut fake = counted();
+    let tracks = fake.tracks().iter().zip(0..);
+    let named = tracks.filter(|(track, _)| track.name == "task-clock http-1");
+    let clock = named.map(|(_, number)| TrackId(number)).next().unwrap();
+    let end_ns = fake
+        .tracks()
+        .iter()
+        .find(|track| track.name == "http-1")
+        .unwrap()
+        .end_ns;
+    fake.counters.push((clock, end_ns + 7, 1_050));
+    fake.tracks[clock.0 as usize].end_ns = end_ns + 7;
+    let clock = |to_ns| {
+        let window = Window { from_ns: 1_000, to_ns };
+        let json = ledger(&fake, By::Thread, window, None).unwrap().to_json();
+        json["rows"][0]["counters"]["task-clock"].clone()
+    };
+    assert_eq!(clock(end_ns), 1_050);
+    assert_eq!(clock(end_ns - 1), 1_000);
 }
 
 #[test]

@@ -251,6 +251,19 @@ impl Kernel {
         }
     }
 
+    /// Whether children of this process are part of the traced tree from their birth on. Perf events of single processes can only be had of who is there.
+    pub fn adopt_children(&mut self, yes: bool) -> Result<(), CollectorError> {
+        let own = std::process::id();
+        match &mut self.producer {
+            Producer::Bpf { traced, .. } if yes => traced.insert(own),
+            Producer::Bpf { traced, .. } => {
+                traced.remove(&own);
+                Ok(())
+            }
+            Producer::PerfEvents(_) => Ok(()),
+        }
+    }
+
     /// Whether probes of libjvm are recorded of whom [`Kernel::probe`] is told.
     pub fn has_probes(&self) -> bool {
         matches!(&self.producer, Producer::Bpf { probes: Some(_), .. })

@@ -18,10 +18,11 @@ static PLAIN: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/sched_pl
 static PROBE: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/probe.o"));
 
 /// Programs and their tracepoints. Forks first, so that no child of a traced process is missed; switches last, so that who is seen to run is known.
-const PROGRAMS: [(&str, &str); 6] = [
+const PROGRAMS: [(&str, &str); 7] = [
     ("on_fork", "sched_process_fork"),
     ("on_exec", "sched_process_exec"),
     ("on_exit", "sched_process_exit"),
+    ("on_free", "sched_process_free"),
     ("on_rename", "task_rename"),
     ("on_waking", "sched_waking"),
     ("on_switch", "sched_switch"),

@@ -87,7 +87,7 @@ impl<K: Pod> Set<K> {
         inserted.map_err(|error| bpf_error("adding to what is in scope", &error))
     }
 
-    fn remove(&mut self, key: &K) {
+    pub fn remove(&mut self, key: &K) {
         // Not there is as good as removed.
         let _ = self.0.remove(key);
     }

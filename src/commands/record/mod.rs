@@ -160,11 +160,13 @@ fn begin(
     if let Some(program) = arguments.command.first() {
         recorder.expect_jvms(program);
     }
+    recorder.adopt_children(!arguments.command.is_empty())?;
     let subject = Subject::begin(arguments, plan.matcher.as_ref())?;
     if let Some(pid) = subject.started_pid() {
         // It may have ended by now, which is no fault.
         let _ = recorder.add_target(pid);
     }
+    recorder.adopt_children(false)?;
     Ok((subject, agents))
 }
 
