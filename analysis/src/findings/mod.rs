@@ -3,6 +3,7 @@
 //! | kind | of whom | share |
 //! | --- | --- | --- |
 //! | `cpu-starved` | a group | the part of the base in which its threads could run and had no CPU (`ready`) |
+//! | `cpu-throttled` | a group | the part of the base in which they could run and the quota of their cgroup was spent |
 //! | `lock-contended` | a group | the part of the base in which they waited for a Java monitor |
 //! | `gc-pauses` | a JVM | the part of the window in which the JVM was paused, at least half of it for its collector, or for causes that are not known |
 //! | `safepoint-pauses` | a JVM | the same, more than half of it for other operations |
@@ -20,13 +21,15 @@
 //! Of groups that are longer in `park` or `net` than in any other state it is told what they wait for: see [`waits`].
 //!
 //! Only groups of the processes that the recording is about can be ill; in a JVM only their Java threads. Anybody can be a
-//! culprit. Shares of culprits are of the time waited. Thresholds stand in [`cpu`], [`lock`], [`gc`] and [`pinned`].
+//! culprit. Shares of culprits are of the time waited. Of `cpu-throttled` they are of the
+//! CPU time that was spent. Thresholds stand in [`cpu`], [`throttled`], [`lock`], [`gc`] and [`pinned`].
 
 mod cpu;
 mod gc;
 mod lock;
 mod pinned;
 mod places;
+mod throttled;
 mod waits;
 
 use std::collections::HashMap;
@@ -56,7 +59,7 @@ const CULPRITS_MAX: usize = 5;
 /// Something that is wrong.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Finding {
-    /// `cpu-starved`, `lock-contended`, `gc-pauses`, `safepoint-pauses`, `carriers-pinned`.
+    /// `cpu-starved`, `cpu-throttled`, `lock-contended`, `gc-pauses`, `safepoint-pauses`, `carriers-pinned`.
     pub kind: &'static str,
     /// Whose threads suffer; of pauses and pinned carriers, which process.
     pub group: String,
@@ -179,6 +182,7 @@ pub(crate) fn diagnosis(query: &dyn Query, window: Window) -> Result<Diagnosis, 
     } = Diagnosis::default();
     for subject in subjects(query, window)? {
         findings.extend(cpu::finding(query, &subject, window)?);
+        findings.extend(throttled::finding(query, &subject, window)?);
         findings.extend(lock::finding(query, &subject, window)?);
         waits.extend(waits::waits(query, &subject, window)?);
     }

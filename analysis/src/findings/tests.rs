@@ -61,6 +61,44 @@ fn a_healthy_server_has_no_finding() {
 }
 
 #[test]
+fn who_spends_the_quota_is_named() {
+    let (mut fake, a, b) = server();
+    let java = fake.process("java");
+    fake.processes[java.0 as usize].cgroup = "/shop".to_owned();
+    let (backup, elsewhere) = (fake.thread("backup", "backup"), fake.thread("hog", "hog"));
+    let process = fake.process("backup");
+    fake.processes[process.0 as usize].cgroup = "/shop".to_owned();
+    for (number, from_ns) in (0..10).map(|number| (number, number * S / 10)) {
+        fake.running(a, from_ns, from_ns + S / 50, 0);
+        fake.state(a, from_ns + S / 50, from_ns + S / 10, State::Throttled);
+        fake.running(backup, from_ns, from_ns + 3 * S / 50, 1);
+        fake.state(backup, from_ns + 3 * S / 50, from_ns + S / 10, State::Throttled);
+        if number == 0 {
+            fake.state(b, 0, S, State::Park);
+            fake.running(elsewhere, S / 50, S, 0);
+        }
+    }
+    let all = found(&fake);
+    let [finding] = all.as_slice() else { panic!("{all:?}") };
+    assert_eq!((finding.kind, finding.group.as_str()), ("cpu-throttled", "request"));
+    assert_eq!(finding.severity, Severity::Severe);
+    assert!((finding.share - 0.8).abs() < 1e-9, "{}", finding.share);
+    let shares: Vec<_> = finding
+        .culprits
+        .iter()
+        .map(|culprit| (culprit.role.text(), culprit.share))
+        .collect();
+    assert_eq!(
+        shares,
+        [("backup".to_owned(), 0.75), ("request of java".to_owned(), 0.25)]
+    );
+    assert_eq!(
+        finding.evidence[0],
+        "2 threads of request could run for 1.00 s, and for 800 ms of it the CPU quota of cgroup /shop was spent"
+    );
+}
+
+#[test]
 fn who_takes_the_cpu_is_named_with_its_share() {
     let (mut fake, a, b) = server();
     let hog = fake.thread("hog", "hog");
