@@ -28,8 +28,10 @@ pub struct CpuWaits {
     pub waits: u64,
     /// The longest, ns (whole, also where the window cuts it).
     pub longest_ns: u64,
-    /// Who had the CPUs, the longest first. What is missing to `ready_ns` is not known, or the CPU was idle: waking up takes time.
+    /// Who had the CPUs, the longest first. Of what is missing to `ready_ns` it is not known.
     pub holders: Vec<(Role, u64)>,
+    /// While they were idle, ns: waking up takes time.
+    pub idle_ns: u64,
 }
 
 /// Says who had the CPUs that `threads` waited for.
@@ -42,6 +44,7 @@ pub fn who_had_the_cpu(query: &dyn Query, threads: &[TrackId], window: Window) -
         query,
         waits: Vec::new(),
         held: HashMap::new(),
+        idle_ns: 0,
     };
     for thread in threads {
         let host = host_of(query, *thread);
@@ -58,6 +61,7 @@ pub fn who_had_the_cpu(query: &dyn Query, threads: &[TrackId], window: Window) -
     }
     batch.settle()?;
     waits.holders = by_role(query, &batch.held);
+    waits.idle_ns = batch.idle_ns;
     Ok(waits)
 }
 
@@ -87,6 +91,7 @@ struct Batch<'q> {
     query: &'q dyn Query,
     waits: Vec<(Cpu, Window)>,
     held: HashMap<TrackId, u64>,
+    idle_ns: u64,
 }
 
 impl Batch<'_> {
@@ -118,13 +123,16 @@ impl Batch<'_> {
         };
         let mut queue = Queue::new(waits.iter().map(|(_, wait)| *wait));
         let Some(span) = queue.span() else { return Ok(()) };
-        let held = &mut self.held;
+        let (held, idle_ns) = (&mut self.held, &mut self.idle_ns);
         sweep::each_occupancy(self.query, cpu_track, span, |occupancy| {
             queue.pass(occupancy.start_ns);
             let waited_ns = queue.pass(occupancy.end_ns);
-            if let Some(track) = occupancy.track.filter(|_| waited_ns > 0) {
-                let held_ns = held.entry(track).or_default();
-                *held_ns = held_ns.saturating_add(waited_ns);
+            if waited_ns > 0 {
+                let holder_ns = match occupancy.track {
+                    Some(track) => held.entry(track).or_default(),
+                    None => &mut *idle_ns,
+                };
+                *holder_ns = holder_ns.saturating_add(waited_ns);
             }
             Ok(())
         })
@@ -201,6 +209,7 @@ mod tests {
         fake.group(other, "batch");
         fake.ready(a, 1_000, 7_000, 0);
         fake.ready(b, 5_000, 9_000, 0);
+        fake.idle(8_000, 8_600, 0);
 
         let got = who_had_the_cpu(
             &fake,
@@ -211,12 +220,13 @@ mod tests {
             },
         )
         .unwrap();
-        // a: hog 2 to 6, other 6 to 7; b: hog 5 to 6, other 6 to 8, nobody 8 to 9.
+        // a: hog 2 to 6, other 6 to 7; b: hog 5 to 6, other 6 to 8, nobody 8 to 8.6, after that it is not known.
         let batch = Role {
             group: Some("batch".into()),
             process: "java".into(),
         };
         assert_eq!(got.holders, [(Role::named("hog"), 5_000), (batch, 3_000)]);
         assert_eq!((got.ready_ns, got.waits, got.longest_ns), (9_000, 2, 6_000));
+        assert_eq!(got.idle_ns, 600);
     }
 }

@@ -10,7 +10,7 @@ use crate::{
     Window,
     format::{duration, percent, share},
     occupancy::{CpuWaits, who_had_the_cpu},
-    roles::{IDLE, Role},
+    roles::{IDLE, Role, UNKNOWN},
     window::sum,
 };
 
@@ -58,9 +58,10 @@ pub(super) fn finding(
 
 fn culprits(waits: &CpuWaits) -> Vec<Culprit> {
     let held_ns = sum(waits.holders.iter().map(|(_, ns)| *ns));
-    let nobody = (Role::named(IDLE), waits.ready_ns.saturating_sub(held_ns));
+    let unknown_ns = waits.ready_ns.saturating_sub(held_ns).saturating_sub(waits.idle_ns);
     let mut all: Vec<(Role, u64)> = waits.holders.clone();
-    all.push(nobody);
+    all.push((Role::named(IDLE), waits.idle_ns));
+    all.push((Role::named(UNKNOWN), unknown_ns));
     all.sort_by_key(|(_, ns)| std::cmp::Reverse(*ns));
     let culprits = all.into_iter().map(|(role, ns)| Culprit {
         role,
@@ -94,7 +95,7 @@ fn evidence(subject: &Subject<'_>, loss: &Loss, waits: &CpuWaits, culprits: &[Cu
             duration(waits.longest_ns)
         ),
     ];
-    let had = culprits.iter().filter(|culprit| culprit.role.process != IDLE);
+    let had = culprits.iter().filter(|culprit| is_somebody(culprit));
     lines.extend(had.map(|culprit| {
         format!(
             "{} had the CPU that they waited for {} of that time",
@@ -105,6 +106,10 @@ fn evidence(subject: &Subject<'_>, loss: &Loss, waits: &CpuWaits, culprits: &[Cu
     lines
 }
 
+fn is_somebody(culprit: &Culprit) -> bool {
+    ![IDLE, UNKNOWN].contains(&culprit.role.process.as_str())
+}
+
 /// Another program that takes much goes first: it can be moved, while a server's own threads wait for each other at every load.
 fn remedy(subject: &Subject<'_>, culprits: &[Culprit]) -> String {
     let is_own = |culprit: &&Culprit| {
@@ -113,7 +118,7 @@ fn remedy(subject: &Subject<'_>, culprits: &[Culprit]) -> String {
             .iter()
             .any(|process| process.name == culprit.role.process)
     };
-    let is_outsider = |culprit: &&Culprit| !is_own(culprit) && culprit.role.process != IDLE;
+    let is_outsider = |culprit: &&Culprit| !is_own(culprit) && is_somebody(culprit);
     if let Some(outsider) = culprits
         .iter()
         .find(is_outsider)

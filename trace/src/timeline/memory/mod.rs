@@ -100,6 +100,23 @@ impl Memory {
         self.occupancy = all.collect();
     }
 
+    /// A stretch in which nobody had a CPU. To be told after all that ran: see [`Memory::keep_occupancy`].
+    pub fn idle(&mut self, start_ns: u64, end_ns: u64, cpu: u16) {
+        if self.occupancy.is_empty() {
+            self.keep_occupancy();
+        }
+        let tracks = &self.tracks;
+        let is_of_cpu = |track: TrackId| tracks[track.0 as usize].tid == Some(u32::from(cpu));
+        if let Some((_, rows)) = self.occupancy.iter_mut().find(|(track, _)| is_of_cpu(*track)) {
+            rows.push(Occupancy {
+                start_ns,
+                end_ns,
+                track: None,
+            });
+            rows.sort_by_key(|row| row.start_ns);
+        }
+    }
+
     fn of_track<T>(rows: &[Vec<T>], track: TrackId) -> impl Iterator<Item = &T> {
         rows.get(track.0 as usize).into_iter().flatten()
     }
