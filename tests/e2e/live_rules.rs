@@ -22,7 +22,7 @@ fn rules_that_are_read_again_count_from_then_on() {
         recorder.line_with("the rules stay as they are");
         write("[[method]]\nmatch = \"Calls.recursive\"\n");
         recorder.signal("USR2");
-        recorder.line_with("probes in 1 methods of 1 loaded classes");
+        recorder.line_with("probes in 1 method of 1 loaded class");
 
         writeln!(calls.stdin()).expect("the program reads");
         let counted = last_json(&calls.line_with("{\"calls\""));

@@ -162,5 +162,16 @@ fn tell_armed(pid: u32, armed: Armed) {
     } else {
         format!("; {left_alone} that the rules name are left alone")
     };
-    eprintln!("JVM {pid}: probes in {methods} methods of {classes} loaded classes{left}");
+    let (methods, classes) = (
+        number_of(methods, "method", "methods"),
+        number_of(classes, "loaded class", "loaded classes"),
+    );
+    eprintln!("JVM {pid}: probes in {methods} of {classes}{left}");
+}
+
+fn number_of(count: impl Into<u64>, one: &str, many: &str) -> String {
+    match count.into() {
+        1 => format!("1 {one}"),
+        count => format!("{count} {many}"),
+    }
 }
