@@ -105,6 +105,22 @@ pub fn counts(query: &dyn Query, thread: TrackId, window: Window) -> Result<Coun
     }
 }
 
+/// What a counter that only grows grew by in a window.
+///
+/// # Errors
+/// If the timeline is damaged where it was read.
+pub(crate) fn growth(query: &dyn Query, (id, track): (TrackId, &Track), window: Window) -> Result<u64, TimelineError> {
+    let by = value(query, (id, track), window.to_ns)? - value(query, (id, track), window.from_ns)?;
+    Ok(u64::try_from(by).unwrap_or_default())
+}
+
+/// A counter's value at a time.
+fn value(query: &dyn Query, (id, track): (TrackId, &Track), at_ns: u64) -> Result<i64, TimelineError> {
+    let at_ns = at_ns.min(track.end_ns);
+    let points = query.counters(id, at_ns.saturating_sub(1), at_ns.saturating_add(1), 0)?;
+    Ok(points.last().map_or(0, |point| point.last.max(0)))
+}
+
 /// The counters of threads.
 pub(crate) struct Counters<'q> {
     query: &'q dyn Query,
@@ -151,7 +167,9 @@ impl<'q> Counters<'q> {
     /// What a value of its own is at a time, if there is such a counter.
     pub(crate) fn last(&self, thread: &Track, what: &str, at_ns: u64) -> Result<Option<i64>, TimelineError> {
         let found = self.own(thread).find(|(_, name)| *name == what);
-        found.map(|(counter, _)| self.value(counter, at_ns)).transpose()
+        found
+            .map(|(counter, _)| value(self.query, (counter.id, counter.track), at_ns))
+            .transpose()
     }
 
     /// What a thread counted in a window.
@@ -174,19 +192,10 @@ impl<'q> Counters<'q> {
             } else {
                 window.to_ns
             };
-            let by = self.value(counter, to_ns)? - self.value(counter, window.from_ns)?;
+            let by = growth(self.query, (counter.id, counter.track), Window { to_ns, ..window })?;
             let entry = counts.0.entry(what.to_owned()).or_insert((0, unit));
-            entry.0 = entry.0.saturating_add(u64::try_from(by).unwrap_or_default());
+            entry.0 = entry.0.saturating_add(by);
         }
         Ok(counts)
-    }
-
-    /// A counter's value at a time.
-    fn value(&self, counter: &Counter<'_>, at_ns: u64) -> Result<i64, TimelineError> {
-        let at_ns = at_ns.min(counter.track.end_ns);
-        let points = self
-            .query
-            .counters(counter.id, at_ns.saturating_sub(1), at_ns.saturating_add(1), 0)?;
-        Ok(points.last().map_or(0, |point| point.last.max(0)))
     }
 }

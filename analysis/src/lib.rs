@@ -27,7 +27,7 @@ pub use self::{
     counts::{Counts, counts},
     findings::{Culprit, Finding, Severity, Waits},
     ledger::{By, Ledger, Row, RowKey, ThreadKey, UnitKey, ledger},
-    report::{Efficiency, Report, report},
+    report::{Efficiency, Place, Places, Report, report},
     roles::Role,
     units::{Anatomy, Latency, UnitReport},
     window::Window,

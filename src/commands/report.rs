@@ -16,7 +16,7 @@ pub struct Arguments {
     /// The timeline
     #[arg(value_name = "FILE")]
     timeline: PathBuf,
-    /// Machine-readable: {"findings": [...], "waits": [...], "units": [...], "efficiency": [...]}
+    /// Machine-readable: {"findings": [...], "waits": [...], "units": [...], "efficiency": [...], "places": [...]}
     #[arg(long)]
     json: bool,
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Efficiency, Report};
+use super::{Efficiency, Place, Places, Report};
 use crate::{
     findings::{Culprit, Finding, Waits},
     ledger::json::states,
@@ -17,6 +17,7 @@ impl Report {
             findings,
             waits,
             efficiency,
+            places,
             units,
             losses,
             clock_uncertainty_ns,
@@ -28,6 +29,7 @@ impl Report {
             "findings": findings.iter().map(finding_json).collect::<Vec<_>>(),
             "waits": waits.iter().map(waits_json).collect::<Vec<_>>(),
             "efficiency": efficiency.iter().map(efficiency_json).collect::<Vec<_>>(),
+            "places": places.iter().map(places_json).collect::<Vec<_>>(),
             "units": units.iter().map(unit_json).collect::<Vec<_>>(),
             "losses": losses,
             "clock_uncertainty_ns": clock_uncertainty_ns,
@@ -71,6 +73,22 @@ fn efficiency_json(efficiency: &Efficiency) -> Value {
         instructions_per_cycle,
     } = efficiency;
     json!({ "group": group, "counters": counts.to_json(), "instructions_per_cycle": instructions_per_cycle })
+}
+
+fn places_json(places: &Places) -> Value {
+    let Places {
+        what,
+        unit,
+        process: (process, pid),
+        sum,
+        places,
+    } = places;
+    let each = places
+        .iter()
+        .map(|Place { class, method, count }| json!({ "class": class, "method": method, "count": count }));
+    json!({
+        "what": what, "unit": unit, "process": process, "pid": pid, "sum": sum, "places": each.collect::<Vec<_>>(),
+    })
 }
 
 fn culprit_json(culprit: &Culprit) -> Value {

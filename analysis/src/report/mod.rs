@@ -2,11 +2,15 @@
 
 mod efficiency;
 mod json;
+mod places;
 mod text;
 
 use plumb_trace::timeline::{Loss, Query, TimelineError};
 
-pub use self::efficiency::Efficiency;
+pub use self::{
+    efficiency::Efficiency,
+    places::{Place, Places},
+};
 use crate::{
     Window,
     findings::{self, Diagnosis, Finding, Waits},
@@ -25,6 +29,8 @@ pub struct Report {
     pub waits: Vec<Waits>,
     /// How much groups got done on their CPUs, where cycles and instructions were counted.
     pub efficiency: Vec<Efficiency>,
+    /// Exceptions and allocations by place, where the rules asked for them.
+    pub places: Vec<Places>,
     /// Units of work, by name.
     pub units: Vec<UnitReport>,
     /// What is missing in the window.
@@ -49,6 +55,7 @@ pub fn report(query: &dyn Query, window: Window) -> Result<Report, TimelineError
         findings,
         waits,
         efficiency,
+        places: places::places(query, window)?,
         units: units::units(query, window)?,
         losses: losses_within(query, window),
         clock_uncertainty_ns: query.info().clock_uncertainty_ns,

@@ -32,6 +32,12 @@ impl fmt::Display for Report {
         for efficiency in &self.efficiency {
             writeln!(f, "{}", printable(&efficiency.to_string()))?;
         }
+        for places in &self.places {
+            places
+                .to_string()
+                .lines()
+                .try_for_each(|line| writeln!(f, "{}", printable(line)))?;
+        }
         for note in loss_note(&self.losses).iter().chain(&self.notes) {
             writeln!(f, "note: {}", printable(note))?;
         }
