@@ -345,7 +345,7 @@ fn arm(
         },
     );
     let _ = jvmti.set_event(JVMTI_EVENT_VM_DEATH, true);
-    virtual_waits::want(jni, session.rules().matcher.wants_stacks());
+    virtual_waits::go_by(agent, jni, Some(&session.rules()));
     change::turn_on(agent, session, jni, session.rules().features);
     if session.wants_any() {
         transform::probe_loaded(agent, session, jni, pause, is_over);
@@ -357,7 +357,8 @@ fn arm(
 fn disarm(agent: &'static Agent, session: &Arc<Session>, jni: Jni) -> Stopped {
     session.close_gate();
     change::turn_off(agent, jni, session.rules().features);
-    virtual_waits::want(jni, false);
+    virtual_waits::tell_left_out(session, true);
+    virtual_waits::go_by(agent, jni, None);
     let _ = agent.jvmti.set_event(JVMTI_EVENT_VM_DEATH, false);
     // Before the others are restored: no class gets probes from now on.
     let _ = agent.jvmti.set_event(JVMTI_EVENT_CLASS_FILE_LOAD_HOOK, false);
