@@ -25,6 +25,8 @@ const LATE_LOOKS: [Duration; 6] = [
     Duration::from_secs(8),
     Duration::from_secs(30),
 ];
+/// Classes that are restored by these looks together. Where class loaders come and go most of the missing ones are gone, and what comes under their names is new and has no probes: that is not to be gone through for long.
+const LATE_MAX: usize = 256;
 
 /// Gives all probed classes their own bytecode back. The class-file hook is off.
 ///
@@ -35,6 +37,7 @@ pub fn restore(agent: &Agent, session: &Session, jni: Jni) -> (Stopped, Unseen) 
     let mut unseen = Unseen {
         loads: session.loads(),
         seen: SeenClasses::default(),
+        restored: 0,
     };
     // One frame for all looks: what was seen is known by its reference.
     jni.with_frame(|| {
@@ -64,13 +67,15 @@ pub struct Unseen {
     loads: HashMap<String, u32>,
     /// Those that were restored.
     seen: SeenClasses,
+    /// How many were restored late.
+    restored: usize,
 }
 
 impl Unseen {
     /// Looks for them now and then, for some time, and restores those that have come. Nothing is enabled in the JVM meanwhile, and there may be another session.
     pub fn restore(mut self, agent: &Agent, jni: Jni) {
         for pause in LATE_LOOKS {
-            if self.loads.is_empty() {
+            if self.loads.is_empty() || self.restored >= LATE_MAX {
                 return;
             }
             thread::sleep(pause);
@@ -85,6 +90,8 @@ impl Unseen {
         let mut classes = loaded(agent.jvmti, jni, |class| self.loads.contains_key(class));
         self.keep_unseen(&classes);
         classes.retain(|(class, name)| self.is_new(agent, *class, name));
+        classes.truncate(LATE_MAX - self.restored.min(LATE_MAX));
+        self.restored += classes.len();
         retransform(agent.jvmti, &classes, true, &|| false);
     }
 
@@ -129,6 +136,7 @@ mod tests {
         let mut unseen = Unseen {
             loads: loads.map(|(name, loads)| (name.to_owned(), loads)).into(),
             seen: SeenClasses::default(),
+            restored: 0,
         };
         let class = |name: &str| (std::ptr::null_mut(), name.to_owned());
         unseen.keep_unseen(&[class("a/One"), class("a/Two"), class("b/Other")]);
