@@ -127,7 +127,7 @@ fn who_waits_without_a_carrier_is_told_by_rules_that_came_meanwhile() {
     let rules = |longer: &str| {
         format!("[jvm]\nparks = true\nvirtual_threads = true\n[[stack]]\nthreads = \"long-*\"\nlonger = \"{longer}\"\n")
     };
-    for jdk in jdks().into_iter().filter(|jdk| jdk.name != "17") {
+    for jdk in jdks().into_iter().filter(|jdk| jdk.is_at_least(24)) {
         let mut subject = Subject::start(&jdk, &[]);
         let (mut session, mut recorder) = attached(&subject, &rules("1000s"));
         subject.order("virtualwait 1");

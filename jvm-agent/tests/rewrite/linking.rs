@@ -10,6 +10,7 @@ use plumb_agent::rewrite::{MethodInfo, Probes, Reason, rewrite, round_trip};
 
 use crate::begins::Telling;
 use crate::java::{self, Class};
+use crate::jdks::Jdk;
 use crate::left_alone::{Origin, Origins};
 
 /// Where the jars lie that `cargo xtask test` brings.
@@ -45,7 +46,7 @@ fn all_classes_link_with_probes_in_every_method() {
     let from = format!("--patch-module=java.base={}", java::source("").display());
     let probe = java::compile(&["PlumbProbe.java", "PlumbBreak.java"], &[&from], "probe");
     let (jars, mut origins) = (jars(), Origins::default());
-    for home in java::runtimes() {
+    for Jdk { home, .. } in java::runtimes() {
         let dir = java::scratch("patched");
         let tally = rewrite_all(&home, &driver, &jars, &dir, &mut origins);
         place_probe(&probe, &dir);
