@@ -10,7 +10,7 @@
 //! the first counts. A pool's worker that has nothing to do does not wait in this sense.
 //!
 //! Virtual threads are among them where they are recorded (`[jvm] virtual_threads = true`), by their names, or as `virtual thread NUMBER` where they have none. One that waits already
-//! when a recording, or a change of its rules, begins is known from its next mount on; one without a carrier, from JDK 24 on.
+//! when a recording begins, or rules that name it for the first time, is known from its next mount on; one without a carrier, from JDK 24 on.
 
 use toml::de::DeTable;
 

@@ -1,6 +1,6 @@
 //! Threads that wait long, against the books that they keep themselves: examples/calls/src/LongWaits.java.
 
-use crate::support::{allows, java, jdks, last_json, machine, number, record, scratch, tracks};
+use crate::support::{allows, java, jdks, jdks_from, last_json, machine, number, record, scratch, tracks};
 use plumb_trace::State;
 use plumb_trace::timeline::{Query, StateInterval, TimelineFile, TrackId, TrackKind};
 use serde_json::Value;
@@ -86,7 +86,7 @@ fn virtual_threads_wait_as_they_say_with_their_stacks_and_who_is_pinned_is_told(
         ("long-monitor", State::Monitor, false, "LongWaits.inMonitor"),
         ("long-pinned", State::Sleep, true, "LongWaits.inInitialiser"),
     ];
-    for (version, home) in jdks().into_iter().filter(|(version, _)| *version != "17") {
+    for (version, home) in jdks_from(24) {
         let dir = scratch();
         let rules = dir.path().join("rules.toml");
         std::fs::write(

@@ -14,6 +14,8 @@ mod extras;
 mod flight;
 mod gc;
 mod interrupt;
+#[path = "../../jvm-agent/tests/support/jdks.rs"]
+mod jdks;
 mod jvm_counters;
 mod kernel_books;
 mod killed;

@@ -105,32 +105,23 @@ pub fn allows(check: &str, test: &str) -> bool {
     found["ok"] == true
 }
 
-/// The Java runtimes to test with: (version, home). `cargo xtask test` names them in PLUMB_JDK17 and PLUMB_JDK25.
+/// The Java runtimes to test with: (version, home).
 pub fn jdks() -> Vec<(&'static str, PathBuf)> {
-    ["17", "25"]
-        .into_iter()
-        .filter_map(|version| Some((version, java_home(version)?)))
-        .collect()
+    jdks_from(0)
 }
 
-/// Where the JDK of this version is.
-pub fn java_home(version: &str) -> Option<PathBuf> {
-    if let Some(home) = std::env::var_os(format!("PLUMB_JDK{version}")) {
-        return Some(home.into());
-    }
-    let homes = std::fs::read_dir("/usr/lib/jvm")
-        .ok()?
-        .flatten()
-        .map(|entry| entry.path());
-    let found = homes
-        .filter(|home| home.to_string_lossy().contains(version))
-        .find(|home| home.join("bin/java").exists());
-    if found.is_none() {
-        say(&format!(
-            "cannot run with JDK {version}: PLUMB_JDK{version} is not set and /usr/lib/jvm has none; `cargo xtask test` gets one"
-        ));
-    }
-    found
+/// Those of this release and later ones.
+pub fn jdks_from(release: u32) -> Vec<(&'static str, PathBuf)> {
+    let found = crate::jdks::found(say).into_iter();
+    let late = found.filter(|jdk| jdk.is_at_least(release));
+    late.map(|jdk| (jdk.name, jdk.home)).collect()
+}
+
+/// A program of the JDK's, of one that has it.
+pub fn jdk_program(name: &str) -> PathBuf {
+    let programs = crate::jdks::found(|_| {}).into_iter().map(|jdk| jdk.program(name));
+    let found = programs.into_iter().find(|program| program.exists());
+    found.unwrap_or_else(|| panic!("no JDK has a {name}: `cargo xtask test` brings one"))
 }
 
 /// The compiled programs of examples/calls.
@@ -150,9 +141,8 @@ pub fn classes_of(directory: &'static str) -> &'static Path {
     let sources = sources
         .map(|entry| entry.path())
         .filter(|path| path.extension().is_some_and(|extension| extension == "java"));
-    let javac = java_home("17").expect("a JDK 17").join("bin/javac");
     succeed(
-        Command::new(javac)
+        Command::new(jdk_program("javac"))
             .args(["--release", "17", "-d"])
             .arg(&classes)
             .args(sources),

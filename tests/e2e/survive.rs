@@ -1,7 +1,7 @@
 //! Everything that comes and goes, fails and overflows in a JVM: it survives, and the books are right. `cargo xtask soak survive` does it for long.
 
 use crate::support::{
-    Running, allows, check_rows, checkout, classes_of, java_home, jdks, last_json, machine, number, open, plumb,
+    Running, allows, check_rows, checkout, classes_of, jdk_program, jdks, last_json, machine, number, open, plumb,
     scratch, succeed, tracks,
 };
 use plumb_trace::timeline::{Query, TimelineFile, TrackKind};
@@ -169,7 +169,7 @@ fn ten_thousand_patterns_find_what_they_are_to() {
 /// The other agent as an archive.
 fn marker() -> PathBuf {
     let jar = Path::new(env!("CARGO_TARGET_TMPDIR")).join("marker.jar");
-    let mut command = Command::new(java_home("17").expect("a JDK 17").join("bin/jar"));
+    let mut command = Command::new(jdk_program("jar"));
     command.args(["--create", "--file"]).arg(&jar).arg("--manifest");
     command.arg(checkout("examples/churn/marker.mf"));
     command.arg("-C").arg(churn()).arg("Marker.class");

@@ -17,6 +17,8 @@ pub mod definition;
 mod pack;
 pub mod pauses;
 pub mod perfdata;
+#[cfg(feature = "files")]
+pub mod private_file;
 pub mod record;
 #[cfg(feature = "files")]
 pub mod recording;

@@ -5,7 +5,7 @@ use plumb_trace::{
     timeline::{Query, TimelineError, TrackId},
 };
 
-use super::{CULPRITS_MAX, Culprit, Finding, Loss, Severity, Subject, is_worth_telling, places};
+use super::{CULPRITS_MAX, Culprit, Finding, Loss, Severity, Subject, is_worth_telling, places, stretches::Stretches};
 use crate::{
     Window,
     format::{duration, percent, share},
@@ -36,7 +36,12 @@ pub(super) fn finding(
     let waits = who_had_the_lock(query, &subject.threads, window)?;
     let class = waits.classes.first().map_or(UNKNOWN, class_name);
     let mut evidence = evidence(query, subject, &loss, &waits);
-    let place = places::commonest(query, &subject.threads, State::Monitor, window, waits.monitor_ns)?;
+    let place = places::commonest(
+        query,
+        &Stretches::all(&subject.threads, window),
+        State::Monitor,
+        waits.monitor_ns,
+    )?;
     evidence.extend(place);
     Ok(Some(Finding {
         kind: "lock-contended",

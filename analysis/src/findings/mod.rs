@@ -29,6 +29,7 @@ mod gc;
 mod lock;
 mod pinned;
 mod places;
+mod stretches;
 mod throttled;
 mod waits;
 
@@ -47,7 +48,8 @@ use crate::{
     window::sum,
 };
 
-pub use waits::Waits;
+use stretches::UnitStretches;
+pub use waits::{Waited, Waits};
 
 /// A group must have lost at least this part of the window, summed over its threads, for a finding to be worth telling.
 const LOST_MIN: f64 = 0.05;
@@ -125,6 +127,8 @@ struct Subject<'q> {
     units: u64,
     /// What they did while they had something to do: within units, or all the time where none are recorded.
     states: StateTotals,
+    /// When its threads were at work on units.
+    stretches: UnitStretches,
 }
 
 impl Subject<'_> {
@@ -231,6 +235,7 @@ fn groups(query: &dyn Query, window: Window) -> Vec<Subject<'_>> {
                 threads,
                 units: 0,
                 states,
+                stretches: UnitStretches::default(),
             });
             subjects.len() - 1
         });
@@ -259,11 +264,16 @@ fn judge_by_units(query: &dyn Query, window: Window, subjects: &mut [Subject<'_>
         let is_inside = last
             .is_some_and(|outer| outer.track == unit.track && (outer.start_ns..outer.end_ns).contains(&unit.start_ns));
         if let Some(subject) = subject_of.get(&unit.track).filter(|_| !is_inside) {
-            subjects[*subject].units += 1;
-            subjects[*subject].states.merge(&totals.states);
+            let subject = &mut subjects[*subject];
+            subject.units += 1;
+            subject.states.merge(&totals.states);
+            let stretch = window.clip(unit.start_ns, unit.end_ns);
+            stretch.inspect(|stretch| subject.stretches.add(unit.track, *stretch));
             last = Some(*unit);
         }
-    })
+    })?;
+    subjects.iter_mut().for_each(|subject| subject.stretches.finish());
+    Ok(())
 }
 
 /// Whether a loss of time is worth telling.

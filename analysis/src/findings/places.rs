@@ -7,8 +7,8 @@ use plumb_trace::{
     timeline::{Query, Sleep, StackId, TimelineError, TrackId},
 };
 
+use super::stretches::Stretches;
 use crate::{
-    Window,
     format::{percent, share},
     sweep,
 };
@@ -26,14 +26,13 @@ type Places = HashMap<(StackId, StackId), u64>;
 /// A line of evidence: the stack with which threads were longest in `state`, of `total_ns` that they were in it.
 pub(super) fn commonest(
     query: &dyn Query,
-    threads: &[TrackId],
+    stretches: &Stretches<'_>,
     state: State,
-    window: Window,
     total_ns: u64,
 ) -> Result<Option<String>, TimelineError> {
     let mut places = Places::new();
-    for thread in threads {
-        add_thread(query, *thread, state, window, &mut places)?;
+    for thread in stretches.threads {
+        add_thread(query, *thread, state, stretches, &mut places)?;
     }
     // The same frames may have several numbers.
     let mut by_text: HashMap<String, u64> = HashMap::new();
@@ -55,18 +54,18 @@ fn add_thread(
     query: &dyn Query,
     thread: TrackId,
     state: State,
-    window: Window,
+    stretches: &Stretches<'_>,
     places: &mut Places,
 ) -> Result<(), TimelineError> {
     let mut sleeps: Vec<Sleep> = Vec::new();
-    sweep::each_sleep(query, thread, window, |sleep| {
+    sweep::each_sleep(query, thread, stretches.window, |sleep| {
         sleeps.push(*sleep);
         if sleeps.len() >= GATHERED {
-            add_sleeps(query, thread, state, window, &mut sleeps, places)?;
+            add_sleeps(query, thread, state, stretches, &mut sleeps, places)?;
         }
         Ok(())
     })?;
-    add_sleeps(query, thread, state, window, &mut sleeps, places)
+    add_sleeps(query, thread, state, stretches, &mut sleeps, places)
 }
 
 /// Sleeps whose states are asked for at once.
@@ -76,14 +75,14 @@ fn add_sleeps(
     query: &dyn Query,
     thread: TrackId,
     state: State,
-    window: Window,
+    stretches: &Stretches<'_>,
     sleeps: &mut Vec<Sleep>,
     places: &mut Places,
 ) -> Result<(), TimelineError> {
     let (Some(first), Some(last)) = (sleeps.first(), sleeps.last()) else {
         return Ok(());
     };
-    let Some(window) = window.clip(first.start_ns, last.end_ns) else {
+    let Some(window) = stretches.window.clip(first.start_ns, last.end_ns) else {
         sleeps.clear();
         return Ok(());
     };
@@ -96,8 +95,8 @@ fn add_sleeps(
             && interval.state == state
             && sleep.start_ns < interval.end_ns
         {
-            let clipped = window.clip(sleep.start_ns.max(interval.start_ns), sleep.end_ns.min(interval.end_ns));
-            let ns = clipped.map_or(0, Window::length_ns);
+            let (from_ns, to_ns) = (sleep.start_ns.max(interval.start_ns), sleep.end_ns.min(interval.end_ns));
+            let ns = stretches.part_ns(thread, from_ns, to_ns);
             *places.entry((sleep.java_stack, sleep.stack)).or_default() += ns;
         }
         Ok(())

@@ -1,8 +1,9 @@
 //! Servers that are ill, and one that is not.
 
+mod waits;
+
 use plumb_trace::{
     State,
-    record::fd_kind,
     timeline::{Cause, Sleep, StackId, TrackKind},
 };
 
@@ -318,93 +319,6 @@ fn where_threads_waited_longest_for_a_lock_is_evidence() {
         "{:?}",
         finding.evidence
     );
-}
-
-/// Half a second in `state`, the other half on a CPU, twice as long in the second wait as in the first; `b` ended both.
-fn mostly_in(state: State, causes: [Cause; 2], fake: &mut Fake, (a, b): (TrackId, TrackId)) {
-    let mut at = 0;
-    for (cause, ns) in causes.into_iter().zip([2 * S / 10, 4 * S / 10]) {
-        let interval = fake.state(a, at, at + ns, state);
-        (interval.cause, interval.peer) = (cause, Some(b));
-        fake.running(a, at + ns, at + ns + S / 10, 0);
-        at += ns + S / 10;
-    }
-}
-
-#[test]
-fn who_parks_most_of_its_time_is_asked_for_what() {
-    let (mut fake, a, b) = server();
-    fake.group(b, "pool");
-    fake.running(b, 0, S, 1);
-    let classes = ["shop.Pool$Lease", "java.util.concurrent.CompletableFuture$Signaller"];
-    let causes = classes.map(|class| Cause::Class(fake.text(class)));
-    mostly_in(State::Park, causes, &mut fake, (a, b));
-    fake.stacks = vec![["main", "serve", "lease"].map(|frame| fake.text(frame)).to_vec()];
-    let sleep = Sleep {
-        start_ns: 3 * S / 10,
-        end_ns: 7 * S / 10,
-        stack: StackId(0),
-        waker_stack: StackId(0),
-        waker: None,
-        java_stack: StackId(1),
-    };
-    fake.sleeps.push((a, sleep));
-    let text = report(&written(&fake), Window::of(&fake, None, None))
-        .unwrap()
-        .to_string();
-    assert_eq!(
-        text,
-        "Nothing found wrong in 1.00 s.
-request is longest in park: 75 %
-   - 1 thread of request took 800 ms, and were in park for 600 ms of it
-   - threads of request did so 2 times, 300 ms on average, 400 ms the longest
-   - 67 % of that time for java.util.concurrent.CompletableFuture$Signaller
-   - 33 % of that time for shop.Pool$Lease
-   - 67 % of that time in lease < serve < main
-   - ended by pool of java 100 %
-
-"
-    );
-}
-
-#[test]
-fn who_waits_for_the_network_within_units_is_asked_where() {
-    let (mut fake, a, b) = server();
-    let call = |number| Cause::Syscall {
-        number,
-        fd_kind: fd_kind::SOCKET,
-    };
-    mostly_in(State::Net, [call(45), call(47)], &mut fake, (a, b));
-    let unit = fake.text("request");
-    fake.unit(unit, a, 3 * S / 10, 8 * S / 10);
-    let waits = told(&fake).waits;
-    let [waits] = waits.as_slice() else { panic!("{waits:?}") };
-    assert_eq!(
-        (waits.state, waits.waited_ns, waits.share),
-        (State::Net, 4 * S / 10, 0.8)
-    );
-    assert_eq!(
-        waits.evidence,
-        [
-            "1 units of request took 500 ms, and were in net for 400 ms of it",
-            "threads of request did so 2 times, within units and between them, 300 ms on average, 400 ms the longest",
-            "67 % of that time in recvmsg on a socket",
-            "33 % of that time in recvfrom on a socket",
-            "ended by request of java 100 %",
-        ]
-    );
-}
-
-#[test]
-fn of_waits_nothing_is_said_where_nothing_is_known_or_other_states_last_longer() {
-    let (mut fake, a, b) = server();
-    fake.state(a, 0, S, State::Park);
-    assert_eq!(told(&fake).waits, []);
-    let (mut fake, ..) = server();
-    let class = Cause::Class(fake.text("shop.Pool$Lease"));
-    fake.state(a, 0, S / 2, State::Park).cause = class;
-    fake.running(b, 0, S, 0);
-    assert_eq!(told(&fake).waits, []);
 }
 
 #[test]

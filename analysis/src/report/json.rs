@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{Efficiency, Place, Places, Report};
 use crate::{
-    findings::{Culprit, Finding, Waits},
+    findings::{Culprit, Finding, Waited, Waits},
     ledger::json::states,
     units::{KeyReport, Latency, UnitReport},
 };
@@ -61,9 +61,23 @@ fn waits_json(waits: &Waits) -> Value {
         state,
         share,
         waited_ns,
+        waits: Waited { times, longest_ns, .. },
+        between_units,
         evidence,
     } = waits;
-    json!({ "group": group, "state": state.name(), "share": share, "waited_ns": waited_ns, "evidence": evidence })
+    json!({
+        "group": group, "state": state.name(), "share": share, "waited_ns": waited_ns, "times": times, "longest_ns": longest_ns,
+        "between_units": between_units.as_ref().map(waited_json), "evidence": evidence,
+    })
+}
+
+fn waited_json(waited: &Waited) -> Value {
+    let Waited {
+        sum_ns,
+        times,
+        longest_ns,
+    } = waited;
+    json!({ "waited_ns": sum_ns, "times": times, "longest_ns": longest_ns })
 }
 
 fn efficiency_json(efficiency: &Efficiency) -> Value {

@@ -1,9 +1,10 @@
 //! A file that takes up some space, to be given back when the disk is full.
 
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+
+use plumb_trace::private_file;
 
 /// Enough for a loss of each CPU and each thread's stream, the last clocks and the manifest of all but the largest recordings.
 const RESERVE_BYTES: usize = 512 << 10;
@@ -18,11 +19,7 @@ impl Reserve {
     /// Makes the file, of real blocks.
     pub fn take(dir: &Path) -> io::Result<Reserve> {
         let path = dir.join("reserve");
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&path)?;
+        let mut file = private_file::create(&path)?;
         let reserve = Reserve { path };
         file.write_all(&vec![0; RESERVE_BYTES])?;
         file.sync_all()?;

@@ -32,7 +32,7 @@ pub fn change(
     session.set_rules(rules);
     turn_off(agent, jni, gone);
     turn_on(agent, session, jni, new);
-    virtual_waits::want(jni, session.rules().matcher.wants_stacks());
+    virtual_waits::go_by(agent, jni, Some(&session.rules()));
     transform::probe_again(agent, session, jni, is_over);
     Ok(session.armed())
 }

@@ -30,6 +30,7 @@ use super::barrier::{self, guard};
 use super::jni::Jni;
 use super::late::Late;
 use super::names::lock;
+use super::restore::Unseen;
 use super::session::Session;
 use super::waits::Waits;
 use super::{Agent, change, helper, quiet, restore, send_fd, transform, virtual_waits, wake};
@@ -272,26 +273,29 @@ unsafe extern "system" fn run(_jvmti: *mut jvmtiEnv, env: *mut JNIEnv, _argument
         };
         let conversation = lock(&agent.conversation).take();
         agent.is_detaching.store(false, Ordering::Release);
-        if let Some(mut conversation) = conversation {
-            converse(agent, &mut conversation, jni);
+        // Once it has ended somebody else may be recording already.
+        let unseen = conversation.and_then(|mut conversation| converse(agent, &mut conversation, jni));
+        if let Some(unseen) = unseen {
+            unseen.restore(agent, jni);
         }
-        agent.is_busy.store(false, Ordering::Release);
     });
 }
 
-fn converse(agent: &'static Agent, conversation: &mut Conversation, jni: Jni) {
+/// To its end, after which the agent is free for another. Gives what is to be looked for later.
+fn converse(agent: &'static Agent, conversation: &mut Conversation, jni: Jni) -> Option<Unseen> {
     let session = match &conversation.session {
-        Some(session) => session.clone(),
-        None => match open_and_arm(agent, conversation, jni) {
-            Some(session) => session,
-            None => return,
-        },
+        Some(session) => Some(session.clone()),
+        None => open_and_arm(agent, conversation, jni),
+    };
+    let Some(session) = session else {
+        agent.is_busy.store(false, Ordering::Release);
+        return None;
     };
     let end = serve(agent, conversation, &session, jni);
     if agent.is_dying.load(Ordering::Acquire) {
-        return;
+        return None;
     }
-    let stopped = disarm(agent, &session, jni);
+    let (stopped, unseen) = disarm(agent, &session, jni);
     session.unmap();
     // Before the answer: who hears it may attach again at once.
     agent.is_busy.store(false, Ordering::Release);
@@ -301,6 +305,7 @@ fn converse(agent: &'static Agent, conversation: &mut Conversation, jni: Jni) {
         End::Failed => conversation.refuse("too many faults inside the agent: the JVM has its own bytecode again"),
         End::Gone => {}
     }
+    Some(unseen)
 }
 
 fn open_and_arm(agent: &'static Agent, conversation: &mut Conversation, jni: Jni) -> Option<Arc<Session>> {
@@ -345,7 +350,7 @@ fn arm(
         },
     );
     let _ = jvmti.set_event(JVMTI_EVENT_VM_DEATH, true);
-    virtual_waits::want(jni, session.rules().matcher.wants_stacks());
+    virtual_waits::go_by(agent, jni, Some(&session.rules()));
     change::turn_on(agent, session, jni, session.rules().features);
     if session.wants_any() {
         transform::probe_loaded(agent, session, jni, pause, is_over);
@@ -354,10 +359,11 @@ fn arm(
 }
 
 /// Turns everything off.
-fn disarm(agent: &'static Agent, session: &Arc<Session>, jni: Jni) -> Stopped {
+fn disarm(agent: &'static Agent, session: &Arc<Session>, jni: Jni) -> (Stopped, Unseen) {
     session.close_gate();
     change::turn_off(agent, jni, session.rules().features);
-    virtual_waits::want(jni, false);
+    virtual_waits::tell_left_out(session, true);
+    virtual_waits::go_by(agent, jni, None);
     let _ = agent.jvmti.set_event(JVMTI_EVENT_VM_DEATH, false);
     // Before the others are restored: no class gets probes from now on.
     let _ = agent.jvmti.set_event(JVMTI_EVENT_CLASS_FILE_LOAD_HOOK, false);

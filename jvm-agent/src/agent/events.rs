@@ -96,7 +96,7 @@ unsafe extern "system" fn vm_death(_jvmti: *mut jvmtiEnv, env: *mut JNIEnv) {
 unsafe extern "system" fn class_file_load_hook(
     _jvmti: *mut jvmtiEnv,
     _env: *mut JNIEnv,
-    _redefined: jclass,
+    redefined: jclass,
     _loader: jobject,
     name: *const c_char,
     _protection_domain: jobject,
@@ -116,7 +116,7 @@ unsafe extern "system" fn class_file_load_hook(
         let (Some(session), Ok(class)) = (agent.session(), mutf8::decode_cstr(name)) else {
             return;
         };
-        let Some(changed) = transform::with_probes(agent, &session, &class, bytes) else {
+        let Some(changed) = transform::with_probes(agent, &session, &class, bytes, redefined.is_null()) else {
             return;
         };
         if let (Ok(changed_length), Ok(memory)) = (jint::try_from(changed.len()), agent.jvmti.copy_of(&changed)) {

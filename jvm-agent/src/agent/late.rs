@@ -1,13 +1,15 @@
 //! When to look for classes that were being loaded while the rules changed.
 //!
 //! The class-file hook may have chosen such a class's probes by the old rules, and the class may not have been among the loaded ones yet when these were looked at again. How long that takes is the JVM's
-//! affair, and the scheduler's: so there are several looks, each later than the one before.
-//!
-//! A class is known by its object, not by its name: another loader may have one of that name, which was looked at.
+//! affair, and the scheduler's: so there are several looks, each later than the one before. They are for those alone whose names went through the hook before the change, and whose objects are new since:
+//! what came to the hook later went by the new rules at once.
 
-use std::collections::HashSet;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::{Duration, Instant};
+
+use jvmti_bindings::sys::jni::jclass;
+
+use super::jvmti::Jvmti;
+use super::seen::{PassedNames, SeenClasses};
 
 /// From the change, or the look before, to each look.
 const LOOKS: [Duration; 4] = [
@@ -19,27 +21,33 @@ const LOOKS: [Duration; 4] = [
 
 /// What is to be looked for after a change.
 pub struct Late {
-    /// Hashes of the names and identities of classes that were looked at before.
-    seen: HashSet<u64>,
+    /// Classes that were looked at before.
+    seen: SeenClasses,
+    /// What went through the hook before the change.
+    passed: PassedNames,
     looks: usize,
     next: Instant,
 }
 
 impl Late {
-    /// The rules have just changed.
-    pub fn new() -> Late {
+    /// The rules have just changed; `passed`: by then, so that it has everything that went by the old ones.
+    pub fn new(passed: PassedNames) -> Late {
         Late {
-            seen: HashSet::new(),
+            seen: SeenClasses::default(),
+            passed,
             looks: 0,
             next: Instant::now() + LOOKS[0],
         }
     }
 
-    /// Whether nobody has looked at the class of this name and identity hash since the change; somebody does now.
-    pub fn is_new(&mut self, class: &str, identity: u32) -> bool {
-        let mut hasher = DefaultHasher::new();
-        (class, identity).hash(&mut hasher);
-        self.seen.insert(hasher.finish())
+    /// Whether a class of this name may have gone by the old rules unseen.
+    pub fn may_be(&self, name: &str) -> bool {
+        self.passed.has(name)
+    }
+
+    /// Whether nobody has looked at the class since the change; somebody does now.
+    pub fn is_new(&mut self, jvmti: Jvmti, class: jclass, name: &str) -> bool {
+        self.seen.is_new(jvmti, class, name)
     }
 
     /// How long until the next look.
@@ -52,17 +60,5 @@ impl Late {
         self.looks += 1;
         self.next = Instant::now() + *LOOKS.get(self.looks)?;
         Some(self)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn classes_of_one_name_are_told_apart() {
-        let mut late = Late::new();
-        assert!(late.is_new("a/B", 1) && late.is_new("a/B", 2) && late.is_new("a/C", 1));
-        assert!(!late.is_new("a/B", 2));
     }
 }

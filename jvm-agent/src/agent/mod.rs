@@ -36,6 +36,7 @@ mod probe;
 mod quiet;
 mod restore;
 mod rules;
+mod seen;
 mod send_fd;
 mod session;
 mod shadow;

@@ -19,6 +19,7 @@ use super::late::Late;
 use super::names::{Names, dotted, internal_of, lock, readable};
 use super::places::Places;
 use super::rules::RuleSet;
+use super::seen::{PassedNames, Passing};
 use super::threads::Threads;
 use super::{handover, idlers, keys, shadow, sites};
 use crate::protocol::{Armed, Config};
@@ -48,12 +49,13 @@ pub struct Session {
     changes: Mutex<Changes>,
     /// Classes that may have been on their way when the rules changed.
     pub late: Mutex<Option<Late>>,
+    passing: Mutex<Passing>,
 }
 
 #[derive(Default)]
 struct Changes {
-    /// Internal names of the classes that got probes, with the number of methods that have some now.
-    probed: HashMap<String, u32>,
+    /// By the internal names of the classes that got probes.
+    probed: HashMap<String, Probed>,
     /// Classes that the JVM would not take with probes.
     refused: HashSet<String>,
     /// Hashes of the names of classes, or classes and methods, left alone.
@@ -62,6 +64,15 @@ struct Changes {
     methods: HashSet<u32>,
     /// Class numbers that have a name in this session.
     classes: HashSet<u32>,
+}
+
+/// What was done to the classes of one name.
+#[derive(Clone, Copy, Default)]
+struct Probed {
+    /// Methods that have probes now.
+    methods: u32,
+    /// How often a class of this name was given probes as it was loaded.
+    loads: u32,
 }
 
 impl Session {
@@ -93,6 +104,7 @@ impl Session {
             threads: Threads::default(),
             changes: Mutex::default(),
             late: Mutex::default(),
+            passing: Mutex::default(),
         };
         Ok((session, memory))
     }
@@ -178,15 +190,35 @@ impl Session {
         sites::classes(rules.features).next().is_some() || !rules.matcher.is_empty_of_methods()
     }
 
-    /// The class got this many probed methods.
-    pub fn note_probed(&self, class: &str, methods: usize) {
-        lock(&self.changes).probed.insert(class.to_owned(), methods as u32);
+    /// A class of this name is being loaded.
+    pub fn note_passing(&self, class: &str) {
+        lock(&self.passing).add(class);
+    }
+
+    /// The names of classes that were being loaded last.
+    pub fn passed(&self) -> PassedNames {
+        lock(&self.passing).names()
+    }
+
+    /// The class got this many probed methods, as it was loaded or later.
+    pub fn note_probed(&self, class: &str, methods: usize, is_load: bool) {
+        let mut changes = lock(&self.changes);
+        let probed = changes.probed.entry(class.to_owned()).or_default();
+        probed.methods = methods as u32;
+        probed.loads = probed.loads.saturating_add(u32::from(is_load));
+    }
+
+    /// How many classes of each name were given probes as they were loaded.
+    pub fn loads(&self) -> HashMap<String, u32> {
+        let changes = lock(&self.changes);
+        let loads = changes.probed.iter().filter(|(_, probed)| probed.loads > 0);
+        loads.map(|(class, probed)| (class.clone(), probed.loads)).collect()
     }
 
     /// The class has its own bytecode again, though rules chose it before. It is looked at once more at the end: another class of that name may have probes.
     pub fn note_unprobed(&self, class: &str) {
-        if let Some(methods) = lock(&self.changes).probed.get_mut(class) {
-            *methods = 0;
+        if let Some(probed) = lock(&self.changes).probed.get_mut(class) {
+            probed.methods = 0;
         }
     }
 
@@ -195,7 +227,7 @@ impl Session {
         {
             let mut changes = lock(&self.changes);
             // It may have those of earlier rules still.
-            changes.probed.insert(class.to_owned(), 0);
+            changes.probed.entry(class.to_owned()).or_default().methods = 0;
             changes.refused.insert(class.to_owned());
         }
         self.note_left_alone(class, "", reason);
@@ -277,10 +309,10 @@ impl Session {
                 .matcher
                 .class_may_match_with(class, &self.families.supertypes(class))
         };
-        let probed = || changes.probed.iter().filter(|(_, methods)| **methods > 0);
+        let probed = || changes.probed.iter().filter(|(_, probed)| probed.methods > 0);
         let classes = probed().filter(|(class, _)| of_rules(class)).count() as u32;
         let methods = probed().filter(|(class, _)| of_rules(class));
-        let methods = methods.map(|(_, methods)| methods).sum();
+        let methods = methods.map(|(_, probed)| probed.methods).sum();
         Armed {
             classes,
             methods,

@@ -27,8 +27,12 @@ const BATCH: usize = 32;
 /// Longest pause between batches.
 const PAUSE_MAX: Duration = Duration::from_millis(20);
 
-/// The class file with probes, or none: leave it as it is. `class` is an internal name.
-pub fn with_probes(agent: &Agent, session: &Session, class: &str, bytes: &[u8]) -> Option<Vec<u8>> {
+/// The class file with probes, or none: leave it as it is. `class` is an internal name. `is_load`: of a class that is coming to be, not of one that is looked at again.
+pub fn with_probes(agent: &Agent, session: &Session, class: &str, bytes: &[u8], is_load: bool) -> Option<Vec<u8>> {
+    if is_load {
+        // Before the rules are read: who knows what passed until they changed knows all that went by the old ones.
+        session.note_passing(class);
+    }
     let rules = session.rules();
     let facts = if rules.matcher.needs_kin() {
         Facts::new(&session.families, bytes, class)
@@ -50,7 +54,7 @@ pub fn with_probes(agent: &Agent, session: &Session, class: &str, bytes: &[u8]) 
         facts,
     };
     match rewrite(bytes, &Probes::PLUMB, &mut chooser) {
-        Ok(Some(rewritten)) => note(session, class, rewritten),
+        Ok(Some(rewritten)) => note(session, class, rewritten, is_load),
         Ok(None) => {
             session.note_unprobed(class);
             None
@@ -151,7 +155,7 @@ fn keyed(session: &Session, class: &str, method: &MethodInfo<'_>, id: u32, numbe
     Choice { id, begin }
 }
 
-fn note(session: &Session, class: &str, rewritten: Rewritten) -> Option<Vec<u8>> {
+fn note(session: &Session, class: &str, rewritten: Rewritten, is_load: bool) -> Option<Vec<u8>> {
     for left_alone in &rewritten.left_alone {
         let method = format!("{}{}", left_alone.name, left_alone.descriptor);
         session.note_left_alone(class, &method, &left_alone.reason.to_string());
@@ -160,7 +164,7 @@ fn note(session: &Session, class: &str, rewritten: Rewritten) -> Option<Vec<u8>>
         session.note_unprobed(class);
         return None;
     }
-    session.note_probed(class, rewritten.probed.len());
+    session.note_probed(class, rewritten.probed.len(), is_load);
     Some(rewritten.bytes)
 }
 
@@ -179,7 +183,7 @@ pub fn probe_loaded(agent: &Agent, session: &Session, jni: Jni, pause: bool, is_
 
 /// After a change of the rules: puts probes into the loaded classes that want them, and takes them out of those that do not any more.
 pub fn probe_again(agent: &Agent, session: &Session, jni: Jni, is_over: &dyn Fn() -> bool) {
-    let mut late = Late::new();
+    let mut late = Late::new(session.passed());
     probe(
         agent,
         session,
@@ -188,7 +192,7 @@ pub fn probe_again(agent: &Agent, session: &Session, jni: Jni, is_over: &dyn Fn(
         |class| is_concerned(session, class),
         |classes| {
             for (class, name) in classes {
-                late.is_new(name, identity(agent.jvmti, *class));
+                late.is_new(agent.jvmti, *class, name);
             }
         },
     );
@@ -200,21 +204,19 @@ fn is_concerned(session: &Session, class: &str) -> bool {
     session.has_probed(class) || session.wants(class)
 }
 
-/// 0 where the JVM does not tell it.
-fn identity(jvmti: Jvmti, class: jclass) -> u32 {
-    jvmti.identity_hash(class).unwrap_or(0)
-}
-
 /// Some time after a change of the rules: has those classes go by them that were being loaded at that time, when the hook had seen them and nobody else could.
 ///
-/// By which rules the hook saw a class that is new since then cannot be told from outside: another of its name may have been seen by others. So all of them are looked at, once.
+/// By which rules the hook saw a class of a name that went through it before the change cannot be told from outside: another of its name may have been seen by others. So those that are new since then are looked at,
+/// once.
 pub fn probe_late(agent: &Agent, session: &Session, jni: Jni) {
     let Some(mut late) = lock(&session.late).take() else {
         return;
     };
     jni.with_frame(|| {
-        let mut classes = loaded(agent.jvmti, jni, |class| is_concerned(session, class));
-        classes.retain(|(class, name)| late.is_new(name, identity(agent.jvmti, *class)));
+        let mut classes = loaded(agent.jvmti, jni, |class| {
+            late.may_be(class) && is_concerned(session, class)
+        });
+        classes.retain(|(class, name)| late.is_new(agent.jvmti, *class, name));
         for (class, error) in retransform(agent.jvmti, &classes, true, &|| false) {
             session.note_refused(&class, &error);
         }

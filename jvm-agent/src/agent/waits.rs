@@ -130,13 +130,7 @@ impl Waits {
         }
         let virtual_ones = virtual_waits::long_waits(jni, begin).into_iter();
         long.extend(virtual_ones.map(|(waited, id)| (waited, Who::Virtual(id))));
-        if virtual_waits::is_full() {
-            session.note_left_alone(
-                STACKS,
-                "virtual",
-                "more virtual threads at a time than are known: of some there is no stack",
-            );
-        }
+        virtual_waits::tell_left_out(session, false);
         if !long.is_empty() {
             // Who has waited longest first: the others are still there at the next look, or did not wait long.
             long.sort_by(|one, other| other.cmp(one));

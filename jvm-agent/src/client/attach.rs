@@ -197,7 +197,7 @@ fn receive_agent(
         let Some(stream) = accept_within(listener, left) else {
             continue;
         };
-        let session = JvmSession::begin(stream, config, patience)?;
+        let session = JvmSession::begin(stream, config, patience, patience)?;
         if (session.pid, session.start_ticks) == (pid, start_ticks) {
             return Ok(session);
         }

@@ -14,10 +14,15 @@ use std::time::{Duration, Instant};
 use super::patience::Patience;
 use super::place::{Place, SharedLibrary, open_tmp};
 use super::seats::Seats;
+use super::session::peer_pid;
 use super::{AttachError, JvmSession, SessionConfig};
 
 /// How long an agent that has connected may take to say who it is and to give its arena.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long it may take to say anything: an agent does so at once, unless it gets no CPU.
+const HELLO_TIMEOUT: Duration = Duration::from_secs(3);
+/// Connections that came to nothing of which the caller is told, so that nobody fills its log.
+const FAILED_TOLD_MAX: usize = 64;
 /// Most agents that are greeted at a time; more wait in the socket's queue.
 const HANDSHAKES_MAX: usize = 64;
 /// How often is looked for further connections while agents are being greeted.
@@ -43,6 +48,8 @@ pub struct Listener {
     config: Arc<SessionConfig>,
     greeted: (Sender<Greeted>, Receiver<Greeted>),
     seats: Seats,
+    /// Connections that came to nothing.
+    failed: AtomicUsize,
     /// Agents that are being greeted.
     open: Arc<AtomicUsize>,
     /// Raised at the end: nobody is waited for any more.
@@ -73,6 +80,7 @@ impl Listener {
             config: Arc::new(config),
             greeted: channel(),
             seats: Seats::default(),
+            failed: AtomicUsize::new(0),
             open: Arc::default(),
             stop: Arc::default(),
             shared: None,
@@ -123,14 +131,17 @@ impl Listener {
     /// The next JVM that has connected and was greeted, within `timeout`. Its start waits for us: call this often.
     ///
     /// # Errors
-    /// What went wrong with one JVM, which starts without plumb then. The listener stays good.
+    /// What went wrong with one JVM, which starts without plumb then. The listener stays good. The first ones are told here, all others at the end.
     pub fn accept(&self, timeout: Duration) -> Result<Option<JvmSession>, AttachError> {
         let deadline = Instant::now() + timeout;
         loop {
             // Before the look at who has been greeted: what it no longer counts has been sent.
             let open = self.open.load(Ordering::Acquire);
             if let Ok(greeted) = self.greeted.1.try_recv() {
-                return greeted.map(Some);
+                match greeted {
+                    Err(_) if self.failed.fetch_add(1, Ordering::Relaxed) >= FAILED_TOLD_MAX => continue,
+                    greeted => return greeted.map(Some),
+                }
             }
             let left = deadline.saturating_duration_since(Instant::now());
             let look = if open == 0 { left } else { left.min(LOOK_EVERY) };
@@ -146,14 +157,29 @@ impl Listener {
         }
     }
 
-    /// What to say of those that were sent away, if there were any.
+    /// What to say of those that were sent away, and of those that came to nothing and were not told by [`Listener::accept`], if there were any.
     #[must_use]
-    pub fn note_of_refused(&self) -> Option<String> {
-        self.seats.note_of_refused()
+    pub fn notes_of_refused(&self) -> Vec<String> {
+        let mut notes = self.seats.notes_of_refused();
+        let untold = self.failed.load(Ordering::Relaxed).saturating_sub(FAILED_TOLD_MAX);
+        if untold > 0 {
+            notes.push(format!(
+                "{untold} more connections came to nothing: no agent spoke as it should"
+            ));
+        }
+        notes
     }
 
     fn greet(&self, stream: UnixStream) -> Result<(), AttachError> {
-        let Some(seat) = self.seats.take() else {
+        let pid = match peer_pid(&stream) {
+            Ok(pid) => pid,
+            Err(error) => {
+                let what = "credentials of the agent's socket".into();
+                let _ = self.greeted.0.send(Err(AttachError::System { what, error }));
+                return Ok(());
+            }
+        };
+        let Some(mut seat) = self.seats.take(pid) else {
             // The agent sees the socket's end, and its JVM goes on without plumb.
             return Ok(());
         };
@@ -161,8 +187,12 @@ impl Listener {
         let (open, stop) = (Arc::clone(&self.open), Arc::clone(&self.stop));
         open.fetch_add(1, Ordering::Release);
         let greet = move || {
-            let session = JvmSession::begin(stream, &config, Patience::new(HANDSHAKE_TIMEOUT, Some(&stop)));
-            let session = session.map(|session| session.sits_on(seat));
+            let patience = |time| Patience::new(time, Some(&stop));
+            let session = JvmSession::begin(stream, &config, patience(HELLO_TIMEOUT), patience(HANDSHAKE_TIMEOUT));
+            let session = session.map(|session| {
+                seat.keep();
+                session.sits_on(seat)
+            });
             // Where nobody listens any more the session ends here, and the agent goes back to sleep.
             let _ = greeted.send(session);
             open.fetch_sub(1, Ordering::Release);
@@ -261,19 +291,55 @@ mod tests {
         assert_eq!(said.ok(), Some(0), "the end, and nothing before it");
         assert!(
             listener
-                .note_of_refused()
-                .is_some_and(|note| note.starts_with("1 JVMs"))
+                .notes_of_refused()
+                .iter()
+                .any(|note| note.starts_with("1 JVMs"))
         );
-        // The silent one goes, and another has its place.
+        // The silent one goes, and others have its place, however many come: none of them is a JVM.
         drop(silent);
-        assert!(matches!(
-            listener.accept(Duration::from_secs(5)),
-            Err(AttachError::Ended(_))
-        ));
-        drop(connect());
-        assert!(matches!(
-            listener.accept(Duration::from_secs(5)),
-            Err(AttachError::Ended(_))
-        ));
+        for _ in 0..10 {
+            assert!(matches!(
+                listener.accept(Duration::from_secs(5)),
+                Err(AttachError::Ended(_))
+            ));
+            drop(connect());
+        }
+    }
+
+    #[test]
+    fn who_connects_for_nothing_again_and_again_is_counted_and_not_told_for_ever() {
+        let listener = listener();
+        let more = 6;
+        for number in 0..FAILED_TOLD_MAX + more {
+            drop(UnixStream::connect(listener.place.socket_path()).expect("connects"));
+            if number < FAILED_TOLD_MAX {
+                assert!(matches!(
+                    listener.accept(Duration::from_secs(60)),
+                    Err(AttachError::Ended(_))
+                ));
+                continue;
+            }
+            while listener.failed.load(Ordering::Relaxed) <= number {
+                assert!(listener.accept(Duration::ZERO).is_ok_and(|none| none.is_none()));
+            }
+        }
+        let notes = listener.notes_of_refused();
+        assert!(
+            notes.len() == 1 && notes[0].starts_with("6 more connections"),
+            "{notes:?}"
+        );
+    }
+
+    #[test]
+    fn who_says_nothing_is_waited_for_for_seconds_and_gives_its_seat_back() {
+        let mut listener = listener();
+        listener.seats = Seats::new(1, 1);
+        let _silent = UnixStream::connect(listener.place.socket_path()).expect("connects");
+        let given_up = listener.accept(Duration::from_secs(60));
+        assert!(
+            matches!(given_up, Err(AttachError::Timeout { seconds, .. }) if seconds == HELLO_TIMEOUT.as_secs()),
+            "it still connects, and is not waited for as one that has begun to speak"
+        );
+        assert!(listener.seats.take(1).is_some());
     }
 }

@@ -56,10 +56,11 @@ pub struct JvmSession {
 }
 
 impl JvmSession {
-    /// Greets the agent that has connected, configures it, and takes its arena.
+    /// Greets the agent that has connected, configures it, and takes its arena. `hello`: how long it may take to speak at all.
     pub(super) fn begin(
         stream: UnixStream,
         config: &SessionConfig,
+        hello: Patience<'_>,
         patience: Patience<'_>,
     ) -> Result<JvmSession, AttachError> {
         let pid = peer_pid(&stream).map_err(AttachError::system("credentials of the agent's socket"))?;
@@ -70,7 +71,7 @@ impl JvmSession {
         stream
             .set_write_timeout(Some(SEND_TIMEOUT))
             .map_err(|error| explain(pid, patience, error))?;
-        greet(&stream, pid, patience)?;
+        greet(&stream, pid, hello)?;
         let SessionConfig {
             matcher,
             arena_bytes,

@@ -24,7 +24,7 @@ const THREADS: usize = 3;
 fn start(jdk: &Jdk) -> Subject {
     let mut command = Command::new(env::current_exe().expect("this test"));
     command.args(["--exact", "embedded::program", "--nocapture"]);
-    let home = jdk.java.ancestors().nth(2).expect("the runtime's home");
+    let home = &jdk.home;
     Subject::run(command.env(HOME, home))
 }
 

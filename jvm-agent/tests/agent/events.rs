@@ -159,7 +159,7 @@ fn calls_by_virtual_thread(recorder: &Recorder) -> HashMap<u64, usize> {
 
 #[test]
 fn virtual_threads_that_are_asked_for() {
-    for jdk in jdks().into_iter().filter(|jdk| jdk.name != "17") {
+    for jdk in jdks().into_iter().filter(|jdk| jdk.is_at_least(21)) {
         let mut subject = Subject::start(&jdk, &[]);
         subject.order("virtual 2");
         for _ in 0..2 {
@@ -191,7 +191,7 @@ fn virtual_threads_that_are_asked_for() {
 
 #[test]
 fn virtual_threads_are_nobody_elses_threads() {
-    for jdk in jdks().into_iter().filter(|jdk| jdk.name != "17") {
+    for jdk in jdks().into_iter().filter(|jdk| jdk.is_at_least(21)) {
         let mut subject = Subject::start(&jdk, &[]);
         let (session, mut recorder) = attached(&subject);
         subject.order("virtual 20");

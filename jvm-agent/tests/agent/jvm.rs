@@ -1,6 +1,5 @@
 //! JVMs for tests: where they are, what they run, how they are talked to.
 
-use std::env;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -10,44 +9,16 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
 
+pub use super::jdks::Jdk;
+
 /// No command of a test takes this long.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A Java runtime.
-#[derive(Clone, Debug)]
-pub struct Jdk {
-    pub name: &'static str,
-    pub java: PathBuf,
-}
-
 /// The runtimes to test on. What is missing is said.
 pub fn jdks() -> Vec<Jdk> {
-    let places = [
-        ("17", "PLUMB_JDK17", "/usr/lib/jvm/java-17-openjdk-amd64"),
-        ("25", "PLUMB_JDK25", "/usr/lib/jvm/temurin-25-jdk-amd64"),
-    ];
-    let found: Vec<Jdk> = places
-        .into_iter()
-        .filter_map(|(name, variable, usual)| jdk(name, variable, usual))
-        .collect();
-    assert!(
-        !found.is_empty(),
-        "no Java at all: install openjdk-17-jdk-headless, or set PLUMB_JDK17 or PLUMB_JDK25"
-    );
+    let found = super::jdks::found(|missing| eprintln!("{missing}"));
+    assert!(!found.is_empty(), "no Java at all: `cargo xtask test` brings it");
     found
-}
-
-fn jdk(name: &'static str, variable: &str, usual: &str) -> Option<Jdk> {
-    let home = env::var_os(variable).map_or_else(|| PathBuf::from(usual), PathBuf::from);
-    let java = home.join("bin/java");
-    if !java.is_file() {
-        eprintln!(
-            "not tested on JDK {name}: no {}; set {variable} to its home",
-            java.display()
-        );
-        return None;
-    }
-    Some(Jdk { name, java })
 }
 
 /// Compiled test programs.
@@ -86,14 +57,14 @@ impl Subject {
 
     /// With these variables in its environment.
     pub fn start_with(jdk: &Jdk, arguments: &[&str], variables: &[(&str, &str)]) -> Subject {
-        let mut command = Command::new(&jdk.java);
+        let mut command = Command::new(jdk.program("java"));
         command.envs(variables.iter().copied());
         Subject::run_with(command, arguments, classes())
     }
 
     /// As another user, if one is given, with the classes from this directory.
     pub fn start_as(jdk: &Jdk, arguments: &[&str], user: Option<u32>, classes: &Path) -> Subject {
-        let mut command = Command::new(&jdk.java);
+        let mut command = Command::new(jdk.program("java"));
         if let Some(user) = user {
             command.uid(user).gid(user).current_dir("/");
         }

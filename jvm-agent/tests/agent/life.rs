@@ -9,7 +9,7 @@ use plumb_trace::arena;
 use plumb_trace::definition::Definition;
 use plumb_trace::record::JvmKind;
 
-use super::jvm::{Subject, jdks};
+use super::jvm::{Subject, jdks, wait_until};
 use super::{RULES, TIMEOUT, attached, options};
 
 /// `work` was done `count` times in each of its four threads: every call has its enter, and its exit or its thrown.
@@ -73,11 +73,15 @@ fn bytecodes(subject: &Subject) -> String {
 
 /// The bytecode that runs now, and the sizes of constant pools with the number of classes, as another agent sees them.
 fn seen(subject: &Subject) -> (String, String) {
+    seen_of(
+        subject,
+        "Probed,Subject,java/lang/Thread,java/util/concurrent/locks/LockSupport",
+    )
+}
+
+fn seen_of(subject: &Subject, classes: &str) -> (String, String) {
     let file = tempfile::NamedTempFile::new().expect("a file");
-    let options = format!(
-        "{},Probed,Subject,java/lang/Thread,java/util/concurrent/locks/LockSupport",
-        file.path().display()
-    );
+    let options = format!("{},{classes}", file.path().display());
     let pid = subject.pid().to_string();
     let mut jcmd = Command::new("jcmd");
     jcmd.args([&pid, "JVMTI.agent_load"])
@@ -140,6 +144,32 @@ fn detach_gives_the_jvm_its_own_bytecode_back() {
             session.stop(TIMEOUT).expect("stops");
             assert_eq!(bytecodes(&subject), before, "JDK {}", jdk.name);
         }
+    }
+}
+
+/// Its file has gone through the hook, and its base is being looked for: nobody can see it when the session ends.
+#[test]
+fn a_class_that_comes_to_be_after_the_end_gets_its_own_bytecode_too() {
+    for jdk in jdks() {
+        let mut subject = Subject::start(&jdk, &[]);
+        let rules = options("[[method]]\nmatch = \"Twins$Twin.once\"\n");
+        let mut session = attach(subject.pid(), &rules).expect("attaches");
+        session.wait_until_armed(TIMEOUT).expect("is armed");
+        subject.order("twins 1");
+        let stopped = session.stop(TIMEOUT).expect("stops");
+        assert_eq!((stopped.restored, stopped.failed), (1, 0), "the first twin alone");
+        subject.order("twins 2");
+        wait_until(&format!("both twins as they were on JDK {}", jdk.name), || {
+            let (code, _) = seen_of(&subject, "Twins$Twin");
+            let mut twins = code.lines().filter(|line| line.contains(" once("));
+            let (first, second) = (twins.next(), twins.next());
+            assert!(second.is_some() && twins.next().is_none(), "{code}");
+            first == second
+        });
+        // Meanwhile, and after, somebody may attach.
+        let (session, _recorder) = attached(&subject);
+        session.stop(TIMEOUT).expect("stops");
+        subject.quit();
     }
 }
 

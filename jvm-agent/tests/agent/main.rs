@@ -6,6 +6,8 @@ mod change;
 mod counted;
 mod embedded;
 mod events;
+#[path = "../support/jdks.rs"]
+mod jdks;
 mod jvm;
 mod kin;
 mod life;

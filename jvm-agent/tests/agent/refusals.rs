@@ -144,7 +144,7 @@ fn root_records_another_users_jvm_that_cannot_read_our_files() {
         return;
     }
     for jdk in jdks() {
-        let mut version = Command::new(&jdk.java);
+        let mut version = Command::new(jdk.program("java"));
         if version.arg("-version").uid(NOBODY).current_dir("/").output().is_err() {
             // Where a JDK lies in root's own directory.
             eprintln!(

@@ -121,3 +121,28 @@ fn stacks_come_and_go_with_the_rules() {
         subject.quit();
     }
 }
+
+#[test]
+fn who_waits_without_a_carrier_is_told_by_rules_that_came_meanwhile() {
+    let rules = |longer: &str| {
+        format!("[jvm]\nparks = true\nvirtual_threads = true\n[[stack]]\nthreads = \"long-*\"\nlonger = \"{longer}\"\n")
+    };
+    for jdk in jdks().into_iter().filter(|jdk| jdk.is_at_least(24)) {
+        let mut subject = Subject::start(&jdk, &[]);
+        let (mut session, mut recorder) = attached(&subject, &rules("1000s"));
+        subject.order("virtualwait 1");
+        let mut of_kind = |kind| {
+            recorder.drain(true);
+            recorder.of_kind(kind).len()
+        };
+        wait_until("it leaves its carrier", || of_kind(JvmKind::Unmount) > 0);
+        assert_eq!(of_kind(JvmKind::VthreadStack), 0, "JDK {}", jdk.name);
+        let go_on = std::sync::atomic::AtomicBool::new(false);
+        let compiled = options(&rules("20ms")).config.matcher;
+        session.change_rules(compiled, &go_on, TIMEOUT).expect("changes");
+        wait_until("its stack", || of_kind(JvmKind::VthreadStack) > 0);
+        session.stop(TIMEOUT).expect("stops");
+        assert_eq!(of_kind(JvmKind::VthreadStack), 1, "once, JDK {}", jdk.name);
+        subject.quit();
+    }
+}

@@ -72,8 +72,8 @@ fn probes_count_every_call_and_change_nothing() {
     for major in [None, Some(JAVA_5)] {
         let probed = java::scratch("probed");
         let names = probe_all(&plain, &probed, major);
-        for home in java::runtimes() {
-            let counted = check_run(&home, &plain, &probed, &names);
+        for jdk in java::runtimes() {
+            let counted = check_run(&jdk.home, &plain, &probed, &names);
             for (method, counts) in EXPECTED {
                 assert_eq!(counted.get(method), Some(&counts), "{method}, {major:?}");
             }

@@ -3,7 +3,9 @@
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::{env, fs, io};
+use std::{fs, io};
+
+use crate::jdks::{self, Jdk};
 
 /// Sources of this test.
 pub fn source(name: &str) -> PathBuf {
@@ -12,41 +14,19 @@ pub fn source(name: &str) -> PathBuf {
         .join(name)
 }
 
-/// The homes of the Java runtimes to test with: those of the environment, else those that Debian and Temurin install.
-pub fn runtimes() -> Vec<PathBuf> {
-    let asked = ["PLUMB_JDK17", "PLUMB_JDK25"]
-        .into_iter()
-        .filter_map(env::var_os)
-        .map(PathBuf::from);
-    let mut homes: Vec<PathBuf> = asked.collect();
-    if homes.is_empty() {
-        homes = installed();
-    }
-    assert!(
-        !homes.is_empty(),
-        "no Java here\nremedy: run the tests by `cargo xtask test`, which installs it"
-    );
-    homes
-}
-
-fn installed() -> Vec<PathBuf> {
-    let known = ["java-17-openjdk-amd64", "temurin-25-jdk-amd64"];
-    let homes = known.map(|name| Path::new("/usr/lib/jvm").join(name));
-    homes
-        .into_iter()
-        .filter(|home| home.join("bin/java").exists())
-        .collect()
+/// The Java runtimes to test with.
+pub fn runtimes() -> Vec<Jdk> {
+    let found = jdks::found(|missing| println!("{missing}"));
+    assert!(!found.is_empty(), "no Java at all: `cargo xtask test` brings it");
+    found
 }
 
 /// Compiles for Java 17 into a fresh directory of this name.
 pub fn compile(sources: &[&str], options: &[&str], name: &str) -> PathBuf {
     let out = scratch(name);
-    let with_compiler = runtimes()
-        .into_iter()
-        .chain(installed())
-        .find(|home| home.join("bin/javac").exists());
-    let home = with_compiler.expect("no javac here; remedy: apt-get install openjdk-17-jdk-headless");
-    let mut javac = Command::new(home.join("bin/javac"));
+    let compilers = runtimes().into_iter().map(|jdk| jdk.program("javac"));
+    let compiler = compilers.into_iter().find(|javac| javac.exists());
+    let mut javac = Command::new(compiler.expect("no javac here; remedy: apt-get install openjdk-17-jdk-headless"));
     javac
         .args(options)
         .arg("-g")

@@ -10,6 +10,7 @@ use plumb_agent::rewrite::{MethodInfo, Probes, Reason, rewrite, round_trip};
 
 use crate::begins::Telling;
 use crate::java::{self, Class};
+use crate::jdks::Jdk;
 use crate::left_alone::{Origin, Origins};
 
 /// Where the jars lie that `cargo xtask test` brings.
@@ -45,7 +46,7 @@ fn all_classes_link_with_probes_in_every_method() {
     let from = format!("--patch-module=java.base={}", java::source("").display());
     let probe = java::compile(&["PlumbProbe.java", "PlumbBreak.java"], &[&from], "probe");
     let (jars, mut origins) = (jars(), Origins::default());
-    for home in java::runtimes() {
+    for Jdk { home, .. } in java::runtimes() {
         let dir = java::scratch("patched");
         let tally = rewrite_all(&home, &driver, &jars, &dir, &mut origins);
         place_probe(&probe, &dir);
@@ -75,21 +76,30 @@ fn jars() -> Vec<PathBuf> {
     jars
 }
 
-/// `jdk-17`, as the runtime says itself.
+/// `jdk 17.0.15+6-Debian-1deb12u1, 70 modules`, as the runtime says itself: some have fewer modules than others of their release.
 fn image_of(home: &Path) -> String {
     let release = fs::read_to_string(home.join("release")).expect("the runtime's release");
-    let version = release
-        .lines()
-        .find_map(|line| line.strip_prefix("JAVA_VERSION=\""))
-        .expect("a version");
-    let major: String = version.chars().take_while(char::is_ascii_digit).collect();
-    format!("jdk-{major}")
+    let value = |key: &str| {
+        let mut lines = release.lines();
+        let value = lines.find_map(|line| line.strip_prefix(key)?.strip_prefix("=\""));
+        value
+            .unwrap_or_else(|| panic!("no {key} in: {release}"))
+            .trim_end_matches('"')
+    };
+    let modules = value("MODULES").split(' ').count();
+    format!("jdk {}, {modules} modules", value("JAVA_RUNTIME_VERSION"))
+}
+
+/// `jars, 40 of 30000000 bytes together`: as they lie there, whatever is found in them.
+fn origin_of(jars: &[PathBuf]) -> String {
+    let bytes: u64 = jars.iter().map(|jar| fs::metadata(jar).expect("a jar").len()).sum();
+    format!("jars, {} of {bytes} bytes together", jars.len())
 }
 
 fn rewrite_all(home: &Path, driver: &Path, jars: &[PathBuf], dir: &Path, origins: &mut Origins) -> Tally {
-    let (mut tally, image) = (Tally::default(), image_of(home));
+    let (mut tally, image, of_jars) = (Tally::default(), image_of(home), origin_of(jars));
     // The jars are the same for every runtime, and on the list once.
-    let jars_are_new = !origins.has("jars");
+    let jars_are_new = !origins.has(&of_jars);
     let mut seen = BTreeSet::new();
     java::every_class(home, driver, jars, |class| {
         if !seen.insert((class.module.clone(), class.path.clone())) {
@@ -105,7 +115,7 @@ fn rewrite_all(home: &Path, driver: &Path, jars: &[PathBuf], dir: &Path, origins
             Err(reason) => tally.changed.push(format!("{name}: {reason}")),
         }
         let is_new = jars_are_new || !class.module.is_empty();
-        let origin = if class.module.is_empty() { "jars" } else { &image };
+        let origin = if class.module.is_empty() { &of_jars } else { &image };
         let bytes = tally.rewrite(&class, &name, is_new.then(|| origins.of(origin)));
         // Classes of jars have no module; they come by the class path.
         let folder = if class.module.is_empty() {

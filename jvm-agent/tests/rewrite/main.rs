@@ -3,6 +3,9 @@
 mod begins;
 mod behaviour;
 mod java;
+#[allow(dead_code, reason = "other tests ask more of a runtime")]
+#[path = "../support/jdks.rs"]
+mod jdks;
 mod left_alone;
 mod linking;
 mod mutations;

@@ -1,10 +1,9 @@
 //! Files that an export writes.
 
 use super::ExportError;
-use plumb_trace::timeline::TimelineError;
-use std::fs::{File, OpenOptions};
+use plumb_trace::{private_file, timeline::TimelineError};
+use std::fs::File;
 use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 /// Why one file was not written.
@@ -31,14 +30,7 @@ pub(super) fn write_file<T>(
     fill: impl FnOnce(&mut BufWriter<File>) -> Result<T, WriteError>,
 ) -> Result<T, ExportError> {
     let write = || {
-        let file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .custom_flags(libc::O_NOFOLLOW)
-            .open(path)?;
-        let mut file = BufWriter::new(file);
+        let mut file = BufWriter::new(private_file::create_or_empty(path)?);
         let value = fill(&mut file)?;
         file.flush()?;
         Ok(value)

@@ -106,9 +106,11 @@ impl Subject {
             listener: Some(listener),
             ..
         } = self
-            && let Some(note) = listener.note_of_refused()
         {
-            recorder.note(note);
+            listener
+                .notes_of_refused()
+                .into_iter()
+                .for_each(|note| recorder.note(note));
         }
     }
 

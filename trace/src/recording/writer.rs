@@ -1,9 +1,10 @@
 //! Making a recording: directory, manifest, segment files. Nothing is world-readable, no symbolic link is followed.
 
 use super::{Manifest, RecordingError};
-use std::fs::{DirBuilder, File, OpenOptions};
+use crate::private_file;
+use std::fs::{DirBuilder, File};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 /// Makes the directory of a recording, readable by its owner only.
@@ -23,15 +24,6 @@ pub fn create_directory(path: &Path) -> Result<(), RecordingError> {
         })
 }
 
-fn create_file(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .custom_flags(libc::O_NOFOLLOW)
-        .open(path)
-}
-
 /// A segment file that grows.
 #[derive(Debug)]
 pub struct SegmentWriter {
@@ -46,7 +38,7 @@ impl SegmentWriter {
     /// # Errors
     /// [`RecordingError::Io`], also where the file exists.
     pub fn create(path: &Path) -> Result<SegmentWriter, RecordingError> {
-        let file = create_file(path).map_err(|source| RecordingError::Io {
+        let file = private_file::create(path).map_err(|source| RecordingError::Io {
             path: path.to_owned(),
             source,
         })?;
@@ -114,7 +106,7 @@ impl Manifest {
     fn write_new(&self, path: &Path) -> io::Result<()> {
         // Left over by a recorder that was killed just here.
         let _ = std::fs::remove_file(path);
-        let mut file = create_file(path)?;
+        let mut file = private_file::create(path)?;
         file.write_all(&serde_json::to_vec_pretty(self)?)?;
         file.sync_all()
     }

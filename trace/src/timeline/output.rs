@@ -2,11 +2,10 @@
 
 use super::error::TimelineError;
 use super::format::Extent;
-use crate::pack;
+use crate::{pack, private_file};
 use std::ffi::OsString;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// A file that grows at its end. Dropped before [`Output::finish`], it leaves nothing behind.
@@ -23,14 +22,7 @@ pub(super) struct Output {
 impl Output {
     pub(super) fn create(path: &Path) -> Result<Output, TimelineError> {
         let part = part_name(path);
-        let open = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .custom_flags(libc::O_NOFOLLOW)
-            .open(&part);
-        let file = open.map_err(|source| TimelineError::Io {
+        let file = private_file::create(&part).map_err(|source| TimelineError::Io {
             path: part.clone(),
             source,
         })?;

@@ -4,8 +4,8 @@ pub mod raster;
 
 use crate::ViewError;
 use eframe::egui::{self, Color32, Event, RawInput, Rect, Vec2};
+use plumb_trace::private_file;
 use raster::{Picture, Textures};
-use std::fs::File;
 use std::io::BufWriter;
 use std::path::Path;
 
@@ -65,12 +65,12 @@ pub fn render(
     Ok(picture)
 }
 
-/// Writes a picture as PNG.
+/// Writes a picture as PNG, which only its owner may read.
 ///
 /// # Errors
 /// The file cannot be made or written.
 pub fn write_png(picture: &Picture, path: &Path) -> Result<(), ViewError> {
-    let file = File::create(path).map_err(|cause| ViewError::write(path, cause))?;
+    let file = private_file::create_or_empty(path).map_err(|cause| ViewError::write(path, cause))?;
     encode_png(picture, BufWriter::new(file)).map_err(|cause| ViewError::write(path, cause))
 }
 

@@ -7,6 +7,7 @@ use crate::model::source::Source;
 use crate::model::time::Window;
 use crate::{Part, ViewError, headless, screenshot, window_of};
 use plumb_trace::timeline::*;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 fn drawn(query: impl Query + 'static) -> Viewer {
@@ -100,6 +101,16 @@ fn files_that_are_no_timelines_are_refused_with_a_remedy() {
         screenshot(&[], Path::new("x.png"), (800, 600), Part::default()),
         Err(ViewError::NoFile)
     ));
+}
+
+#[test]
+fn a_picture_of_a_recording_is_its_owner_s_alone() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("out.png");
+    let picture = headless::render((200, 200), Vec::new(), |_| {}).expect("a picture");
+    headless::write_png(&picture, &path).expect("it is written");
+    let mode = std::fs::metadata(&path).expect("a file").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
 }
 
 #[test]

@@ -49,6 +49,7 @@ public class Subject {
             case "calltwin": return Twins.call(count == 1 ? Twins.first : Twins.second);
             case "unlinkable": return Unlinkable.load();
             case "waits": return Waits.next();
+            case "virtualwait": return Waits.virtual();
             case "broken": return Broken.load(count);
             case "manykeys": return Keyed.many(count);
             default: throw new IllegalArgumentException(command);

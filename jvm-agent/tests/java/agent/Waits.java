@@ -54,6 +54,18 @@ class Waits {
         Executors.newFixedThreadPool(1, body -> daemon("long-idle", body)).submit(() -> { sink++; }).get();
     }
 
+    /** A virtual thread that waits for good. By reflection: JDK 17 has none. */
+    static String virtual() throws Exception {
+        Object builder = Thread.class.getMethod("ofVirtual").invoke(null);
+        Class<?> type = Class.forName("java.lang.Thread$Builder");
+        type.getMethod("name", String.class).invoke(builder, "long-virtual");
+        Runnable body = () -> {
+            while (true) LockSupport.park(LOCK);
+        };
+        type.getMethod("start", Runnable.class).invoke(builder, body);
+        return "";
+    }
+
     static void hold() {
         synchronized (MONITOR) {
             held = true;
