@@ -46,6 +46,7 @@ mod stacks;
 mod threads;
 mod tls;
 mod transform;
+mod virtual_names;
 mod virtual_threads;
 mod virtual_waits;
 mod vmstructs;

@@ -20,7 +20,7 @@ use plumb_trace::record::{JvmKind, JvmRecord};
 
 use super::barrier::guard;
 use super::probe::{own_tid, record};
-use super::{exceptions, handover, idlers, sleeps, wake};
+use super::{exceptions, handover, idlers, sleeps, virtual_names, wake};
 use crate::rewrite::{Begin, Choice};
 
 const RENAME: i32 = 0;
@@ -149,7 +149,10 @@ pub fn begin(env: *mut JNIEnv, id: i32) {
 #[cold]
 pub fn end(id: i32) {
     match id {
-        RENAME => wake::renamed(),
+        RENAME => {
+            wake::renamed();
+            virtual_names::renamed();
+        }
         PARK => record(JvmRecord::pack(JvmKind::Unparked, 0, 0)),
         SLEEP => record(JvmRecord::pack(JvmKind::Slept, 0, 0)),
         IDLE => {

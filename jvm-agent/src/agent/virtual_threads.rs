@@ -14,7 +14,6 @@ use jvmti_bindings::sys::jvmti::{
     JVMTI_EVENT_VIRTUAL_THREAD_END, JVMTI_EVENT_VIRTUAL_THREAD_START, jvmtiCapabilities, jvmtiEnv, jvmtiEventCallbacks,
     jvmtiExtensionEvent,
 };
-use plumb_trace::definition::Definition;
 use plumb_trace::record::{JvmKind, JvmRecord};
 
 use super::Agent;
@@ -22,7 +21,7 @@ use super::events::with_agent;
 use super::jni::Jni;
 use super::jvmti::Jvmti;
 use super::probe::record;
-use super::{shadow, virtual_waits};
+use super::{shadow, virtual_names, virtual_waits};
 
 const MOUNT: &CStr = c"com.sun.hotspot.events.VirtualThreadMount";
 const UNMOUNT: &CStr = c"com.sun.hotspot.events.VirtualThreadUnmount";
@@ -40,6 +39,9 @@ pub fn add_callbacks(callbacks: &mut jvmtiEventCallbacks) {
 pub fn set_events(jvmti: Jvmti, on: bool) {
     if on && jvmti.add_capabilities(want).is_err() {
         return;
+    }
+    if on {
+        virtual_names::begin();
     }
     for event in [JVMTI_EVENT_VIRTUAL_THREAD_START, JVMTI_EVENT_VIRTUAL_THREAD_END] {
         let _ = jvmti.set_event(event, on);
@@ -65,11 +67,14 @@ fn extension(event: MountEvent) -> jvmtiExtensionEvent {
     unsafe { std::mem::transmute::<MountEvent, jvmtiExtensionEvent>(event) }
 }
 
+/// 0: it is not known.
+fn java_id(agent: &Agent, jni: Jni, thread: jthread) -> u64 {
+    let fields = agent.thread_fields.get();
+    fields.map_or(0, |fields| fields.java_id(jni, thread))
+}
+
 fn tell(agent: &Agent, jni: Jni, kind: JvmKind, thread: jthread) -> u64 {
-    let id = agent
-        .thread_fields
-        .get()
-        .map_or(0, |fields| fields.java_id(jni, thread));
+    let id = java_id(agent, jni, thread);
     if id != 0 {
         record(JvmRecord::pack_id(kind, id));
     }
@@ -79,6 +84,7 @@ fn tell(agent: &Agent, jni: Jni, kind: JvmKind, thread: jthread) -> u64 {
 unsafe extern "C" fn mounted(_: *mut jvmtiEnv, env: *mut JNIEnv, thread: jthread) {
     with_agent(env, |agent, jni| {
         let id = tell(agent, jni, JvmKind::Mount, thread);
+        virtual_names::mounted(agent, jni, id, thread);
         shadow::mounted(id);
         virtual_waits::mounted(agent, jni, id, thread);
     });
@@ -87,6 +93,9 @@ unsafe extern "C" fn mounted(_: *mut jvmtiEnv, env: *mut JNIEnv, thread: jthread
 unsafe extern "C" fn unmounted(_: *mut jvmtiEnv, env: *mut JNIEnv, thread: jthread) {
     with_agent(env, |agent, jni| {
         let id = tell(agent, jni, JvmKind::Unmount, thread);
+        if virtual_names::leaves(agent, jni, id, thread) {
+            virtual_waits::renamed(id);
+        }
         shadow::unmounted(id);
         virtual_waits::unmounted(agent, jni, id, thread);
     });
@@ -95,25 +104,14 @@ unsafe extern "C" fn unmounted(_: *mut jvmtiEnv, env: *mut JNIEnv, thread: jthre
 unsafe extern "system" fn started(_: *mut jvmtiEnv, env: *mut JNIEnv, thread: jthread) {
     with_agent(env, |agent, jni| {
         let id = tell(agent, jni, JvmKind::VthreadStart, thread);
-        let info = agent.jvmti.thread_info(jni, thread);
-        // Most have no name: spare them the definition.
-        if let (Some(session), Ok(info)) = (agent.session(), info)
-            && id != 0
-            && !info.name.is_empty()
-        {
-            session.definitions.write(
-                session.now(),
-                Definition::VirtualThread {
-                    java_id: id,
-                    name: info.name,
-                },
-            );
-        }
+        virtual_names::born(agent, jni, id, thread);
     });
 }
 
 unsafe extern "system" fn ended(_: *mut jvmtiEnv, env: *mut JNIEnv, thread: jthread) {
     with_agent(env, |agent, jni| {
+        // Before its end: who has ended gets no name.
+        virtual_names::leaves(agent, jni, java_id(agent, jni, thread), thread);
         virtual_waits::ended(tell(agent, jni, JvmKind::VthreadEnd, thread));
     });
 }

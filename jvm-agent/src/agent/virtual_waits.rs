@@ -110,6 +110,11 @@ pub fn unmounted(agent: &Agent, jni: Jni, id: u64, thread: jthread) {
     }
 }
 
+/// It has another name, by which it is judged again.
+pub fn renamed(id: u64) {
+    ended(id);
+}
+
 /// It ends.
 pub fn ended(id: u64) {
     if IS_WANTED.load(Ordering::Relaxed) {

@@ -1,6 +1,6 @@
 //! The JVM's own events: contended monitors, waits, parks, sleeps, collections, renames, virtual threads.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use plumb_trace::definition::{Dated, Definition};
 use plumb_trace::record::{JvmKind, JvmRecord};
@@ -184,6 +184,32 @@ fn virtual_threads_that_are_asked_for() {
                 "outer and step, twenty times: {calls:?}"
             );
             subject.order("virtual 2");
+        }
+        subject.quit();
+    }
+}
+
+#[test]
+fn virtual_threads_have_the_names_that_they_had_and_get() {
+    for jdk in jdks().into_iter().filter(|jdk| jdk.is_at_least(21)) {
+        let mut subject = Subject::start(&jdk, &[]);
+        subject.order("virtualname 1");
+        for had in ["older", "renamed"] {
+            let rules = format!("{RULES}\n[jvm]\nvirtual_threads = true\nthreads = true\n");
+            let mut session = attach(subject.pid(), &options(&rules)).expect("attaches");
+            session.wait_until_armed(TIMEOUT).expect("is armed");
+            let mut recorder = Recorder::new(session.arena().expect("a descriptor"));
+            subject.order("virtualname 2");
+            session.stop(TIMEOUT).expect("stops");
+            recorder.drain(false);
+            let mut names: BTreeMap<u64, Vec<&str>> = BTreeMap::new();
+            for dated in &recorder.definitions {
+                if let Definition::VirtualThread { java_id, name } = &dated.definition {
+                    names.entry(*java_id).or_default().push(name);
+                }
+            }
+            let names: Vec<Vec<&str>> = names.into_values().collect();
+            assert_eq!(names, [vec![had, "renamed"], vec!["younger"]], "JDK {}", jdk.name);
         }
         subject.quit();
     }

@@ -166,7 +166,7 @@ impl Machine {
                     self.name_java_thread(thread, at, name);
                 }
             }
-            Definition::VirtualThread { java_id, name } => self.name_virtual_thread((jvm, *java_id), name),
+            Definition::VirtualThread { java_id, name } => self.name_virtual_thread((jvm, *java_id), at, name),
             Definition::JavaThreadEnd { tid } => return self.end_java_thread(jvm, *tid, at),
             Definition::Jvm {
                 vm_name, vm_version, ..

@@ -6,7 +6,7 @@ use super::{Host, Machine};
 use crate::groups::Groups;
 use crate::input::{Gap, HostInput, LaneKind};
 use plumb_trace::State;
-use plumb_trace::timeline::{HostInfo, Info, Loss, TimelineError, TimelineWriter};
+use plumb_trace::timeline::{HostInfo, Info, Loss, TimelineError, TimelineWriter, Track};
 
 type Result<T = ()> = std::result::Result<T, TimelineError>;
 
@@ -168,13 +168,12 @@ impl Machine {
                 continue;
             }
             let track = self.writer.track_mut(thread.track);
-            let former = track.former_names.iter().rev().map(|(_, name)| name.as_str());
-            track.group = groups.of_names(thread.host, std::iter::once(track.name.as_str()).chain(former));
+            track.group = groups.of_names(thread.host, names_of(track));
         }
         for &(track, process) in &self.virtual_threads.tracks {
             let host = self.writer.process_mut(self.registry.processes[process].id).host as usize;
             let track = self.writer.track_mut(track);
-            track.group = groups.of_names(host, std::iter::once(track.name.as_str()));
+            track.group = groups.of_names(host, names_of(track));
         }
     }
 
@@ -244,4 +243,10 @@ fn host_info(input: &HostInput) -> HostInfo {
         cpus: host.cpus,
         has_kernel: input.has_kernel,
     }
+}
+
+/// The last one first.
+fn names_of(track: &Track) -> impl Iterator<Item = &str> {
+    let former = track.former_names.iter().rev().map(|(_, name)| name.as_str());
+    std::iter::once(track.name.as_str()).chain(former)
 }

@@ -155,7 +155,7 @@ impl Registry {
 }
 
 /// Gives a track another name from `at` on; the one it had is kept with its end.
-fn rename_track(writer: &mut TimelineWriter, track: TrackId, at: u64, name: &str) {
+pub(super) fn rename_track(writer: &mut TimelineWriter, track: TrackId, at: u64, name: &str) {
     let track = writer.track_mut(track);
     if track.name == name {
         return;

@@ -10,6 +10,7 @@
 
 use super::Machine;
 use super::calls::{Calls, Output, Runner};
+use super::registry::rename_track;
 use super::sleeps::Waiting;
 use super::thread::{Activity, Doing, Thread, explained};
 use plumb_trace::State;
@@ -85,6 +86,8 @@ fn pins(state: State) -> bool {
 #[derive(Debug)]
 struct VirtualThread {
     track: TrackId,
+    /// Not only a number.
+    has_name: bool,
     /// Unmounted since then, doing this.
     since: u64,
     doing: Doing,
@@ -117,9 +120,13 @@ impl Machine {
     }
 
     /// Gives a virtual thread its name.
-    pub(super) fn name_virtual_thread(&mut self, key: Key, name: &str) {
-        if let Some(thread) = self.virtual_threads.living.get(&key) {
-            name.clone_into(&mut self.writer.track_mut(thread.track).name);
+    pub(super) fn name_virtual_thread(&mut self, key: Key, at: u64, name: &str) {
+        let Some(thread) = self.virtual_threads.living.get_mut(&key) else {
+            return;
+        };
+        match std::mem::replace(&mut thread.has_name, true) {
+            true => rename_track(&mut self.writer, thread.track, at, name),
+            false => name.clone_into(&mut self.writer.track_mut(thread.track).name),
         }
     }
 
@@ -142,6 +149,7 @@ impl Machine {
         });
         let thread = VirtualThread {
             track,
+            has_name: false,
             since: at,
             doing: Doing::UNKNOWN,
             activity: Activity::None,

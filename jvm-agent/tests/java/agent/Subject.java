@@ -50,6 +50,7 @@ public class Subject {
             case "unlinkable": return Unlinkable.load();
             case "waits": return Waits.next();
             case "virtualwait": return Waits.virtual();
+            case "virtualname": return count == 1 ? Named.older() : Named.rename();
             case "broken": return Broken.load(count);
             case "manykeys": return Keyed.many(count);
             default: throw new IllegalArgumentException(command);

@@ -1,0 +1,116 @@
+//! Names of virtual threads: those that they are born with, those of threads that are older than the session, and those that they give themselves.
+//!
+//! No list of the JVM's has virtual threads, so a name is told when its thread passes by: at its birth, at the first mount of one that is older, and when one that has renamed itself leaves its carrier.
+//! A name that another thread gives it is not seen.
+
+use std::cell::Cell;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use jvmti_bindings::sys::jni::jthread;
+use plumb_trace::definition::Definition;
+
+use super::Agent;
+use super::jni::Jni;
+
+/// Places for threads that are older than the session, by their ids; who finds none keeps its number for a name.
+const OLDER_MAX: usize = 16_384;
+/// Places that are looked at for one thread.
+const TRIES: usize = 8;
+
+/// Threads that are older than the session and were met. 0: nobody.
+static OLDER: [AtomicU64; OLDER_MAX] = [const { AtomicU64::new(0) }; OLDER_MAX];
+/// The least id of a thread that was born in the session: ids grow, so who has a smaller one is older.
+static FIRST_BORN: AtomicU64 = AtomicU64::new(u64::MAX);
+
+thread_local! {
+    /// Whether the virtual thread that this carrier has called `setName`.
+    static RENAMED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// A session begins: nobody has been met.
+pub fn begin() {
+    FIRST_BORN.store(u64::MAX, Ordering::Relaxed);
+    for place in &OLDER {
+        place.store(0, Ordering::Relaxed);
+    }
+}
+
+/// `Thread.setName` ends in this thread, or in the virtual one that it carries.
+pub fn renamed() {
+    RENAMED.set(true);
+}
+
+/// A virtual thread is born.
+pub fn born(agent: &Agent, jni: Jni, id: u64, thread: jthread) {
+    FIRST_BORN.fetch_min(id, Ordering::Relaxed);
+    tell(agent, jni, id, thread);
+}
+
+/// It was mounted.
+pub fn mounted(agent: &Agent, jni: Jni, id: u64, thread: jthread) {
+    if id < FIRST_BORN.load(Ordering::Relaxed) && is_met_first(&OLDER, id) {
+        tell(agent, jni, id, thread);
+    }
+}
+
+/// It is about to leave its carrier, or to end. Says whether it has another name than before.
+pub fn leaves(agent: &Agent, jni: Jni, id: u64, thread: jthread) -> bool {
+    let is_renamed = RENAMED.replace(false);
+    if is_renamed {
+        tell(agent, jni, id, thread);
+    }
+    is_renamed
+}
+
+/// Whether it was not met before, and is from now on. False also where there is no place for it: it would be told again and again.
+fn is_met_first(places: &[AtomicU64], id: u64) -> bool {
+    if id == 0 {
+        return false;
+    }
+    for place in (0..TRIES).map(|more| (id as usize).wrapping_add(more) % places.len()) {
+        match places[place].compare_exchange(0, id, Ordering::Relaxed, Ordering::Relaxed) {
+            Ok(_) => return true,
+            Err(met) if met == id => return false,
+            Err(_) => {}
+        }
+    }
+    false
+}
+
+fn tell(agent: &Agent, jni: Jni, id: u64, thread: jthread) {
+    let info = agent.jvmti.thread_info(jni, thread);
+    // Most have no name: spare them the definition.
+    if let (Some(session), Ok(info)) = (agent.session(), info)
+        && id != 0
+        && !info.name.is_empty()
+    {
+        session.definitions.write(
+            session.now(),
+            Definition::VirtualThread {
+                java_id: id,
+                name: info.name,
+            },
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_is_met_once_and_who_has_no_place_never() {
+        let places: Vec<AtomicU64> = (0..TRIES as u64 * 2).map(|_| AtomicU64::new(0)).collect();
+        for round in 0..2 {
+            for id in 1..=TRIES as u64 {
+                assert_eq!(is_met_first(&places, id), round == 0, "{id}");
+            }
+        }
+        let same_place = |more: u64| 1 + more * places.len() as u64;
+        let met = (1..=TRIES as u64 * 2)
+            .filter(|&more| is_met_first(&places, same_place(more)))
+            .count();
+        assert_eq!(met, 0, "all places that are looked at for them are taken");
+        assert!(!is_met_first(&places, 0));
+    }
+}
