@@ -123,16 +123,20 @@ impl std::fmt::Display for Need {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let seconds = |ns: u64| ns as f64 / 1e9;
         let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
-        let (keep, rate) = (seconds(self.keep_ns), mib(self.rate));
+        let keep = seconds(self.keep_ns);
+        let rate = match self.rate >> 20 {
+            0 => format!("{} KiB/s", self.rate >> 10),
+            _ => format!("{:.1} MiB/s", mib(self.rate)),
+        };
         match self.is_kept() {
             true => write!(
                 f,
-                "keeping the last {keep:.1} s: about {:.1} MiB at {rate:.1} MiB/s",
+                "keeping the last {keep:.1} s: about {:.1} MiB at {rate}",
                 mib(self.bytes)
             ),
             false => write!(
                 f,
-                "keeping the last {:.1} s, not {keep:.1} s: at {rate:.1} MiB/s the {:.1} MiB that may be taken, an eighth of the memory that is available, hold no more (--flight SIZE takes more)",
+                "keeping the last {:.1} s, not {keep:.1} s: at {rate} the {:.1} MiB that may be taken, an eighth of the memory that is available, hold no more (--flight SIZE takes more)",
                 seconds(self.kept_ns()),
                 mib(self.most)
             ),
