@@ -15,6 +15,7 @@ mod cpu;
 mod deaf;
 mod event;
 mod filter;
+mod limit;
 mod open;
 mod order;
 mod tracefs;
@@ -161,9 +162,13 @@ pub(crate) fn open(cpus: u32, options: &KernelOptions) -> Result<(PerfRings, Per
         _ => &[Level::Tracepoints, Level::Switches, Level::Own],
     };
     let mut refused = None;
+    let most = events_max(cpus, options);
+    limit::make_room(most);
     for &level in levels {
         match open_level(cpus, options, level) {
             Ok((rings, events)) => return Ok((rings, events, level)),
+            // A level that tells less is not what there are rights for.
+            Err(error) if limit::is_full(&error) => return Err(limit::no_room(most)),
             // What the highest that is refused needs brings the most.
             Err(error) if level != Level::Tracepoints => drop(refused.get_or_insert(error)),
             Err(_) => {}
@@ -171,6 +176,12 @@ pub(crate) fn open(cpus: u32, options: &KernelOptions) -> Result<(PerfRings, Per
     }
     let error = refused.unwrap_or_else(|| io::Error::other("tracefs cannot be read"));
     Err(bpf_error("perf events of all CPUs", &error))
+}
+
+/// Events of all CPUs, at most: a ring, tracepoints, counters, and as many groups of these as there may be.
+fn events_max(cpus: u32, options: &KernelOptions) -> u64 {
+    let of_a_cpu = 1 + tracepoints::COUNT + 2 * options.extras.counters.len().min(COUNTERS_MAX);
+    (online_cpus(cpus).len() * of_a_cpu) as u64
 }
 
 fn open_level(cpus: u32, options: &KernelOptions, level: Level) -> io::Result<(PerfRings, PerfEvents)> {
