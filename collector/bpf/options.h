@@ -4,7 +4,7 @@
  * be loaded, the object without is. Each program is attached only if its option is on.
  *
  *   interrupts  time in interrupt handlers and soft interrupts, of each slice
- *   faults      page faults of each slice, by the kernel's own counts
+ *   faults      page faults of each slice, by the kernel's own counts; those of a slice whose begin was hidden, too
  *   disk        requests to block devices, from issue to completion
  *   calls       every system call
  */
@@ -28,6 +28,7 @@ const volatile u64 wanted_calls[CALLS_MAX / 64] = {};
 struct task_struct___faults {
 	unsigned long min_flt;
 	unsigned long maj_flt;
+	u64 start_time;
 };
 
 struct gendisk {
@@ -47,6 +48,15 @@ struct request {
 
 #pragma clang attribute pop
 
+#define KNOWN 64
+
+/* Faults of a thread since it was born, and when that was: its task may have been another's before. */
+struct faults {
+	u64 born_ns;
+	u64 minor;
+	u64 major;
+};
+
 /* What has happened on a CPU since its last switch. */
 struct toll {
 	u64 hard_ns;
@@ -59,10 +69,11 @@ struct toll {
 	u64 soft_since;
 	u64 hard_before;
 	u32 softirqs;
-	/* Who came at that switch, with its faults until then. */
-	u32 tid;
-	u64 minor;
-	u64 major;
+	/* Who came at that switch (the address of its task, 0: nobody yet), with its faults until then. */
+	u64 who;
+	struct faults at_coming;
+	/* Some of those who were put into `told`, so that most slices need not look there. */
+	u64 known[KNOWN];
 };
 
 struct {
@@ -71,6 +82,18 @@ struct {
 	__type(key, u32);
 	__type(value, struct toll);
 } tolls SEC(".maps");
+
+/*
+ * Up to where each thread's faults were told, by the address of its task: who leaves tells what came since then. So nothing is lost where the kernel does not tell of a thread's
+ * coming to a CPU, but told with the next leaving that is seen. Preallocated, since memory must not be asked for under the queue's lock. A thread that is forgotten, because others
+ * were here more lately, is one that was never seen.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, u64);
+	__type(value, struct faults);
+} told SEC(".maps");
 
 /* When a request was issued, by its address. Where more are under way than fit, the oldest are not told. */
 struct {
@@ -159,13 +182,77 @@ int on_softirq_exit(u64 *ctx)
 	return 0;
 }
 
-static __always_inline void tell_toll(struct task_struct *task, struct toll *toll, u64 minor, u64 major)
+static __always_inline struct faults faults_of(struct task_struct *task)
+{
+	struct task_struct___faults *counts = (void *)task;
+	struct faults faults = {
+		.born_ns = counts->start_time,
+		.minor = counts->min_flt,
+		.major = counts->maj_flt,
+	};
+
+	return faults;
+}
+
+/* Up to where a thread's faults were told; 0: it was never seen. */
+static __always_inline struct faults *told_of(u64 who, u64 born_ns)
+{
+	struct faults *was = bpf_map_lookup_elem(&told, &who);
+
+	return was && was->born_ns == born_ns ? was : 0;
+}
+
+/* Who came and was not seen to leave is somewhere else now: what it had when it came is where its faults begin, if it was never seen before. */
+static __always_inline void may_have_left_unseen(struct toll *toll, u64 who)
+{
+	if (toll->who && toll->who != who && !told_of(toll->who, toll->at_coming.born_ns))
+		bpf_map_update_elem(&told, &toll->who, &toll->at_coming, BPF_ANY);
+}
+
+/*
+ * Up to where the faults of who leaves were told. Of one that was never seen before: what it had when it came, or, if that was not seen either, what it has now.
+ * 0 where there is nothing to tell, or the map has no room at the moment.
+ */
+static __always_inline struct faults *told_until(struct toll *toll, u64 who, struct faults *now)
+{
+	int has_come = toll->who == who && toll->at_coming.born_ns == now->born_ns;
+	int has_new = toll->at_coming.minor != now->minor || toll->at_coming.major != now->major;
+	u64 *known = &toll->known[(who >> 6 ^ who >> 13) & (KNOWN - 1)];
+	struct faults *was;
+
+	/* What is untold of slices before is told with the next that has some. */
+	if (has_come && !has_new && *known == who)
+		return 0;
+	was = told_of(who, now->born_ns);
+	if (!was) {
+		bpf_map_update_elem(&told, &who, has_come ? &toll->at_coming : now, BPF_ANY);
+		was = bpf_map_lookup_elem(&told, &who);
+	}
+	if (was)
+		*known = who;
+	return was;
+}
+
+/* Who is born has no faults, and all that come are told. */
+SEC("tp_btf/sched_process_fork")
+int on_birth(u64 *ctx)
+{
+	struct task_struct___faults *child = (void *)ctx[1];
+	struct faults none = { .born_ns = child->start_time };
+	u64 who = ctx[1];
+
+	bpf_map_update_elem(&told, &who, &none, BPF_ANY);
+	return 0;
+}
+
+/* Whether there was room for it. */
+static __always_inline int tell_toll(struct task_struct *task, struct toll *toll, u64 minor, u64 major)
 {
 	u32 cpu = bpf_get_smp_processor_id();
 	struct record *record = reserve(cpu);
 
 	if (!record)
-		return;
+		return 0;
 	record->time_ns = bpf_ktime_get_ns();
 	record->pid = task->tgid;
 	record->other_tid = minor;
@@ -181,6 +268,25 @@ static __always_inline void tell_toll(struct task_struct *task, struct toll *tol
 	record->nivcsw = 0;
 	record->lag = 0;
 	commit(record, TOLL, 0, task->pid);
+	return 1;
+}
+
+/* Tells what there is to tell of who leaves. */
+static __always_inline void tell_leaver(struct task_struct *leaver, struct toll *toll, u64 who)
+{
+	struct faults now = faults_of(leaver), *was;
+	u64 minor = 0, major = 0;
+
+	was = told_until(toll, who, &now);
+	if (was) {
+		minor = now.minor - was->minor;
+		major = now.major - was->major;
+	}
+	if (!(minor | major | toll->interrupts | toll->softirqs))
+		return;
+	/* What finds no room in the ring is told with what comes. */
+	if (tell_toll(leaver, toll, minor, major) && was)
+		*was = now;
 }
 
 /* Before on_switch, so that the record of a slice's toll stands before that of its end. */
@@ -190,24 +296,20 @@ int on_toll(u64 *ctx)
 	struct task_struct *prev = (void *)ctx[1];
 	struct task_struct *next = (void *)ctx[2];
 	struct toll *toll = toll_here();
-	u64 minor = 0, major = 0;
 
 	if (!toll)
 		return 0;
+	if (count_faults)
+		may_have_left_unseen(toll, ctx[1]);
+	/* The idle task has no faults. */
+	if (count_faults && prev->pid)
+		tell_leaver(prev, toll, ctx[1]);
+	else if (toll->interrupts | toll->softirqs)
+		tell_toll(prev, toll, 0, 0);
 	if (count_faults) {
-		struct task_struct___faults *leaves = (void *)prev, *comes = (void *)next;
-
-		/* What the thread that was here at the beginning did before is not known. */
-		if (toll->tid && toll->tid == (u32)prev->pid) {
-			minor = leaves->min_flt - toll->minor;
-			major = leaves->maj_flt - toll->major;
-		}
-		toll->tid = next->pid;
-		toll->minor = comes->min_flt;
-		toll->major = comes->maj_flt;
+		toll->who = next->pid ? ctx[2] : 0;
+		toll->at_coming = faults_of(next);
 	}
-	if (minor | major | toll->interrupts | toll->softirqs)
-		tell_toll(prev, toll, minor, major);
 	toll->hard_ns = 0;
 	toll->soft_ns = 0;
 	toll->interrupts = 0;

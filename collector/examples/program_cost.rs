@@ -3,13 +3,16 @@
 //! `empty` is a program that does nothing (what the statistics themselves cost), `clock_only` one that reads the clock and the threads' fields and stores
 //! nothing: the floor. With the argument `extras`, those of all that rules may ask for beside the scheduler are measured too, but for stacks, which are with the argument `stacks`; with `counters` the one that reads three software counters. One line of JSON for each program: `{"program", "runs", "mean_ns"}`; rounds in turn, the medians of which are told.
 
+#[path = "../tests/common/threads.rs"]
+#[expect(dead_code, reason = "tests use the rest")]
+mod threads;
+
 use plumb_collector::{
     CollectorError, Counter, Extras, KernelOptions, Options, ProgramCost, Recorder, Scope, Stacks, enable_statistics,
     probe_cost,
 };
 use std::collections::BTreeMap;
-use std::sync::mpsc;
-use std::thread;
+use threads::ping_pong;
 
 const ROUNDS: usize = 5;
 const EXCHANGES: usize = 100_000;
@@ -47,7 +50,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let _statistics = enable_statistics()?;
     let mut costs: BTreeMap<String, Vec<ProgramCost>> = BTreeMap::new();
     for _ in 0..ROUNDS {
-        let probes = ["empty", "clock_only"].map(|name| probe_cost(name, ping_pong));
+        let probes = ["empty", "clock_only"].map(|name| probe_cost(name, exchange));
         for probe in probes {
             costs.extend_with(probe?);
         }
@@ -90,7 +93,7 @@ fn recorded(extras: &Extras) -> Result<Vec<ProgramCost>, CollectorError> {
         kernel,
         ..Options::default()
     })?;
-    ping_pong();
+    exchange();
     let costs = recorder.program_costs();
     let summary = recorder.stop()?;
     eprintln!(
@@ -103,16 +106,6 @@ fn recorded(extras: &Extras) -> Result<Vec<ProgramCost>, CollectorError> {
 }
 
 /// Two threads that wake each other.
-fn ping_pong() {
-    let (ping, pinged) = mpsc::sync_channel::<()>(0);
-    let (pong, ponged) = mpsc::sync_channel::<()>(0);
-    thread::scope(|scope| {
-        scope.spawn(move || while pinged.recv().is_ok() && pong.send(()).is_ok() {});
-        for _ in 0..EXCHANGES {
-            if ping.send(()).is_err() || ponged.recv().is_err() {
-                break;
-            }
-        }
-        drop(ping);
-    });
+fn exchange() {
+    ping_pong(EXCHANGES);
 }

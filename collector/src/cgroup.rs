@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 /// Cgroups that are looked at, at most.
 const CGROUPS_MAX: usize = 16_384;
 
-/// The hierarchy with the cpu controller.
+/// The hierarchy with a controller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Hierarchy {
     /// Where it is mounted.
@@ -18,19 +18,19 @@ pub(crate) struct Hierarchy {
 }
 
 impl Hierarchy {
-    /// The one of this machine.
-    pub fn find() -> Option<Hierarchy> {
-        Hierarchy::parse(&fs::read_to_string("/proc/self/mounts").ok()?)
+    /// The one of this machine that shares out `cpu` or `memory`.
+    pub fn find(controller: &str) -> Option<Hierarchy> {
+        Hierarchy::parse(&fs::read_to_string("/proc/self/mounts").ok()?, controller)
     }
 
-    /// Version 1's cpu controller where there is one: the unified hierarchy beside it has no CPU time to share out.
-    fn parse(mounts: &str) -> Option<Hierarchy> {
+    /// Version 1's controller where there is one: the unified hierarchy beside it has nothing of the kind to share out.
+    fn parse(mounts: &str, controller: &str) -> Option<Hierarchy> {
         let mount = |line: &str| {
             let mut fields = line.split(' ').skip(1);
             let (root, kind, options) = (fields.next()?, fields.next()?, fields.next()?);
             let unified = kind == "cgroup2";
-            let has_cpu = kind == "cgroup" && options.split(',').any(|option| option == "cpu");
-            (unified || has_cpu).then(|| Hierarchy {
+            let has_it = kind == "cgroup" && options.split(',').any(|option| option == controller);
+            (unified || has_it).then(|| Hierarchy {
                 root: PathBuf::from(root),
                 unified,
             })
@@ -100,10 +100,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_cpu_controller_is_where_it_is_mounted() {
+    fn a_controller_is_where_it_is_mounted() {
         let v2 = "proc /proc proc rw 0 0\ncgroup2 /sys/fs/cgroup cgroup2 rw,nosuid 0 0\n";
         let v1 = "cgroup /c/cpuset cgroup rw,cpuset 0 0\ncgroup2 /c/unified cgroup2 rw 0 0\ncgroup /c/cpu cgroup rw,cpu,cpuacct 0 0\n";
-        let found = |mounts| Hierarchy::parse(mounts).map(|found| (found.root.display().to_string(), found.unified));
+        let found =
+            |mounts| Hierarchy::parse(mounts, "cpu").map(|found| (found.root.display().to_string(), found.unified));
         assert_eq!(found(v2), Some(("/sys/fs/cgroup".into(), true)));
         assert_eq!(found(v1), Some(("/c/cpu".into(), false)));
         assert_eq!(found("garbage\n\n"), None);

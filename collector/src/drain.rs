@@ -320,6 +320,9 @@ impl Drain {
             self.let_go(&arena);
         }
         self.tell_losses();
+        if let Some(note) = self.rings.as_ref().and_then(Rings::note) {
+            self.live.note(note);
+        }
         let untaken = self.rings.as_ref().map_or(0, |rings| rings.totals().untaken);
         if untaken > 0 {
             self.live.note(format!(

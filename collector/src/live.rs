@@ -36,6 +36,7 @@ pub(crate) struct Live {
     ended_early: Mutex<Option<String>>,
     notes: Mutex<Vec<String>>,
     saved: Mutex<Vec<Saved>>,
+    news: Mutex<Vec<String>>,
 }
 
 /// Notes that are kept; a recording that has more to say repeats itself.
@@ -72,6 +73,16 @@ impl Live {
         if notes.len() < NOTES_MAX && !notes.contains(&note) {
             notes.push(note);
         }
+    }
+
+    /// Adds something that the user should hear now.
+    pub fn tell(&self, news: String) {
+        self.news.lock().unwrap_or_else(PoisonError::into_inner).push(news);
+    }
+
+    /// News since the last call.
+    pub fn take_news(&self) -> Vec<String> {
+        std::mem::take(&mut self.news.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// A window was saved, or could not be.

@@ -379,6 +379,11 @@ impl Recorder {
         self.live.take_saved()
     }
 
+    /// What the user should hear while it records, since the last call: how much memory the time takes that a flight recorder keeps.
+    pub fn take_news(&self) -> Vec<String> {
+        self.live.take_news()
+    }
+
     /// What was stored and lost so far.
     #[must_use]
     pub fn live(&self) -> Counts {

@@ -2,12 +2,11 @@
 
 mod common;
 
+use common::threads::ping_pong;
 use common::{kernel_works, place, start};
 use plumb_trace::record::{KernelKind, KernelRecord};
 use plumb_trace::recording::{FileKind, Payload, Recording};
 use std::path::Path;
-use std::sync::mpsc;
-use std::thread;
 
 /// What a CPU's file tells, in its order: how many were lost before a record, and the record.
 type Told = Vec<(u64, KernelRecord)>;
@@ -78,16 +77,6 @@ fn check(small: &Told, whole: &Told, cpu: u32) -> usize {
         after_losses += usize::from(std::mem::take(&mut lost_since_switch));
     }
     after_losses
-}
-
-/// Two threads that wake each other `rounds` times.
-fn ping_pong(rounds: usize) {
-    let (ping, pinged) = mpsc::sync_channel::<()>(0);
-    let (pong, ponged) = mpsc::sync_channel::<()>(0);
-    thread::scope(|scope| {
-        scope.spawn(move || (0..rounds).for_each(|_| assert!(pinged.recv().is_ok() && pong.send(()).is_ok())));
-        (0..rounds).for_each(|_| assert!(ping.send(()).is_ok() && ponged.recv().is_ok()));
-    });
 }
 
 #[test]

@@ -3,23 +3,16 @@
 mod common;
 
 use aya::programs::loaded_programs;
-use common::{kernel_works, place, start};
+use common::killed::{record_until_killed, start_recorder};
+use common::{kernel_works, place};
 use std::collections::HashSet;
-use std::path::Path;
-use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 /// Not a test: the recorder of the next one, in a process of its own that can be killed.
 #[test]
 fn recorder_to_be_killed() {
-    let Some(dir) = std::env::var_os("PLUMB_TEST_RECORD_INTO") else {
-        return;
-    };
-    let _recorder = start(Path::new(&dir), None);
-    loop {
-        thread::park();
-    }
+    record_until_killed(thread::park);
 }
 
 /// Numbers of the programs that a process holds.
@@ -54,12 +47,7 @@ fn a_killed_recorder_leaves_no_program_in_the_kernel() {
         return;
     }
     let (_base, dir) = place();
-    let mut child = Command::new(std::env::current_exe().expect("this program"))
-        .args(["recorder_to_be_killed", "--exact", "--nocapture"])
-        .env("PLUMB_TEST_RECORD_INTO", &dir)
-        .stdout(Stdio::null())
-        .spawn()
-        .expect("a recorder");
+    let mut child = start_recorder(&dir);
     wait_until("the recording to grow", || {
         std::fs::metadata(dir.join("cpu-0.seg")).is_ok_and(|file| file.len() > 1000)
     });

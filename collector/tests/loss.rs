@@ -2,13 +2,13 @@
 
 mod common;
 
+use common::killed::{record_until_killed, start_recorder};
 use common::threads::ping_pong;
 use common::{kernel_records, kernel_works, place, start, told_losses};
 use plumb_collector::Recorder;
 use plumb_trace::record::{KernelKind, KernelRecord};
 use plumb_trace::recording::{FileKind, Manifest, Payload, Recording};
-use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -117,13 +117,7 @@ fn a_storm_of_forks_is_recorded_whole() {
 /// Not a test: the recorder of the next one, in a process of its own that can be killed.
 #[test]
 fn recorder_to_be_killed() {
-    let Some(dir) = std::env::var_os("PLUMB_TEST_RECORD_INTO") else {
-        return;
-    };
-    let _recorder = start(Path::new(&dir), None);
-    loop {
-        ping_pong(1000);
-    }
+    record_until_killed(|| ping_pong(1000));
 }
 
 #[test]
@@ -132,12 +126,7 @@ fn what_was_drained_survives_the_recorder() {
         return;
     }
     let (_base, dir) = place();
-    let mut child = Command::new(std::env::current_exe().expect("this program"))
-        .args(["recorder_to_be_killed", "--exact", "--nocapture"])
-        .env("PLUMB_TEST_RECORD_INTO", &dir)
-        .stdout(Stdio::null())
-        .spawn()
-        .expect("a recorder");
+    let mut child = start_recorder(&dir);
     let deadline = Instant::now() + Duration::from_secs(60);
     let bytes = || std::fs::metadata(dir.join("cpu-0.seg")).map_or(0, |file| file.len());
     while bytes() < 20_000 && Instant::now() < deadline {

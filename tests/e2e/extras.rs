@@ -29,30 +29,8 @@ fn calls_faults_interrupts_and_requests_are_those_of_the_books() {
     let mut asker = Command::new(example("asker"));
     asker.arg(dir.path());
     let rules = rules.to_string_lossy();
-    let recorded = |attempt: u32| {
-        let dir = dir.path().join(attempt.to_string());
-        std::fs::create_dir(&dir).expect("a directory");
-        let (printed, timeline) = record(&dir, &["--no-jvm", "-f", &rules], &asker);
-        (last_json(&printed), timeline)
-    };
-    // Where the kernel hides the switches to and from process 1, what was counted before one is told of who leaves next: the recording says that there were such switches.
-    let is_disturbed = |(books, timeline): &(Value, TimelineFile)| {
-        let window = (number(&books["before"], "at_ns"), number(&books["after"], "at_ns"));
-        let hides = timeline
-            .info()
-            .notes
-            .iter()
-            .any(|note| note.contains("the kernel did not tell"));
-        hides && minor_faults(timeline, number(books, "tid"), window) != number(books, "minor_faults")
-    };
-    let mut attempts = (0..5).map(recorded);
-    let first = attempts.next().expect("a recording");
-    let (books, timeline) = match is_disturbed(&first) {
-        true => attempts
-            .find(|one| !is_disturbed(one))
-            .expect("a recording that nothing disturbed"),
-        false => first,
-    };
+    let (printed, timeline) = record(dir.path(), &["--no-jvm", "-f", &rules], &asker);
+    let books = last_json(&printed);
     assert_eq!(timeline.losses(), [], "nothing was lost");
     let window = (number(&books["before"], "at_ns"), number(&books["after"], "at_ns"));
     let tid = number(&books, "tid");

@@ -5,14 +5,18 @@
 
 mod ask;
 mod base;
+mod memory;
 mod save;
+mod size;
 mod stacks;
 mod window;
 
 pub(crate) use ask::THREAD;
 pub use ask::ask_to_save;
 pub(crate) use base::Base;
+pub(crate) use memory::most as memory_max;
 pub(crate) use save::{Request, Saver};
+pub(crate) use size::{Load, Sizer};
 pub(crate) use window::{Kept, Window};
 
 use crate::trigger::Trigger;
@@ -20,26 +24,17 @@ use std::path::PathBuf;
 
 /// Longest time after a trigger that is saved, too, where nothing else is said, ns.
 pub const AFTER_NS: u64 = 1_000_000_000;
-/// Most memory that encoded segments take where only a time is said, bytes.
-const BYTES_MAX: u64 = 256 << 20;
 
 /// How much a flight recorder keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Keep {
     /// This many bytes of encoded segments.
     Bytes(u64),
-    /// What is not older, ns; 256 MiB at most.
+    /// What is not older, ns: as many bytes as come in that time, but no more than an eighth of the memory that is available.
     Time(u64),
 }
 
 impl Keep {
-    fn bytes_max(self) -> u64 {
-        match self {
-            Keep::Bytes(bytes) => bytes,
-            Keep::Time(_) => BYTES_MAX,
-        }
-    }
-
     fn age_max_ns(self) -> u64 {
         match self {
             Keep::Bytes(_) => u64::MAX,

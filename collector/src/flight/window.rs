@@ -1,7 +1,7 @@
 //! The last segments of all streams, in the order in which they were made.
 
-use super::Keep;
 use super::base::Base;
+use super::{Keep, Load};
 use plumb_trace::record::{KernelKind, KernelRecord};
 use plumb_trace::recording::{FileKind, Payload, segment};
 use std::collections::{BTreeSet, VecDeque};
@@ -86,9 +86,13 @@ fn is_change(record: &KernelRecord) -> bool {
 /// The segments.
 #[derive(Debug)]
 pub(crate) struct Window {
-    keep: Keep,
+    age_max_ns: u64,
+    /// Most that all segments may take.
+    pub bytes_max: u64,
     segments: VecDeque<Kept>,
     bytes: u64,
+    /// What all segments took that have ever come.
+    come: u64,
     /// What holds at the window's begin.
     pub base: Base,
     /// From here on everything is there, CLOCK_MONOTONIC ns.
@@ -100,9 +104,14 @@ pub(crate) struct Window {
 impl Window {
     pub fn new(keep: Keep, from_ns: u64) -> Window {
         Window {
-            keep,
+            age_max_ns: keep.age_max_ns(),
+            bytes_max: match keep {
+                Keep::Bytes(bytes) => bytes,
+                Keep::Time(_) => u64::MAX,
+            },
             segments: VecDeque::new(),
             bytes: 0,
+            come: 0,
             base: Base::default(),
             from_ns,
             pinned_ns: None,
@@ -112,15 +121,16 @@ impl Window {
     /// Adds a segment.
     pub fn push(&mut self, kept: Kept) {
         self.bytes += kept.weight();
+        self.come = self.come.saturating_add(kept.weight());
         self.segments.push_back(kept);
     }
 
     /// Forgets what is too old, or too much.
     pub fn forget(&mut self, now_ns: u64) {
-        let oldest_ns = now_ns.saturating_sub(self.keep.age_max_ns());
+        let oldest_ns = now_ns.saturating_sub(self.age_max_ns);
         let oldest_ns = oldest_ns.min(self.pinned_ns.unwrap_or(u64::MAX));
         while let Some(first) = self.segments.front() {
-            if self.bytes <= self.keep.bytes_max() && first.made_ns >= oldest_ns {
+            if self.bytes <= self.bytes_max && first.made_ns >= oldest_ns {
                 return;
             }
             if let Some(first) = self.segments.pop_front() {
@@ -162,10 +172,12 @@ impl Window {
         self.segments.iter().any(|kept| kept.file == file)
     }
 
-    /// Bytes that all segments take.
-    #[cfg(test)]
-    pub fn bytes(&self) -> u64 {
-        self.bytes
+    /// What has come, and what of it is there.
+    pub fn load(&self) -> Load {
+        Load {
+            come: self.come,
+            held: self.bytes,
+        }
     }
 }
 
@@ -205,7 +217,7 @@ mod tests {
         for time in 0..1000 {
             window.push(segment(1000 + u64::from(time), 6_000_000 + time));
             window.forget(2000);
-            assert!(window.bytes() <= 10_000);
+            assert!(window.load().held <= 10_000);
         }
         let (kept, base, from_ns) = window.cut(0);
         assert!(kept.len() > 10 && kept.len() < 100, "{}", kept.len());

@@ -66,6 +66,7 @@ const INTERRUPTS: Programs = &[
     ("on_softirq_entry", "softirq_entry"),
 ];
 const TOLL: Programs = &[("on_toll", "sched_switch")];
+const BIRTHS: Programs = &[("on_birth", "sched_process_fork")];
 const COUNTERS: Programs = &[("on_count", "sched_switch")];
 const DISK: Programs = &[
     ("on_request_done", "block_rq_complete"),
@@ -91,6 +92,7 @@ impl Extras {
     /// The programs that record it; before those of the scheduler, so that what a slice tells stands before its end.
     pub(super) fn programs(&self) -> Vec<(&'static str, &'static str)> {
         let wanted = [
+            (self.faults, BIRTHS),
             (self.interrupts || self.faults, TOLL),
             (!self.counters.is_empty(), COUNTERS),
             (self.interrupts, INTERRUPTS),
@@ -137,6 +139,6 @@ mod tests {
             faults: true,
             ..Extras::default()
         };
-        assert_eq!(faults.programs(), TOLL);
+        assert_eq!(faults.programs(), [BIRTHS, TOLL].concat());
     }
 }

@@ -135,6 +135,14 @@ impl Rings {
         }
     }
 
+    /// What the user should know of all that was recorded: to be called at the end.
+    pub fn note(&self) -> Option<String> {
+        match self {
+            Rings::Bpf(_) => None,
+            Rings::PerfEvents(rings) => rings.note(),
+        }
+    }
+
     /// How many records the ring of a CPU holds, where they are of one size.
     pub fn records_of_a_cpu(&self) -> Option<u64> {
         match self {

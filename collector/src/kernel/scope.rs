@@ -62,7 +62,7 @@ pub(super) fn cgroup_version(scope: Scope, selectors: &Selectors) -> Result<u8, 
     if scope == Scope::System || selectors.cgroups.is_empty() {
         return Ok(0);
     }
-    match Hierarchy::find() {
+    match Hierarchy::find("cpu") {
         Some(hierarchy) => Ok(if hierarchy.unified { 1 } else { 2 }),
         None => Err(bpf_error(
             "a scope by cgroup",
@@ -163,7 +163,7 @@ impl Cgroups {
         let mut cgroups = Cgroups {
             globs: selectors.cgroups.iter().map(|glob| Glob::new(glob)).collect(),
             set,
-            hierarchy: Hierarchy::find()?,
+            hierarchy: Hierarchy::find("cpu")?,
             known: HashSet::new(),
         };
         cgroups.look();

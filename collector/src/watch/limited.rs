@@ -26,7 +26,7 @@ struct Cgroup {
 impl Limited {
     pub fn new() -> Limited {
         Limited {
-            hierarchy: Hierarchy::find(),
+            hierarchy: Hierarchy::find("cpu"),
             cgroups: HashMap::new(),
         }
     }

@@ -2,7 +2,7 @@
 
 use super::jvm::Jvm;
 use crate::clock;
-use crate::flight::{Flight, Keep, Kept, Request, Saver, Window};
+use crate::flight::{Flight, Keep, Kept, Request, Saver, Sizer, Window, memory_max};
 use crate::live::Live;
 use crate::proc;
 use crate::trigger::Watcher;
@@ -33,6 +33,8 @@ struct Pending {
 pub(crate) struct Flying {
     window: Window,
     keep: Keep,
+    /// Where a time is kept.
+    sizer: Option<Sizer>,
     to_window: Sender<Kept>,
     segments: Receiver<Kept>,
     pub watcher: Watcher,
@@ -51,6 +53,10 @@ impl Flying {
         Flying {
             window: Window::new(flight.keep, manifest.started_ns),
             keep: flight.keep,
+            sizer: match flight.keep {
+                Keep::Bytes(_) => None,
+                Keep::Time(ns) => Some(Sizer::new(ns, manifest.started_ns, memory_max(0))),
+            },
             to_window,
             segments,
             watcher: Watcher::new(flight.triggers),
@@ -123,7 +129,22 @@ impl Flying {
 
     fn take_in(&mut self, now_ns: u64) {
         self.segments.try_iter().for_each(|kept| self.window.push(kept));
+        self.measure(now_ns);
         self.window.forget(now_ns);
+    }
+
+    /// Has the window take as much as its time needs.
+    fn measure(&mut self, now_ns: u64) {
+        let Some(sizer) = &mut self.sizer else { return };
+        let load = self.window.load();
+        let need = sizer.look(now_ns, load, || memory_max(load.held));
+        self.window.bytes_max = sizer.bound;
+        if let Some(need) = need {
+            self.live.tell(need.to_string());
+            if !need.is_kept() {
+                self.live.note(format!("flight recorder: {need}"));
+            }
+        }
     }
 
     /// Starts to save the window that is due, or waited for at the end.

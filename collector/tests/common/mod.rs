@@ -1,6 +1,7 @@
 //! What the tests share: a recording in a temporary directory, and its records.
 #![allow(dead_code, reason = "each test program uses a part")]
 
+pub mod killed;
 pub mod rights;
 pub mod switches;
 pub mod threads;

@@ -82,8 +82,8 @@ Ctrl-C ends the recording cleanly and keeps everything, also while a JVM is bein
 When plumb itself is killed, all but about the last second is kept: `plumb merge DIR` makes the timeline.
 
 A flight recorder (--flight, or rules with a [[trigger]]) keeps the last of everything in memory and goes on until it is ended. Each window that is saved becomes \
-DIR/window-0001, -0002, ..., and at the end a timeline beside each. --flight TIME holds 256 MiB at the most, --flight SIZE whatever that is; where that was less than \
-was asked for, it is told.
+DIR/window-0001, -0002, ..., and at the end a timeline beside each. --flight TIME takes the memory that the time needs at the rate that is measured, which is told, but never more than an \
+eighth of what is available; --flight SIZE whatever that is. Where that was less than was asked for, it is told.
 
 SIGUSR2 has the files of -f read again and the JVMs go by what they say now: methods, units and [jvm] settings may change during a recording.
 
@@ -197,6 +197,7 @@ fn follow(
             flight::save(&recorder);
         }
         windows_failed += flight::tell(&recorder.take_saved());
+        recorder.take_news().iter().for_each(|news| eprintln!("{news}"));
     }
     progress.clear();
     agents.stop();

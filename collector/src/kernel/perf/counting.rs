@@ -5,8 +5,8 @@
 //! ```text
 //! members u64, the leader among them | ns enabled u64 | ns on the hardware u64 | what each has counted u64, the leader first
 //! ```
-//! What the hardware cannot count at one time is another group. A group that is not on the hardware at a switch (multiplexing) makes no sample, and what it counted of the slices around is
-//! not known.
+//! What the hardware cannot count at one time is another group. A group that is not on the hardware at a switch (multiplexing) makes no sample, and what it counted of the slices before and
+//! after is not known, which is told: else it would be taken for what whoever is on the CPU at its next sample has counted.
 
 use super::event::u64_at;
 use super::open::write_into;
@@ -109,41 +109,41 @@ pub(super) fn open(cpu: u32, counters: &[Counter], leader: &Builder<'_>, ring: i
 /// What the groups of a CPU said last.
 #[derive(Debug, Default)]
 pub(super) struct Counting {
-    /// Of each group: number of its first counter, and what it said.
-    groups: Vec<(usize, Option<Reading>)>,
+    groups: Vec<Last>,
 }
 
-impl Counting {
-    pub fn new(groups: &[Group]) -> Counting {
-        Counting {
-            groups: groups.iter().map(|group| (group.first, None)).collect(),
+/// What a group said last.
+#[derive(Clone, Copy, Debug, Default)]
+struct Last {
+    /// Number of its first counter.
+    first: usize,
+    /// How many counters it has.
+    count: usize,
+    /// Of the switch before; `None`: it said nothing then.
+    reading: Option<Reading>,
+    /// It has spoken since that switch.
+    has_spoken: bool,
+}
+
+impl Last {
+    fn of(group: &Group) -> Last {
+        Last {
+            first: group.first,
+            count: group.members.len(),
+            ..Last::default()
         }
     }
 
-    /// Something is missing.
-    pub fn forget(&mut self) {
-        self.groups.iter_mut().for_each(|(_, last)| *last = None);
-    }
-
-    /// The records of a slice that ends with this reading, made of `blank`. `is_whole`: nobody else has had the CPU since the reading before.
-    pub fn records(&mut self, reading: &Reading, is_whole: bool, blank: KernelRecord) -> Vec<KernelRecord> {
-        let Some((first, last)) = self.groups.get_mut(reading.group) else {
-            return Vec::new();
-        };
-        let before = last.replace(*reading).filter(|_| is_whole);
-        let uncounted = before.map_or(UNCOUNTED, |before| uncounted(&before, reading));
-        let grown = |place: usize| match before {
-            Some(before) if uncounted < UNCOUNTED => reading.values[place].saturating_sub(before.values[place]),
-            _ => 0,
-        };
-        let places: Vec<usize> = (0..reading.count).collect();
+    /// Records of what its counters grew by, each with the part of the time in which it was not counted.
+    fn records(&self, grown: impl Fn(usize) -> (u64, u16), blank: KernelRecord) -> Vec<KernelRecord> {
+        let places: Vec<usize> = (0..self.count).collect();
         let three = |places: &[usize]| {
             // Those that the group does not have grow by nothing, and are counted.
             let mut by = [(0, 0); COUNTERS_A_RECORD];
             for (one, &place) in by.iter_mut().zip(places) {
-                *one = (grown(place), uncounted);
+                *one = grown(place);
             }
-            (*first + places[0], by)
+            (self.first + places[0], by)
         };
         let told = places.chunks(COUNTERS_A_RECORD).map(three);
         let told = told.filter(|(_, by)| by.iter().any(|one| *one != (0, 0)));
@@ -154,6 +154,50 @@ impl Counting {
             Some(record)
         })
         .collect()
+    }
+}
+
+impl Counting {
+    pub fn new(groups: &[Group]) -> Counting {
+        Counting {
+            groups: groups.iter().map(Last::of).collect(),
+        }
+    }
+
+    /// Something is missing.
+    pub fn forget(&mut self) {
+        for group in &mut self.groups {
+            (group.reading, group.has_spoken) = (None, false);
+        }
+    }
+
+    /// The records of a slice that ends with this reading, made of `blank`. `is_whole`: nobody else has had the CPU since the reading before.
+    pub fn records(&mut self, reading: &Reading, is_whole: bool, blank: KernelRecord) -> Vec<KernelRecord> {
+        let group = self.groups.get_mut(reading.group);
+        // One of other counters is none of ours.
+        let Some(group) = group.filter(|group| group.count == reading.count) else {
+            return Vec::new();
+        };
+        group.has_spoken = true;
+        let before = group.reading.replace(*reading).filter(|_| is_whole);
+        let uncounted = before.map_or(UNCOUNTED, |before| uncounted(&before, reading));
+        let grown = |place: usize| match before {
+            Some(before) if uncounted < UNCOUNTED => reading.values[place].saturating_sub(before.values[place]),
+            _ => 0,
+        };
+        group.records(|place| (grown(place), uncounted), blank)
+    }
+
+    /// A slice ends. The records, made of `blank`, of what groups that said nothing at its end should have counted in it.
+    pub fn switch(&mut self, blank: KernelRecord) -> Vec<KernelRecord> {
+        let mut records = Vec::new();
+        for group in &mut self.groups {
+            if !std::mem::take(&mut group.has_spoken) {
+                group.reading = None;
+                records.extend(group.records(|_| (0, UNCOUNTED), blank));
+            }
+        }
+        records
     }
 }
 
@@ -181,8 +225,16 @@ mod tests {
     }
 
     fn counting() -> Counting {
+        counting_of(1)
+    }
+
+    /// One group of so many counters.
+    fn counting_of(count: usize) -> Counting {
         Counting {
-            groups: vec![(0, None)],
+            groups: vec![Last {
+                count,
+                ..Last::default()
+            }],
         }
     }
 
@@ -200,7 +252,7 @@ mod tests {
 
     #[test]
     fn a_slice_counts_what_its_counters_grew_by() {
-        let mut counting = counting();
+        let mut counting = counting_of(4);
         let mut step = |reading: &Reading| counting.records(reading, true, KernelRecord::default());
         let first = step(&reading(10, 10, &[100, 7, 0, 1]));
         let parts: Vec<_> = first.iter().map(KernelRecord::grown).collect();
@@ -219,6 +271,26 @@ mod tests {
         assert_eq!(half[0].grown().1[0], (8, UNCOUNTED / 2));
         let never = step(&reading(200, 50, &[8]));
         assert_eq!(never[0].grown().1[0], (0, UNCOUNTED));
+    }
+
+    #[test]
+    fn a_group_that_says_nothing_at_a_switch_has_counted_nobody() {
+        let mut counting = counting();
+        let told = |records: &[KernelRecord]| -> Vec<_> { records.iter().map(|record| record.grown().1[0]).collect() };
+        let blank = KernelRecord::default();
+        counting.records(&reading(0, 0, &[0]), true, blank);
+        assert_eq!(told(&counting.switch(blank)), []);
+        let whole = counting.records(&reading(100, 100, &[5]), true, blank);
+        assert_eq!((told(&whole), told(&counting.switch(blank))), (vec![(5, 0)], vec![]));
+        // Off the hardware at the end of this slice, and so at the begin of the next.
+        assert_eq!(told(&counting.switch(blank)), [(0, UNCOUNTED)]);
+        let next = counting.records(&reading(300, 150, &[9]), true, blank);
+        assert_eq!(
+            (told(&next), told(&counting.switch(blank))),
+            (vec![(0, UNCOUNTED)], vec![])
+        );
+        let after = counting.records(&reading(400, 250, &[12]), true, blank);
+        assert_eq!(told(&after), [(3, 0)]);
     }
 
     #[test]

@@ -32,6 +32,8 @@ pub(super) struct Cpu {
     pub has_loss: bool,
     /// What happened here at the end is not recorded.
     is_blind: bool,
+    /// It was so, also when that was told.
+    was_blind: bool,
 }
 
 impl Cpu {
@@ -54,7 +56,13 @@ impl Cpu {
             here: OnCpu::default(),
             has_loss: false,
             is_blind: false,
+            was_blind: false,
         }
+    }
+
+    /// Whether the CPU was there all the time, with its events.
+    pub fn was_there(&self) -> bool {
+        !self.was_blind
     }
 
     /// Its number and its ring, if it has one.
@@ -103,6 +111,16 @@ impl Cpu {
         if tid == 0 { Vec::new() } else { records }
     }
 
+    /// The records of what was not counted in the slice that ends with this switch: of groups that were not on the hardware then.
+    pub fn uncounted(&mut self, switch: &KernelRecord) -> Vec<KernelRecord> {
+        let Some(mut blank) = blank(self.number, switch.time_ns) else {
+            return Vec::new();
+        };
+        (blank.pid, blank.tid) = (switch.pid, switch.tid);
+        let records = self.counting.switch(blank);
+        if switch.tid == 0 { Vec::new() } else { records }
+    }
+
     /// What happened here is not known any more.
     pub fn forget(&mut self) {
         self.has_loss = true;
@@ -113,16 +131,18 @@ impl Cpu {
     /// Nothing more is recorded. `since_ns`: when the events of the CPU were opened, where they are those of everybody.
     pub fn stop(&mut self, since_ns: Option<u64>, is_online: bool) {
         self.tracepoints.clear();
-        self.groups.iter_mut().for_each(Group::stop);
         self.is_blind = is_online
             && match (&mut self.sampler, since_ns) {
                 (Some(sampler), Some(since_ns)) => is_blind(sampler, since_ns),
                 (Some(_), None) => false,
                 (None, _) => true,
             };
+        self.was_blind = self.is_blind;
         if let Some(sampler) = &mut self.sampler {
             let _ = sampler.disable();
         }
+        // Last: a switch that is told without what was counted would be one of which that is not known.
+        self.groups.iter_mut().for_each(Group::stop);
     }
 
     /// When all is read: whether there is a loss that no record has told, or has followed.

@@ -12,8 +12,10 @@
 mod books;
 mod counting;
 mod cpu;
+mod deaf;
 mod event;
 mod filter;
+mod limit;
 mod open;
 mod order;
 mod tracefs;
@@ -35,18 +37,19 @@ use crate::parcel::{Item, Kind, Parcel, Source};
 use crate::watch::online_cpus;
 use books::Books;
 use cpu::Cpu;
+use deaf::Wakings;
 use event::{Dated, Event};
 use filter::Filter;
 use open::OwnEvents;
 use order::Waiting;
-use plumb_trace::record::{COUNTERS_A_RECORD, KERNEL_RECORD_BYTES, KernelRecord};
+use plumb_trace::record::{KERNEL_RECORD_BYTES, KernelKind, KernelRecord};
 use plumb_trace::recording::segment::LOST_UNKNOWN;
 use std::io;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use tracepoints::Tracepoints;
 
-/// As many records as one event becomes, at most: counters, three in each.
-const RECORDS_AN_EVENT: usize = COUNTERS_MAX.div_ceil(COUNTERS_A_RECORD);
+/// As many records as one event becomes, at most: a switch, and before it each counter that was not read there, where each is a group of its own.
+const RECORDS_AN_EVENT: usize = COUNTERS_MAX + 1;
 
 /// What of the rules' wishes perf events do not tell at any level.
 const OTHERS_NOTE: &str = "interrupts, faults, disk, calls, safepoints, parks and stacks, as far as the rules ask for them, are not recorded: they need BPF";
@@ -136,6 +139,7 @@ pub(crate) struct PerfRings {
     waiting: Waiting,
     books: Books,
     filter: Filter,
+    wakings: Wakings,
     tracepoints: Tracepoints,
     orders: Receiver<Order>,
     /// There are events of single threads only.
@@ -158,9 +162,13 @@ pub(crate) fn open(cpus: u32, options: &KernelOptions) -> Result<(PerfRings, Per
         _ => &[Level::Tracepoints, Level::Switches, Level::Own],
     };
     let mut refused = None;
+    let most = events_max(cpus, options);
+    limit::make_room(most);
     for &level in levels {
         match open_level(cpus, options, level) {
             Ok((rings, events)) => return Ok((rings, events, level)),
+            // A level that tells less is not what there are rights for.
+            Err(error) if limit::is_full(&error) => return Err(limit::no_room(most)),
             // What the highest that is refused needs brings the most.
             Err(error) if level != Level::Tracepoints => drop(refused.get_or_insert(error)),
             Err(_) => {}
@@ -168,6 +176,12 @@ pub(crate) fn open(cpus: u32, options: &KernelOptions) -> Result<(PerfRings, Per
     }
     let error = refused.unwrap_or_else(|| io::Error::other("tracefs cannot be read"));
     Err(bpf_error("perf events of all CPUs", &error))
+}
+
+/// Events of all CPUs, at most: a ring, tracepoints, counters, and as many groups of these as there may be.
+fn events_max(cpus: u32, options: &KernelOptions) -> u64 {
+    let of_a_cpu = 1 + tracepoints::COUNT + 2 * options.extras.counters.len().min(COUNTERS_MAX);
+    (online_cpus(cpus).len() * of_a_cpu) as u64
 }
 
 fn open_level(cpus: u32, options: &KernelOptions, level: Level) -> io::Result<(PerfRings, PerfEvents)> {
@@ -194,6 +208,7 @@ fn open_level(cpus: u32, options: &KernelOptions, level: Level) -> io::Result<(P
         waiting: Waiting::default(),
         books: Books::default(),
         filter: Filter::new(options.scope, &options.selectors),
+        wakings: Wakings::default(),
         tracepoints,
         orders: inbox,
         is_own: level == Level::Own,
@@ -300,16 +315,31 @@ impl PerfRings {
         match dated.event {
             Event::Lost(count) => {
                 cpu.forget();
+                self.wakings.forget();
                 self.totals.lost += count;
                 Vec::new()
             }
             Event::Counted(ref reading) => cpu.counted((dated.pid, dated.tid), dated.time_ns, reading),
-            _ => self
-                .books
-                .record(cpu.number, &mut cpu.here, dated)
-                .into_iter()
-                .collect(),
+            _ => {
+                let Some(record) = self.books.record(cpu.number, &mut cpu.here, dated) else {
+                    return Vec::new();
+                };
+                self.wakings.see(&record);
+                let mut records = match record.kind == KernelKind::Switch as u8 {
+                    true => cpu.uncounted(&record),
+                    false => Vec::new(),
+                };
+                records.push(record);
+                records
+            }
         }
+    }
+
+    /// What the user should know of all that was recorded: to be called at the end.
+    pub fn note(&self) -> Option<String> {
+        // What happened on such a CPU are losses, and wakings among them.
+        let is_whole = self.cpus.iter().all(Cpu::was_there);
+        self.wakings.note().filter(|_| is_whole)
     }
 
     fn put(&self, run: &[Placed], parcel: &mut Parcel) {

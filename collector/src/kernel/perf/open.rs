@@ -2,6 +2,7 @@
 
 use super::PerfEvents;
 use super::counting::{self, Group};
+use super::limit::{Limit, is_full};
 use super::tracepoints::Tracepoints;
 use crate::kernel::object::bpf_error;
 use crate::kernel::{Kernel, Producer};
@@ -10,12 +11,10 @@ use perf_event::events::Software;
 use perf_event::{Builder, Clock, Counter, SampleFlag, Sampler};
 use std::collections::HashSet;
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 /// Bytes of a CPU's ring, and what is tried where locking so much memory is refused.
 const RING_BYTES: [usize; 3] = [4 << 20, 512 << 10, 64 << 10];
-/// Descriptors that events of threads leave to everything else: files of the recording, /proc, agents.
-const SPARE: u64 = 256;
 
 /// The ring of a CPU, and what writes into it beside the event that it belongs to.
 pub(super) struct Opened {
@@ -49,56 +48,6 @@ pub(super) struct OwnEvents {
     recorded: usize,
     /// There are no descriptors for more.
     is_full: bool,
-}
-
-/// How many files may be open.
-struct Limit {
-    most: u64,
-    /// There are no more to be had.
-    is_raised: bool,
-}
-
-impl Limit {
-    /// Whether this one leaves enough to others. As many as this process may have are asked for only where they are needed: who is started here inherits the limit.
-    fn has_room(&mut self, fd: RawFd) -> bool {
-        // A descriptor has the lowest number that is free.
-        let wanted = u64::try_from(fd).unwrap_or(u64::MAX).saturating_add(SPARE);
-        if wanted >= self.most && !self.is_raised {
-            *self = Limit {
-                most: open_files(true),
-                is_raised: true,
-            };
-        }
-        wanted < self.most
-    }
-}
-
-/// How many files this process may have open, after it has asked for more where it shall.
-fn open_files(raise: bool) -> u64 {
-    let mut limit = libc::rlimit {
-        rlim_cur: 0,
-        rlim_max: 0,
-    };
-    #[expect(unsafe_code, reason = "getrlimit, setrlimit")]
-    // SAFETY: `limit` is a valid rlimit.
-    unsafe {
-        if libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) != 0 {
-            return 0;
-        }
-        let more = libc::rlimit {
-            rlim_cur: limit.rlim_max,
-            ..limit
-        };
-        if raise && libc::setrlimit(libc::RLIMIT_NOFILE, &raw const more) == 0 {
-            limit = more;
-        }
-    }
-    limit.rlim_cur
-}
-
-/// Whether there are no more descriptors, of this process or of all.
-fn is_full(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
 }
 
 /// What all events have in common.
@@ -214,10 +163,7 @@ impl OwnEvents {
             rings: rings.map(ring).collect::<io::Result<_>>()?,
             events: Vec::new(),
             tids: HashSet::new(),
-            limit: Limit {
-                most: open_files(false),
-                is_raised: false,
-            },
+            limit: Limit::of_this_process(),
             recorded: 0,
             is_full: false,
         })
@@ -302,20 +248,7 @@ impl Kernel {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_limit_is_raised_when_it_is_reached_and_leaves_some_to_others() {
-        let mut limit = Limit {
-            most: 300,
-            is_raised: false,
-        };
-        assert!(limit.has_room(43));
-        assert!(!limit.is_raised, "there was room");
-        limit.has_room(44);
-        assert!(limit.is_raised && limit.most == open_files(false));
-        limit.most = 300;
-        assert!(limit.has_room(43) && !limit.has_room(44), "asked for once");
-    }
+    use crate::kernel::perf::limit::{SPARE, open_files};
 
     #[test]
     fn more_threads_than_the_first_limit_allows_are_recorded() {

@@ -49,6 +49,8 @@ const WANTED: [(&str, Kind); 4] = [
     ("sched_wakeup", Kind::Wakeup),
     ("sched_wakeup_new", Kind::Wakeup),
 ];
+/// How many there are.
+pub(super) const COUNT: usize = WANTED.len();
 
 /// Where the fields of a tracepoint lie that are read: the first is a state or a thread, the second a CPU.
 #[derive(Clone, Copy, Debug)]
