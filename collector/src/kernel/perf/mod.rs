@@ -42,14 +42,14 @@ use event::{Dated, Event};
 use filter::Filter;
 use open::OwnEvents;
 use order::Waiting;
-use plumb_trace::record::{KERNEL_RECORD_BYTES, KernelKind, KernelRecord};
+use plumb_trace::record::{COUNTERS_A_RECORD, KERNEL_RECORD_BYTES, KernelKind, KernelRecord};
 use plumb_trace::recording::segment::LOST_UNKNOWN;
 use std::io;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use tracepoints::Tracepoints;
 
-/// As many records as one event becomes, at most: a switch, and before it each counter that was not read there, where each is a group of its own.
-const RECORDS_AN_EVENT: usize = COUNTERS_MAX + 1;
+/// As many records as a reading of counters becomes, at most.
+const RECORDS_A_READING: usize = COUNTERS_MAX.div_ceil(COUNTERS_A_RECORD);
 
 /// What of the rules' wishes perf events do not tell at any level.
 const OTHERS_NOTE: &str = "interrupts, faults, disk, calls, safepoints, parks and stacks, as far as the rules ask for them, are not recorded: they need BPF";
@@ -142,6 +142,8 @@ pub(crate) struct PerfRings {
     wakings: Wakings,
     tracepoints: Tracepoints,
     orders: Receiver<Order>,
+    /// As many records as one event becomes, at most.
+    records_an_event: usize,
     /// There are events of single threads only.
     is_own: bool,
     /// When all events were there.
@@ -211,6 +213,8 @@ fn open_level(cpus: u32, options: &KernelOptions, level: Level) -> io::Result<(P
         wakings: Wakings::default(),
         tracepoints,
         orders: inbox,
+        // A switch, and before it each counter that was not read there, where each is a group of its own.
+        records_an_event: RECORDS_A_READING.max(1 + options.extras.counters.len().min(COUNTERS_MAX)),
         is_own: level == Level::Own,
         opened_ns: monotonic_ns(),
         is_stopped: false,
@@ -232,7 +236,7 @@ impl PerfRings {
     /// See `Rings::drain`.
     pub fn drain(&mut self, parcel: &mut Parcel) -> u64 {
         self.obey();
-        let most = parcel.space() / KERNEL_RECORD_BYTES / RECORDS_AN_EVENT;
+        let most = parcel.space() / KERNEL_RECORD_BYTES / self.records_an_event;
         let horizon_ns = self.read(most);
         let mut records = Vec::with_capacity(most.min(self.waiting.len()));
         for (place, dated) in self.waiting.take(horizon_ns, most) {
