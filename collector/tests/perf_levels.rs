@@ -3,7 +3,7 @@
 mod common;
 
 use common::rights::{DAC_READ_SEARCH, PERFMON, apart, become_nobody};
-use common::switches::{Stretch, holes, is_hidden, of_kind, sleeps};
+use common::switches::{Stretch, deaf_cpus, holes, is_hidden, of_kind, sleeps};
 use common::threads::gettid;
 use common::{kernel_options, kernel_records, place, told_losses, works};
 use plumb_collector::clock::monotonic_ns;
@@ -163,20 +163,6 @@ fn strangers(found: &Recorded) -> usize {
         .of(KernelKind::Switch)
         .filter(|record| !known.contains(&record.pid))
         .count()
-}
-
-/// CPUs of which no waking is told that happened while they idled. Linux 6.18 was seen to make none there after the CPU had been offline; `perf record` has none either.
-fn deaf_cpus(records: &[KernelRecord]) -> Vec<u16> {
-    let cpus: HashSet<u16> = records.iter().map(|record| record.cpu).collect();
-    let tells = |cpu: u16| {
-        let of_idle = |record: &&KernelRecord| {
-            record.cpu == cpu && record.kind == KernelKind::Waking as u8 && record.other_tid == 0
-        };
-        records.iter().any(|record| of_idle(&record))
-    };
-    let mut deaf: Vec<u16> = cpus.into_iter().filter(|&cpu| !tells(cpu)).collect();
-    deaf.sort_unstable();
-    deaf
 }
 
 /// Each sleep ends by a waking that is told, but for those that a kernel hides (see `common::switches`): the clock's interrupt wakes who naps, whoever runs there.

@@ -4,7 +4,7 @@
 //! wakes. That is nobody's loss, and shows when somebody else leaves that CPU.
 
 use plumb_trace::record::{KernelKind, KernelRecord};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// A time, ns: from and to.
 pub type Stretch = (u64, u64);
@@ -27,6 +27,20 @@ pub fn holes(records: &[KernelRecord]) -> Vec<Stretch> {
     let open = has.values().filter(|came| came.other_pid == 1);
     holes.extend(open.map(|came| (came.time_ns, u64::MAX)));
     holes
+}
+
+/// CPUs of which no waking is told that happened while they idled. Linux 6.18 was seen to make none there after the CPU had been offline; `perf record` has none either.
+pub fn deaf_cpus(records: &[KernelRecord]) -> Vec<u16> {
+    let cpus: HashSet<u16> = records.iter().map(|record| record.cpu).collect();
+    let tells = |cpu: u16| {
+        let of_idle = |record: &&KernelRecord| {
+            record.cpu == cpu && record.kind == KernelKind::Waking as u8 && record.other_tid == 0
+        };
+        records.iter().any(|record| of_idle(&record))
+    };
+    let mut deaf: Vec<u16> = cpus.into_iter().filter(|&cpu| !tells(cpu)).collect();
+    deaf.sort_unstable();
+    deaf
 }
 
 /// Whether something of this stretch lies in one of the holes.

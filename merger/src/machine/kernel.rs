@@ -11,7 +11,7 @@ use super::thread::{Doing, Seen, Thread, Waker};
 use super::waits::{self, Waits};
 use super::{Machine, pauses};
 use plumb_trace::State;
-use plumb_trace::record::{KernelKind, KernelRecord, flags};
+use plumb_trace::record::{KernelKind, KernelRecord, NOT_TOLD, flags};
 use plumb_trace::timeline::{Cause, TimelineError, TrackId};
 
 type Result<T = ()> = std::result::Result<T, TimelineError>;
@@ -66,9 +66,9 @@ impl Machine {
         }
     }
 
-    /// The thread of a record; `None` for the idle task.
+    /// The thread of a record; `None` for the idle task, and for who is not told.
     pub(super) fn thread_of(&mut self, host: usize, tid: u32, pid: u32, at: u64) -> Result<Option<usize>> {
-        if tid == 0 {
+        if [0, NOT_TOLD].contains(&tid) {
             return Ok(None);
         }
         match self.registry.find(host, tid) {
@@ -92,14 +92,19 @@ impl Machine {
         let alone = record.flags & flags::ALONE != 0;
         self.hosts[host].alone |= alone;
         let nobody = if alone { Occupant::Unknown } else { Occupant::Idle };
-        let occupant = |thread: Option<usize>| thread.map_or(nobody, Occupant::Thread);
-        let leaver = (occupant(from), self.occupant_track(occupant(from)));
-        let successor = self.occupant_track(occupant(to));
+        let occupant = |thread: Option<usize>, tid| match (thread, tid) {
+            (Some(thread), _) => Occupant::Thread(thread),
+            (None, NOT_TOLD) => Occupant::Unknown,
+            (None, _) => nobody,
+        };
+        let (leaves, comes) = (occupant(from, record.tid), occupant(to, record.other_tid));
+        let leaver = (leaves, self.occupant_track(leaves));
+        let successor = self.occupant_track(comes);
         if let Some(thread) = from {
             self.leave(thread, cpu, at, record, successor)?;
         }
         let cpus = &mut self.hosts[host].cpus[usize::from(cpu)];
-        cpus.switch(&mut self.writer, at, leaver, occupant(to))?;
+        cpus.switch(&mut self.writer, at, leaver, comes)?;
         match to {
             Some(thread) => {
                 self.has_priority(thread, at, record.prio)?;

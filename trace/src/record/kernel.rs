@@ -95,6 +95,9 @@ impl KernelKind {
     }
 }
 
+/// In place of the ids of somebody who comes to a CPU in its end, when these were given back already, and could be one of several: only perf events tell so.
+pub const NOT_TOLD: u32 = u32::MAX;
+
 /// Bits of [`KernelRecord::flags`].
 pub mod flags {
     /// switch: the leaver was preempted.

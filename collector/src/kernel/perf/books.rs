@@ -229,7 +229,7 @@ impl Books {
         } else {
             self.pids.insert(tid, pid);
         }
-        let next = self.dying(next);
+        let next = self.dying(next, here.ending);
         self.pids.insert(next.1, next.0);
         (record.other_pid, record.other_tid) = next;
         let comer = self.accounts.entry(next.1).or_default();
@@ -243,15 +243,19 @@ impl Books {
         });
     }
 
-    /// Who comes with its ids given back already was preempted in its end: whoever that was, if it can only be one.
-    fn dying(&self, next: (u32, u32)) -> (u32, u32) {
+    /// Who comes with its ids given back already was preempted in its end: who told that end here, or whoever it was, if it can only be one.
+    fn dying(&self, next: (u32, u32), ending: Option<(u32, u32)>) -> (u32, u32) {
         if next.1 != NOBODY {
             return next;
         }
         let is_off = |tid: &&u32| self.accounts.get(tid).is_some_and(|account| account.is_off);
+        let is_dying = |who: &(u32, u32)| self.ended.contains(&who.1) && is_off(&&who.1);
+        if let Some(ending) = ending.filter(is_dying) {
+            return ending;
+        }
         let mut dying = self.ended.iter().filter(is_off);
         match (dying.next(), dying.next()) {
-            (Some(tid), None) if next.1 == NOBODY => (self.pids.get(tid).copied().unwrap_or(NOBODY), *tid),
+            (Some(tid), None) => (self.pids.get(tid).copied().unwrap_or(NOBODY), *tid),
             _ => next,
         }
     }

@@ -23,7 +23,7 @@ const NUMBER_BYTES: usize = 8;
 pub(super) const SLEEPS: u32 = 1;
 pub(super) const DEAD: u32 = 0x80;
 /// What stands in place of the ids of a thread that is dead already.
-pub(super) const NOBODY: u32 = u32::MAX;
+pub(super) const NOBODY: u32 = plumb_trace::record::NOT_TOLD;
 
 /// A record of the kernel, as far as it is of use.
 #[derive(Clone, Debug, PartialEq, Eq)]
