@@ -46,6 +46,8 @@ struct counted {
 	struct bpf_perf_event_value last[COUNTERS_MAX];
 	/* Whether `last` was read. */
 	u8 known[COUNTERS_MAX];
+	/* Who came at the last switch. */
+	u32 tid;
 	/* Of the slice that ends. */
 	u64 grown[COUNTERS_MAX];
 	u16 uncounted[COUNTERS_MAX];
@@ -59,7 +61,7 @@ struct {
 } counted_here SEC(".maps");
 
 /* Reads one counter. */
-static __always_inline void count(struct counted *here, void *events, u32 which)
+static __always_inline void count(struct counted *here, void *events, u32 which, int is_whole)
 {
 	struct bpf_perf_event_value now = {}, *last = &here->last[which];
 	u64 enabled, running;
@@ -75,7 +77,7 @@ static __always_inline void count(struct counted *here, void *events, u32 which)
 	}
 	enabled = now.enabled - last->enabled;
 	running = now.running - last->running;
-	if (here->known[which] && (running || !enabled)) {
+	if (is_whole && here->known[which] && (running || !enabled)) {
 		here->grown[which] = now.counter - last->counter;
 		here->uncounted[which] = running < enabled ? (enabled - running) * UNCOUNTED / enabled : 0;
 	}
@@ -123,19 +125,24 @@ SEC("tp_btf/sched_switch")
 int on_count(u64 *ctx)
 {
 	struct task_struct *prev = (void *)ctx[1];
+	struct task_struct *next = (void *)ctx[2];
 	u32 zero = 0;
 	struct counted *here = bpf_map_lookup_elem(&counted_here, &zero);
+	int is_whole;
 
 	if (!here)
 		return 0;
-	count(here, &counter_0, 0);
-	count(here, &counter_1, 1);
-	count(here, &counter_2, 2);
-	count(here, &counter_3, 3);
-	count(here, &counter_4, 4);
-	count(here, &counter_5, 5);
-	count(here, &counter_6, 6);
-	count(here, &counter_7, 7);
+	/* Where a switch between was hidden, what was counted since the one that was seen is not only that of who leaves. */
+	is_whole = here->tid == (u32)prev->pid;
+	here->tid = next->pid;
+	count(here, &counter_0, 0, is_whole);
+	count(here, &counter_1, 1, is_whole);
+	count(here, &counter_2, 2, is_whole);
+	count(here, &counter_3, 3, is_whole);
+	count(here, &counter_4, 4, is_whole);
+	count(here, &counter_5, 5, is_whole);
+	count(here, &counter_6, 6, is_whole);
+	count(here, &counter_7, 7, is_whole);
 	/* Who idles needs no books. */
 	if (!prev->pid || !wanted(prev))
 		return 0;

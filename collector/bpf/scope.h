@@ -28,8 +28,12 @@ const volatile u8 by_cgroup = 0;
 		__type(value, u8);                  \
 	} name SEC(".maps")
 
-/* Processes (tgids) of the traced tree. User space puts in the first, fork the rest. */
+/* Processes (tgids) of the traced tree. User space puts in the first, fork the rest. Also the process whose children belong to it, but which does not itself. */
 SET(traced, u32);
+
+/* Values of `traced`; also in collector/src/kernel/scope.rs. */
+enum { TRACED = 1, CHILDREN_ARE_TRACED = 2 };
+
 /* Threads whose names are asked for. User space matches names; fork hands down what the parent has, until the child has a name of its own. */
 SET(threads, u32);
 /* Effective user ids. */
@@ -61,8 +65,12 @@ static __always_inline int wanted(struct task_struct *task)
 
 	if (whole_system)
 		return 1;
-	if (by_tree && bpf_map_lookup_elem(&traced, &key))
-		return 1;
+	if (by_tree) {
+		u8 *how = bpf_map_lookup_elem(&traced, &key);
+
+		if (how && *how == TRACED)
+			return 1;
+	}
 	if (by_thread) {
 		key = task->pid;
 		if (bpf_map_lookup_elem(&threads, &key))
@@ -89,7 +97,7 @@ static __always_inline void inherit(struct task_struct *parent, struct task_stru
 {
 	u32 child_tgid = child->tgid, parent_tgid = parent->tgid;
 	u32 child_tid = child->pid, parent_tid = parent->pid;
-	u8 one = 1;
+	u8 one = TRACED;
 
 	if (child_tgid != parent_tgid && bpf_map_lookup_elem(&traced, &parent_tgid))
 		bpf_map_update_elem(&traced, &child_tgid, &one, BPF_ANY);

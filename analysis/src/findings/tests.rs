@@ -61,41 +61,62 @@ fn a_healthy_server_has_no_finding() {
     assert_eq!(text, "Nothing found wrong in 1.00 s.\n");
 }
 
-#[test]
-fn who_spends_the_quota_is_named() {
+/// Request threads in /shop/web, which are throttled because the quota of /shop is spent, by a backup in /shop/night too. Another host has a cgroup of that name.
+fn throttled_server(has_counters: bool) -> Fake {
     let (mut fake, a, b) = server();
-    let java = fake.process("java");
-    fake.processes[java.0 as usize].cgroup = "/shop".to_owned();
-    let (backup, elsewhere) = (fake.thread("backup", "backup"), fake.thread("hog", "hog"));
-    let process = fake.process("backup");
-    fake.processes[process.0 as usize].cgroup = "/shop".to_owned();
-    for (number, from_ns) in (0..10).map(|number| (number, number * S / 10)) {
-        fake.running(a, from_ns, from_ns + S / 50, 0);
-        fake.state(a, from_ns + S / 50, from_ns + S / 10, State::Throttled);
-        fake.running(backup, from_ns, from_ns + 3 * S / 50, 1);
-        fake.state(backup, from_ns + 3 * S / 50, from_ns + S / 10, State::Throttled);
-        if number == 0 {
-            fake.state(b, 0, S, State::Park);
-            fake.running(elsewhere, S / 50, S, 0);
+    let host = fake.info.hosts[0].clone();
+    fake.info.hosts.push(host);
+    let threads = ["backup", "hog"].map(|name| fake.thread(name, name));
+    for (name, cgroup, host) in [
+        ("java", "/shop/web", 0),
+        ("backup", "/shop/night", 0),
+        ("hog", "/shop/web", 1),
+    ] {
+        let process = fake.process(name);
+        let process = &mut fake.processes[process.0 as usize];
+        (process.cgroup, process.host) = (cgroup.to_owned(), host);
+    }
+    for from_ns in (0..10).map(|number| number * S / 10) {
+        for (thread, cpu, ran_ns) in [(a, 0, S / 50), (threads[0], 1, 3 * S / 50)] {
+            fake.running(thread, from_ns, from_ns + ran_ns, cpu);
+            fake.state(thread, from_ns + ran_ns, from_ns + S / 10, State::Throttled);
         }
     }
-    let all = found(&fake);
+    fake.state(b, 0, S, State::Park);
+    fake.running(threads[1], 0, S, 1);
+    let unit = fake.text("ns");
+    for (path, by) in [("/", 0), ("/shop", 9), ("/shop/web", 0), ("/shop/w", 9)] {
+        let name = format!("cgroup.throttled_time {path}");
+        let counter = fake.track(TrackKind::Counter { unit }, "java", &name, None);
+        if has_counters {
+            fake.counters.extend([(counter, 0, 5), (counter, S / 2, 5 + by)]);
+        }
+    }
+    fake
+}
+
+#[test]
+fn who_spends_the_quota_is_named() {
+    let all = found(&throttled_server(true));
     let [finding] = all.as_slice() else { panic!("{all:?}") };
     assert_eq!((finding.kind, finding.group.as_str()), ("cpu-throttled", "request"));
     assert_eq!(finding.severity, Severity::Severe);
     assert!((finding.share - 0.8).abs() < 1e-9, "{}", finding.share);
-    let shares: Vec<_> = finding
-        .culprits
-        .iter()
-        .map(|culprit| (culprit.role.text(), culprit.share))
-        .collect();
+    let culprits = finding.culprits.iter();
+    let shares: Vec<_> = culprits.map(|culprit| (culprit.role.text(), culprit.share)).collect();
     assert_eq!(
         shares,
         [("backup".to_owned(), 0.75), ("request of java".to_owned(), 0.25)]
     );
+    let said = "2 threads of request could run for 1.00 s, and for 800 ms of it the CPU quota of";
+    assert_eq!(finding.evidence[0], format!("{said} cgroup /shop was spent"));
+
+    let all = found(&throttled_server(false));
+    let [finding] = all.as_slice() else { panic!("{all:?}") };
+    assert_eq!(finding.culprits, []);
     assert_eq!(
-        finding.evidence[0],
-        "2 threads of request could run for 1.00 s, and for 800 ms of it the CPU quota of cgroup /shop was spent"
+        finding.evidence,
+        [format!("{said} cgroup /shop/web, or of one around it, was spent")]
     );
 }
 

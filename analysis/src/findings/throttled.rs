@@ -1,15 +1,19 @@
-//! `cpu-throttled`: threads whose cgroup has spent its quota of CPU time.
+//! `cpu-throttled`: threads whose cgroup, or one around it, has spent its quota of CPU time.
+//!
+//! Which cgroup that is the counters of those that have a quota tell, which are called `cgroup.throttled_time PATH`: the nearest that was throttled in the window. Where they do not tell, it is not
+//! said who spent it.
 
 use std::collections::BTreeMap;
 
 use plumb_trace::{
     State,
-    timeline::{Query, TimelineError},
+    timeline::{Process, Query, TimelineError, Track, TrackId, TrackKind},
 };
 
 use super::{CULPRITS_MAX, Culprit, Finding, Loss, Severity, Subject, is_worth_telling};
 use crate::{
     Window,
+    counts::growth,
     format::{duration, percent, share},
     roles::{self, Role},
     window::sum,
@@ -22,6 +26,10 @@ const CULPRIT_MIN: f64 = 0.02;
 
 /// What does not belong to the base: as of starvation.
 const APART: [State; 4] = [State::Monitor, State::Disk, State::Fault, State::Pause];
+const COUNTER: &str = "cgroup.throttled_time ";
+
+/// A cgroup of a host.
+type Cgroup<'q> = (u32, &'q str);
 
 pub(super) fn finding(
     query: &dyn Query,
@@ -33,40 +41,71 @@ pub(super) fn finding(
     if loss.share < SHARE_MIN || !is_worth_telling(loss.lost_ns, window) {
         return Ok(None);
     }
-    let cgroups = cgroups(subject);
-    let culprits = spenders(query, &cgroups, window)?;
+    let throttled = throttled(query, window)?;
+    let limits = limits(subject, &throttled);
+    let culprits = spenders(query, &limits, window)?;
+    let shown = shown(subject, &limits);
     Ok(Some(Finding {
         kind: "cpu-throttled",
         group: subject.group.to_owned(),
         severity: Severity::of(loss.share),
         share: loss.share,
-        evidence: evidence(subject, &loss, &cgroups, &culprits),
-        remedy: remedy(subject, &cgroups),
+        evidence: evidence(subject, &loss, &shown, &culprits),
+        remedy: format!(
+            "a higher quota for {shown} (cpu.max, cpu.cfs_quota_us; of a container its CPU limit), less work in it beside {}, or fewer threads at once: all \
+             that run at a time spend one quota",
+            subject.group
+        ),
         culprits,
         lost_ns: loss.lost_ns,
     }))
 }
 
-/// The cgroups of a group's processes, each once.
-fn cgroups<'q>(subject: &Subject<'q>) -> Vec<&'q str> {
-    let mut cgroups: Vec<&str> = subject
-        .processes
-        .iter()
-        .map(|process| process.cgroup.as_str())
-        .collect();
-    cgroups.retain(|cgroup| !cgroup.is_empty());
-    cgroups.sort_unstable();
-    cgroups.dedup();
-    cgroups
+/// The cgroups whose quota was spent in the window.
+fn throttled(query: &dyn Query, window: Window) -> Result<Vec<Cgroup<'_>>, TimelineError> {
+    let mut throttled = Vec::new();
+    for (track, number) in query.tracks().iter().zip(0..) {
+        if let Some(cgroup) = counted(query, track)
+            && growth(query, (TrackId(number), track), window)? > 0
+        {
+            throttled.push(cgroup);
+        }
+    }
+    Ok(throttled)
+}
+
+fn counted<'q>(query: &'q dyn Query, track: &'q Track) -> Option<Cgroup<'q>> {
+    let is_counter = matches!(track.kind, TrackKind::Counter { .. });
+    let path = track.name.strip_prefix(COUNTER).filter(|_| is_counter)?;
+    Some((roles::process(query, track)?.host, path))
+}
+
+/// Whether a process is in a cgroup, or in one within it.
+fn is_in(process: &Process, (host, path): Cgroup<'_>) -> bool {
+    let within = process.cgroup.strip_prefix(path.trim_end_matches('/'));
+    process.host == host && within.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// Of each of the group's processes the nearest cgroup whose quota was spent, each once.
+fn limits<'q>(subject: &Subject<'_>, throttled: &[Cgroup<'q>]) -> Vec<Cgroup<'q>> {
+    let nearest = subject.processes.iter().filter_map(|process| {
+        let around = throttled.iter().copied().filter(|cgroup| is_in(process, *cgroup));
+        around.max_by_key(|(_, path)| path.len())
+    });
+    let mut limits: Vec<Cgroup<'_>> = nearest.collect();
+    limits.sort_unstable();
+    limits.dedup();
+    limits
 }
 
 /// Who ran in these cgroups: quotas are spent by running.
-fn spenders(query: &dyn Query, cgroups: &[&str], window: Window) -> Result<Vec<Culprit>, TimelineError> {
+fn spenders(query: &dyn Query, limits: &[Cgroup<'_>], window: Window) -> Result<Vec<Culprit>, TimelineError> {
     let mut ran: BTreeMap<Role, u64> = BTreeMap::new();
     for (id, track) in roles::threads(query) {
         let process = roles::process(query, track);
+        let is_within = process.is_some_and(|process| limits.iter().any(|limit| is_in(process, *limit)));
         // Virtual threads are told by their carriers.
-        if track.tid.is_none() || !process.is_some_and(|process| cgroups.contains(&process.cgroup.as_str())) {
+        if track.tid.is_none() || !is_within {
             continue;
         }
         let states = query.totals(id, window.from_ns, window.to_ns)?.states;
@@ -86,18 +125,17 @@ fn spenders(query: &dyn Query, cgroups: &[&str], window: Window) -> Result<Vec<C
         .collect())
 }
 
-fn evidence(subject: &Subject<'_>, loss: &Loss, cgroups: &[&str], culprits: &[Culprit]) -> Vec<String> {
+fn evidence(subject: &Subject<'_>, loss: &Loss, shown: &str, culprits: &[Culprit]) -> Vec<String> {
     let base = if subject.units > 0 {
         "took (waiting for locks apart)"
     } else {
         "could run for"
     };
     let mut lines = vec![format!(
-        "{} {base} {}, and for {} of it the CPU quota of {} was spent",
+        "{} {base} {}, and for {} of it the CPU quota of {shown} was spent",
         subject.text(),
         duration(loss.base_ns),
         duration(loss.lost_ns),
-        shown(cgroups)
     )];
     let spent = culprits.iter().map(|culprit| {
         format!(
@@ -110,19 +148,15 @@ fn evidence(subject: &Subject<'_>, loss: &Loss, cgroups: &[&str], culprits: &[Cu
     lines
 }
 
-fn remedy(subject: &Subject<'_>, cgroups: &[&str]) -> String {
-    format!(
-        "a higher quota for {} (cpu.max, cpu.cfs_quota_us; of a container its CPU limit), less work in it beside {}, or fewer threads at once: \
-         all that run at a time spend one quota",
-        shown(cgroups),
-        subject.group
-    )
-}
-
-fn shown(cgroups: &[&str]) -> String {
-    match cgroups {
-        [] => "their cgroup".to_owned(),
-        [cgroup] => format!("cgroup {cgroup}"),
-        many => format!("one of the cgroups {}", many.join(", ")),
+fn shown(subject: &Subject<'_>, limits: &[Cgroup<'_>]) -> String {
+    let own = subject.processes.iter().find(|process| !process.cgroup.is_empty());
+    match (limits, own) {
+        ([(_, path)], _) => format!("cgroup {path}"),
+        ([], Some(process)) => format!("cgroup {}, or of one around it,", process.cgroup),
+        ([], None) => "their cgroup, or of one around it,".to_owned(),
+        (many, _) => {
+            let paths: Vec<&str> = many.iter().map(|(_, path)| *path).collect();
+            format!("one of the cgroups {}", paths.join(", "))
+        }
     }
 }

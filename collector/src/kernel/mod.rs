@@ -263,7 +263,7 @@ impl Kernel {
     pub fn adopt_children(&mut self, yes: bool) -> Result<(), CollectorError> {
         let own = std::process::id();
         match &mut self.producer {
-            Producer::Bpf { traced, .. } if yes => traced.insert(own),
+            Producer::Bpf { traced, .. } if yes => traced.insert_as(own, scope::CHILDREN_IN_SCOPE),
             Producer::Bpf { traced, .. } => {
                 traced.remove(&own);
                 Ok(())

@@ -71,6 +71,10 @@ pub(super) fn cgroup_version(scope: Scope, selectors: &Selectors) -> Result<u8, 
     }
 }
 
+/// Values of the map of processes, as the programs have them: it is in scope, or its children are and it is not.
+const IN_SCOPE: u8 = 1;
+pub(super) const CHILDREN_IN_SCOPE: u8 = 2;
+
 /// A map of the programs, by whose keys they know who is in scope.
 pub(super) struct Set<K: Pod>(HashMap<MapData, K, u8>);
 
@@ -83,7 +87,12 @@ impl<K: Pod> Set<K> {
     }
 
     pub fn insert(&mut self, key: K) -> Result<(), CollectorError> {
-        let inserted = self.0.insert(key, 1, 0);
+        self.insert_as(key, IN_SCOPE)
+    }
+
+    /// Puts a key in with a value of its own.
+    pub fn insert_as(&mut self, key: K, value: u8) -> Result<(), CollectorError> {
+        let inserted = self.0.insert(key, value, 0);
         inserted.map_err(|error| bpf_error("adding to what is in scope", &error))
     }
 
