@@ -5,7 +5,7 @@ use plumb_trace::{
     timeline::{Query, TimelineError},
 };
 
-use super::{CULPRITS_MAX, Culprit, Finding, Loss, Severity, Subject, is_worth_telling};
+use super::{CULPRITS_MAX, Culprit, Finding, Loss, Severity, Subject, is_worth_telling, throttled};
 use crate::{
     Window,
     format::{duration, percent, share},
@@ -44,12 +44,14 @@ pub(super) fn finding(
     }
     let waits = who_had_the_cpu(query, &subject.threads, window)?;
     let culprits = culprits(&waits);
+    let mut evidence = evidence(subject, &loss, &waits, &culprits);
+    evidence.extend(throttled::hint(query, subject, window)?);
     Ok(Some(Finding {
         kind: "cpu-starved",
         group: subject.group.to_owned(),
         severity: Severity::of(loss.share),
         share: loss.share,
-        evidence: evidence(subject, &loss, &waits, &culprits),
+        evidence,
         remedy: remedy(subject, &culprits),
         culprits,
         lost_ns: loss.lost_ns,

@@ -96,6 +96,24 @@ fn throttled_server(has_counters: bool) -> Fake {
 }
 
 #[test]
+fn where_the_kernel_does_not_say_who_is_throttled_the_quota_is_told_all_the_same() {
+    let mut fake = throttled_server(true);
+    for interval in fake.states.iter_mut().flatten() {
+        if interval.state == State::Throttled {
+            (interval.state, interval.cpu) = (State::Ready, Some(0));
+        }
+    }
+    let all = found(&fake);
+    let [finding] = all.as_slice() else { panic!("{all:?}") };
+    assert_eq!(finding.kind, "cpu-starved");
+    let last = finding.evidence.last().map(String::as_str);
+    assert_eq!(
+        last,
+        Some("the CPU quota of cgroup /shop was spent meanwhile: a part of this may be that")
+    );
+}
+
+#[test]
 fn who_spends_the_quota_is_named() {
     let all = found(&throttled_server(true));
     let [finding] = all.as_slice() else { panic!("{all:?}") };

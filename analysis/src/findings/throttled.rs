@@ -41,8 +41,7 @@ pub(super) fn finding(
     if loss.share < SHARE_MIN || !is_worth_telling(loss.lost_ns, window) {
         return Ok(None);
     }
-    let throttled = throttled(query, window)?;
-    let limits = limits(subject, &throttled);
+    let limits = limits(query, subject, window)?;
     let culprits = spenders(query, &limits, window)?;
     let shown = shown(subject, &limits);
     Ok(Some(Finding {
@@ -58,6 +57,18 @@ pub(super) fn finding(
         ),
         culprits,
         lost_ns: loss.lost_ns,
+    }))
+}
+
+/// What the cgroups around a group were throttled for, where threads are not told to be: kernels before 6.18 do not say of a thread that it is, and it seems to be ready.
+pub(super) fn hint(query: &dyn Query, subject: &Subject<'_>, window: Window) -> Result<Option<String>, TimelineError> {
+    if subject.states.get(State::Throttled) > 0 {
+        return Ok(None);
+    }
+    let limits = limits(query, subject, window)?;
+    Ok((!limits.is_empty()).then(|| {
+        let shown = shown(subject, &limits);
+        format!("the CPU quota of {shown} was spent meanwhile: a part of this may be that")
     }))
 }
 
@@ -87,7 +98,8 @@ fn is_in(process: &Process, (host, path): Cgroup<'_>) -> bool {
 }
 
 /// Of each of the group's processes the nearest cgroup whose quota was spent, each once.
-fn limits<'q>(subject: &Subject<'_>, throttled: &[Cgroup<'q>]) -> Vec<Cgroup<'q>> {
+fn limits<'q>(query: &'q dyn Query, subject: &Subject<'_>, window: Window) -> Result<Vec<Cgroup<'q>>, TimelineError> {
+    let throttled = throttled(query, window)?;
     let nearest = subject.processes.iter().filter_map(|process| {
         let around = throttled.iter().copied().filter(|cgroup| is_in(process, *cgroup));
         around.max_by_key(|(_, path)| path.len())
@@ -95,7 +107,7 @@ fn limits<'q>(subject: &Subject<'_>, throttled: &[Cgroup<'q>]) -> Vec<Cgroup<'q>
     let mut limits: Vec<Cgroup<'_>> = nearest.collect();
     limits.sort_unstable();
     limits.dedup();
-    limits
+    Ok(limits)
 }
 
 /// Who ran in these cgroups: quotas are spent by running.
