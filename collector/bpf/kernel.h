@@ -126,6 +126,7 @@ struct task_struct {
 	struct sched_info sched_info;
 	int pid;
 	int tgid;
+	struct task_struct *group_leader;
 	unsigned in_iowait : 1;
 	unsigned long nvcsw;
 	unsigned long nivcsw;

@@ -57,6 +57,13 @@ struct faults {
 	u64 major;
 };
 
+/* A thread of whose faults nothing was left to tell, when it left this CPU with so many. */
+struct known {
+	u64 who;
+	u64 born_ns;
+	u64 faults;
+};
+
 /* What has happened on a CPU since its last switch. */
 struct toll {
 	u64 hard_ns;
@@ -72,8 +79,8 @@ struct toll {
 	/* Who came at that switch (the address of its task, 0: nobody yet), with its faults until then. */
 	u64 who;
 	struct faults at_coming;
-	/* Some of those who were put into `told`, so that most slices need not look there. */
-	u64 known[KNOWN];
+	/* Some of those who left here last with all told, so that most slices need not look into `told`. */
+	struct known known[KNOWN];
 };
 
 struct {
@@ -194,42 +201,44 @@ static __always_inline struct faults faults_of(struct task_struct *task)
 	return faults;
 }
 
-/* Up to where a thread's faults were told; 0: it was never seen. */
-static __always_inline struct faults *told_of(u64 who, u64 born_ns)
+/* Whether it is known up to where a thread's faults were told. Copied, since the map may give the entry to another thread at any moment. */
+static __always_inline int told_of(u64 who, u64 born_ns, struct faults *was)
 {
-	struct faults *was = bpf_map_lookup_elem(&told, &who);
+	struct faults *entry = bpf_map_lookup_elem(&told, &who);
 
-	return was && was->born_ns == born_ns ? was : 0;
-}
-
-/* Who came and was not seen to leave is somewhere else now: what it had when it came is where its faults begin, if it was never seen before. */
-static __always_inline void may_have_left_unseen(struct toll *toll, u64 who)
-{
-	if (toll->who && toll->who != who && !told_of(toll->who, toll->at_coming.born_ns))
-		bpf_map_update_elem(&told, &toll->who, &toll->at_coming, BPF_ANY);
+	if (!entry)
+		return 0;
+	*was = *entry;
+	return was->born_ns == born_ns;
 }
 
 /*
- * Up to where the faults of who leaves were told. Of one that was never seen before: what it had when it came, or, if that was not seen either, what it has now.
- * 0 where there is nothing to tell, or the map has no room at the moment.
+ * Who came and was not seen to leave is somewhere else now: what it had when it came is where its faults begin, if it was never seen before. It may have ended since, and its task
+ * be that of a younger thread, whose entry stays.
  */
-static __always_inline struct faults *told_until(struct toll *toll, u64 who, struct faults *now)
+static __always_inline void may_have_left_unseen(struct toll *toll, u64 who)
+{
+	struct faults was;
+
+	if (toll->who && toll->who != who && !told_of(toll->who, toll->at_coming.born_ns, &was))
+		bpf_map_update_elem(&told, &toll->who, &toll->at_coming, BPF_NOEXIST);
+}
+
+static __always_inline struct known *known_of(struct toll *toll, u64 who)
+{
+	return &toll->known[(who >> 6 ^ who >> 13) & (KNOWN - 1)];
+}
+
+/* Up to where the faults of who leaves were told. Of one that was never seen before: what it had when it came, or, if that was not seen either, what it has now. */
+static __always_inline struct faults told_until(struct toll *toll, u64 who, struct faults *now)
 {
 	int has_come = toll->who == who && toll->at_coming.born_ns == now->born_ns;
-	int has_new = toll->at_coming.minor != now->minor || toll->at_coming.major != now->major;
-	u64 *known = &toll->known[(who >> 6 ^ who >> 13) & (KNOWN - 1)];
-	struct faults *was;
+	struct faults was;
 
-	/* What is untold of slices before is told with the next that has some. */
-	if (has_come && !has_new && *known == who)
-		return 0;
-	was = told_of(who, now->born_ns);
-	if (!was) {
-		bpf_map_update_elem(&told, &who, has_come ? &toll->at_coming : now, BPF_ANY);
-		was = bpf_map_lookup_elem(&told, &who);
-	}
-	if (was)
-		*known = who;
+	if (told_of(who, now->born_ns, &was))
+		return was;
+	was = has_come ? toll->at_coming : *now;
+	bpf_map_update_elem(&told, &who, &was, BPF_ANY);
 	return was;
 }
 
@@ -271,22 +280,35 @@ static __always_inline int tell_toll(struct task_struct *task, struct toll *toll
 	return 1;
 }
 
+static __always_inline u64 since(u64 was, u64 now)
+{
+	return now > was ? now - was : 0;
+}
+
 /* Tells what there is to tell of who leaves. */
 static __always_inline void tell_leaver(struct task_struct *leaver, struct toll *toll, u64 who)
 {
-	struct faults now = faults_of(leaver), *was;
-	u64 minor = 0, major = 0;
+	struct faults now = faults_of(leaver), was = now;
+	struct known *known = known_of(toll, who), all = { .who = who, .born_ns = now.born_ns, .faults = now.minor + now.major };
+	int is_known = known->who == who && known->born_ns == now.born_ns && known->faults == all.faults;
+	u64 minor, major;
 
-	was = told_until(toll, who, &now);
-	if (was) {
-		minor = now.minor - was->minor;
-		major = now.major - was->major;
-	}
+	if (!is_known)
+		was = told_until(toll, who, &now);
+	minor = since(was.minor, now.minor);
+	major = since(was.major, now.major);
+	/* Noted before it is told: what cannot be noted would be told twice, and is told with what comes. */
+	if ((minor | major) && bpf_map_update_elem(&told, &who, &now, BPF_ANY))
+		minor = major = 0;
+	else
+		*known = all;
 	if (!(minor | major | toll->interrupts | toll->softirqs))
 		return;
-	/* What finds no room in the ring is told with what comes. */
-	if (tell_toll(leaver, toll, minor, major) && was)
-		*was = now;
+	if (tell_toll(leaver, toll, minor, major) || !(minor | major))
+		return;
+	/* So is what finds no room in the ring. */
+	bpf_map_update_elem(&told, &who, &was, BPF_ANY);
+	known->who = 0;
 }
 
 /* Before on_switch, so that the record of a slice's toll stands before that of its end. */

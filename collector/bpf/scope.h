@@ -106,7 +106,9 @@ static __always_inline void inherit(struct task_struct *parent, struct task_stru
 }
 
 /*
- * The ids of who is freed will be others'. Not at its exit: it runs on after that, and what that slice counted and where it slept is its own. A process's first thread is freed last.
+ * The ids of who is freed will be others'. Not at its exit: it runs on after that, and what that slice counted and where it slept is its own. A process's first thread is freed when
+ * its last one is about to be: where that was preempted before its last switch, what is left of it is out of scope. A thread that calls exec takes over the first one's id, on old kernels
+ * before that is freed: so who was the first is not told by ids.
  */
 static __always_inline void forget(struct task_struct *task)
 {
@@ -114,7 +116,7 @@ static __always_inline void forget(struct task_struct *task)
 
 	if (by_thread)
 		bpf_map_delete_elem(&threads, &tid);
-	if (tid == tgid)
+	if (BPF_CORE_READ(task, group_leader) == task)
 		bpf_map_delete_elem(&traced, &tgid);
 }
 

@@ -32,6 +32,8 @@ const CLOCK: Duration = Duration::from_millis(250);
 const PARCEL_AGE: Duration = Duration::from_millis(50);
 const SMALL_PARCEL_AGE: Duration = Duration::from_millis(200);
 const SMALL_PARCEL_BYTES: usize = IDLE_RECORDS as usize * KERNEL_RECORD_BYTES;
+/// A parcel with less room is as good as full.
+const LOW_BYTES: usize = crate::parcel::PARCEL_BYTES / 8;
 /// Parcels that may be under way while one that is not full is sent for its age: a writer that is further behind gets full ones, so that all of their room counts.
 const UNDER_WAY: usize = 8;
 /// How long the end waits for the writer at most; a disk that hangs must not hang the command.
@@ -193,12 +195,14 @@ impl Drain {
             loop {
                 let more = rings.drain(parcel);
                 moved += more;
-                if more < IDLE_RECORDS || parcel.space() < crate::parcel::PARCEL_BYTES / 8 {
+                if more < IDLE_RECORDS || parcel.space() < LOW_BYTES {
                     break;
                 }
             }
         }
-        let mut whole = parcel.space() > KERNEL_RECORD_BYTES;
+        // Into a low parcel go few events of perf at a time, each of which may become several records.
+        let is_low = parcel.space() < LOW_BYTES && self.rings.as_ref().is_some_and(|rings| !rings.is_empty());
+        let mut whole = parcel.space() > KERNEL_RECORD_BYTES && !is_low;
         for arena in &mut self.arenas {
             let before = arena.totals.read;
             whole &= arena.drain(parcel, pass);

@@ -209,7 +209,8 @@ fn a_signal_and_a_command_save_and_recording_goes_on() {
     recorder.signal("USR1");
     recorder.line_with("window-0002");
     // What thirty seconds take is told as soon as it was measured.
-    recorder.line_with("keeping the last 30.0 s: about ");
+    let kept = recorder.said("keeping the last ");
+    assert!(kept.contains("30.0 s"), "{kept}");
     recorder.signal("INT");
     let (status, said) = recorder.end();
     assert!(status.success() && said.contains("the end of the recording"), "{said}");

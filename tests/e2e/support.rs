@@ -301,6 +301,12 @@ impl Running {
         panic!("waited in vain for {word:?}; it said:\n{}", self.seen)
     }
 
+    /// A line that holds `word`, which may have come while another one was waited for.
+    pub fn said(&mut self, word: &str) -> String {
+        let before = self.seen.lines().find(|line| line.contains(word)).map(str::to_owned);
+        before.unwrap_or_else(|| self.line_with(word))
+    }
+
     /// Sends a signal by its name.
     pub fn signal(&self, name: &str) {
         // The shell's own kill: the program of that name is not on every machine.

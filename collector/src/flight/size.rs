@@ -30,7 +30,7 @@ pub(crate) struct Sizer {
     step_ns: u64,
     /// Most that segments may take, bytes.
     pub bound: u64,
-    /// The highest rate that was told.
+    /// What was told last.
     told: Option<Need>,
 }
 
@@ -80,10 +80,13 @@ impl Sizer {
         self.is_news(&need).then(|| *self.told.insert(need))
     }
 
-    /// A rate that was told as half as much is, and that a time cannot be kept.
+    /// A rate that was told as half as much is, that a time cannot be kept or can be again, and that only half of what was told can be.
     fn is_news(&self, need: &Need) -> bool {
-        self.told
-            .is_none_or(|told| need.rate / 2 >= told.rate.max(1) || told.is_kept() && !need.is_kept())
+        self.told.is_none_or(|told| {
+            need.rate / 2 >= told.rate.max(1)
+                || told.is_kept() != need.is_kept()
+                || need.kept_ns() <= told.kept_ns() / 2
+        })
     }
 }
 
@@ -192,6 +195,23 @@ mod tests {
         assert_eq!(sizer.bound, (10 + 5 + 16) * MIB);
         look(&mut sizer, 4, (27, 27), 10_000);
         assert_eq!(sizer.bound, (250 + 125 + 16) * MIB);
+    }
+
+    #[test]
+    fn what_can_be_kept_is_told_when_it_changes() {
+        let mut sizer = Sizer::new(60 * SECOND, 0, None);
+        let mut come = 0;
+        let mut next = |second: u64, rate: u64, most: u64| {
+            come += rate * 5;
+            look(&mut sizer, second, (come, 0), most)
+        };
+        assert_eq!(next(0, 0, 1000), None);
+        assert!(next(6, 10, 1000).is_some_and(|told| told.starts_with("keeping the last 60.0 s: ")));
+        assert!(next(11, 10, 300).is_some_and(|told| told.starts_with("keeping the last 30.0 s, not ")));
+        assert_eq!(next(16, 10, 200), None, "two thirds of it");
+        assert!(next(21, 10, 150).is_some_and(|told| told.starts_with("keeping the last 15.0 s, not ")));
+        assert!(next(26, 1, 150).is_some_and(|told| told.starts_with("keeping the last 60.0 s: ")));
+        assert_eq!(next(31, 1, 150), None);
     }
 
     #[test]

@@ -259,7 +259,8 @@ impl Kernel {
         }
     }
 
-    /// Whether children of this process are part of the traced tree from their birth on. Perf events of single processes can only be had of who is there.
+    /// Whether children of this process are part of the traced tree from their birth on. By BPF only: perf events are read later than they come, and the tree is that of
+    /// [`Kernel::trace`] there; those of single processes can only be had of who is there.
     pub fn adopt_children(&mut self, yes: bool) -> Result<(), CollectorError> {
         let own = std::process::id();
         match &mut self.producer {

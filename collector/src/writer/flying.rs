@@ -141,9 +141,6 @@ impl Flying {
         self.window.bytes_max = sizer.bound;
         if let Some(need) = need {
             self.live.tell(need.to_string());
-            if !need.is_kept() {
-                self.live.note(format!("flight recorder: {need}"));
-            }
         }
     }
 

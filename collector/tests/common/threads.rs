@@ -28,3 +28,24 @@ pub fn ping_pong(rounds: usize) {
         (0..rounds).for_each(|_| assert!(ping.send(()).is_ok() && ponged.recv().is_ok()));
     });
 }
+
+/// One bit for each CPU.
+pub type CpuMask = [u64; 16];
+
+/// Where the calling thread may run.
+pub fn allowed_cpus() -> CpuMask {
+    let mut mask = CpuMask::default();
+    #[expect(unsafe_code, reason = "sched_getaffinity of the calling thread")]
+    // SAFETY: the mask has as many bytes as is said.
+    let got = unsafe { libc::sched_getaffinity(0, size_of_val(&mask), mask.as_mut_ptr().cast()) };
+    assert_eq!(got, 0, "{}", std::io::Error::last_os_error());
+    mask
+}
+
+/// Has the calling thread run there only.
+pub fn may_run_on(mask: &CpuMask) {
+    #[expect(unsafe_code, reason = "sched_setaffinity of the calling thread")]
+    // SAFETY: the mask has as many bytes as is said.
+    let done = unsafe { libc::sched_setaffinity(0, size_of_val(mask), mask.as_ptr().cast()) };
+    assert_eq!(done, 0, "{}", std::io::Error::last_os_error());
+}

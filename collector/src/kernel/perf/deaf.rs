@@ -1,12 +1,12 @@
 //! CPUs of which the kernel tells nothing that happens while they idle. Linux 6.18 was seen to make no perf event there after the CPU had been offline: who is woken by its interrupts wakes untold.
 //!
 //! Such a CPU shows itself: sleepers come to it after its idle task, and no CPU has told their waking, again and again; and of all wakings that were told, none was by its
-//! idle task.
+//! idle task. Nor do as many sleepers come there whose waking was told by others: some wakings are hidden on any CPU.
 
 use super::books::THREADS_MAX;
 use super::event::DEAD;
 use plumb_trace::record::{KernelKind, KernelRecord};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 /// Sleepers that woke untold on a CPU before it is believed: some wakings are hidden for other reasons.
 const UNTOLD_MIN: u32 = 20;
@@ -16,15 +16,17 @@ const UNTOLD_MIN: u32 = 20;
 struct Told {
     /// Wakings while it idled.
     by_idle: u32,
-    /// Sleepers that came to it after its idle task, and whose waking nobody told.
+    /// Sleepers that came to it after its idle task, and whose waking somebody told.
+    told: u32,
+    /// Those whose waking nobody told.
     untold: u32,
 }
 
 /// What was told of all CPUs.
 #[derive(Debug, Default)]
 pub(super) struct Wakings {
-    /// Who left a CPU to sleep, and was not told to be woken since then.
-    asleep: HashSet<u32>,
+    /// Who left a CPU to sleep, and whether it was told to be woken since then.
+    sleepers: HashMap<u32, bool>,
     cpus: HashMap<u16, Told>,
     /// Wakings are told at all.
     is_told: bool,
@@ -36,33 +38,38 @@ impl Wakings {
         match KernelKind::from_u8(record.kind) {
             Some(KernelKind::Waking) => {
                 self.is_told = true;
-                self.asleep.remove(&record.tid);
+                if let Some(is_woken) = self.sleepers.get_mut(&record.tid) {
+                    *is_woken = true;
+                }
                 let told = self.cpus.entry(record.cpu).or_default();
                 told.by_idle = told.by_idle.saturating_add(u32::from(record.other_tid == 0));
             }
             Some(KernelKind::Switch) => {
-                if self.asleep.remove(&record.other_tid) && record.tid == 0 {
+                let comer = self.sleepers.remove(&record.other_tid);
+                if let Some(is_woken) = comer.filter(|_| record.tid == 0) {
                     let told = self.cpus.entry(record.cpu).or_default();
-                    told.untold = told.untold.saturating_add(1);
+                    let count = if is_woken { &mut told.told } else { &mut told.untold };
+                    *count = count.saturating_add(1);
                 }
-                if record.tid != 0 && ![0, DEAD].contains(&record.value) && self.asleep.len() < THREADS_MAX {
-                    self.asleep.insert(record.tid);
+                if record.tid != 0 && ![0, DEAD].contains(&record.value) && self.sleepers.len() < THREADS_MAX {
+                    self.sleepers.insert(record.tid, false);
                 }
             }
             // Its number may be another's next.
-            Some(KernelKind::Exit) => drop(self.asleep.remove(&record.tid)),
+            Some(KernelKind::Exit) => drop(self.sleepers.remove(&record.tid)),
             _ => {}
         }
     }
 
     /// Something was lost: it may have been wakings.
     pub fn forget(&mut self) {
-        self.asleep.clear();
+        self.sleepers.clear();
     }
 
     /// What the user should know.
     pub fn note(&self) -> Option<String> {
-        let deaf = |told: &Told| self.is_told && told.by_idle == 0 && told.untold >= UNTOLD_MIN;
+        let deaf =
+            |told: &Told| self.is_told && told.by_idle == 0 && told.untold >= UNTOLD_MIN && told.untold > told.told;
         let mut deaf: Vec<(u16, u32)> = self
             .cpus
             .iter()
@@ -121,10 +128,20 @@ mod tests {
     }
 
     #[test]
-    fn who_is_woken_by_a_thread_or_in_a_loss_is_no_evidence() {
+    fn who_is_woken_by_a_thread_is_evidence_of_the_opposite() {
         let mut wakings = Wakings::default();
         nap(&mut wakings, 1, 0, Some(0));
         nap(&mut wakings, 1000, 1, Some(7));
+        nap(&mut wakings, 1000, 1, None);
+        assert_eq!(wakings.note(), None, "as many are told");
+        nap(&mut wakings, 1, 1, None);
+        assert!(wakings.note().is_some());
+    }
+
+    #[test]
+    fn who_was_not_asleep_or_may_be_told_is_no_evidence() {
+        let mut wakings = Wakings::default();
+        nap(&mut wakings, 1, 0, Some(0));
         nap(&mut wakings, UNTOLD_MIN - 1, 1, None);
         // Its waking may have been lost.
         wakings.see(&record(KernelKind::Switch, 1, (9, 0), 1));

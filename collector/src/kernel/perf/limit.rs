@@ -71,12 +71,13 @@ pub(super) fn make_room(events: u64) {
     }
 }
 
-/// The error where so many events, or a few less, have no room.
-pub(super) fn no_room(events: u64) -> CollectorError {
-    let cause = format!(
-        "they take up to {events} open files, and only {} may be open (ulimit -n)",
-        open_files(false)
-    );
+/// The error where so many events, or a few less, have no room: see [`is_full`].
+pub(super) fn no_room(events: u64, error: &io::Error) -> CollectorError {
+    let room = match error.raw_os_error() {
+        Some(libc::ENFILE) => "all processes together have as many open as there may be (fs.file-max)".to_owned(),
+        _ => format!("only {} may be open (ulimit -n)", open_files(false)),
+    };
+    let cause = format!("they take up to {events} open files, and {room}");
     CollectorError::System {
         what: "perf events of all CPUs",
         cause: io::Error::other(cause),
@@ -107,10 +108,16 @@ mod tests {
         let before = open_files(false);
         make_room(before);
         assert!(open_files(false) >= before && open_files(false) == open_files(true));
-        let error = no_room(9999).to_string();
+    }
+
+    #[test]
+    fn whose_limit_is_reached_is_told() {
+        let error = |number| no_room(9999, &io::Error::from_raw_os_error(number)).to_string();
+        let (own, of_all) = (error(libc::EMFILE), error(libc::ENFILE));
         assert!(
-            error.contains("up to 9999 open files") && error.contains("\nraise the limits"),
-            "{error}"
+            own.contains("up to 9999 open files, and only ") && own.contains("\nraise the limits"),
+            "{own}"
         );
+        assert!(of_all.contains("fs.file-max") && !of_all.contains("ulimit"), "{of_all}");
     }
 }

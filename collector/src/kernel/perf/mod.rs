@@ -164,13 +164,13 @@ pub(crate) fn open(cpus: u32, options: &KernelOptions) -> Result<(PerfRings, Per
         _ => &[Level::Tracepoints, Level::Switches, Level::Own],
     };
     let mut refused = None;
-    let most = events_max(cpus, options);
+    let most = events_max(cpus, options, levels[0]);
     limit::make_room(most);
     for &level in levels {
         match open_level(cpus, options, level) {
             Ok((rings, events)) => return Ok((rings, events, level)),
             // A level that tells less is not what there are rights for.
-            Err(error) if limit::is_full(&error) => return Err(limit::no_room(most)),
+            Err(error) if limit::is_full(&error) => return Err(limit::no_room(most, &error)),
             // What the highest that is refused needs brings the most.
             Err(error) if level != Level::Tracepoints => drop(refused.get_or_insert(error)),
             Err(_) => {}
@@ -180,9 +180,15 @@ pub(crate) fn open(cpus: u32, options: &KernelOptions) -> Result<(PerfRings, Per
     Err(bpf_error("perf events of all CPUs", &error))
 }
 
-/// Events of all CPUs, at most: a ring, tracepoints, counters, and as many groups of these as there may be.
-fn events_max(cpus: u32, options: &KernelOptions) -> u64 {
-    let of_a_cpu = 1 + tracepoints::COUNT + 2 * options.extras.counters.len().min(COUNTERS_MAX);
+/// Open files that a level, or one below it, takes at most: a ring, tracepoints, counters, and as many groups of these as there may be; of one's own a ring and its copy, the rest is
+/// asked for when somebody is traced.
+fn events_max(cpus: u32, options: &KernelOptions, level: Level) -> u64 {
+    let of_a_cpu = match level {
+        Level::Own => 2,
+        Level::Switches | Level::Tracepoints => {
+            1 + tracepoints::COUNT + 2 * options.extras.counters.len().min(COUNTERS_MAX)
+        }
+    };
     (online_cpus(cpus).len() * of_a_cpu) as u64
 }
 
