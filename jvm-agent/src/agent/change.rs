@@ -33,7 +33,7 @@ pub fn change(
     turn_off(agent, jni, gone);
     turn_on(agent, session, jni, new);
     virtual_waits::go_by(agent, jni, Some(&session.rules()));
-    transform::probe_again(agent, session, jni, is_over);
+    transform::probe_again(agent, session, jni, &before, is_over);
     Ok(session.armed())
 }
 
