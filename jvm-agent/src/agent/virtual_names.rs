@@ -19,7 +19,8 @@ const TRIES: usize = 8;
 
 /// Threads that are older than the session and were met. 0: nobody.
 static OLDER: [AtomicU64; OLDER_MAX] = [const { AtomicU64::new(0) }; OLDER_MAX];
-/// The least id of a thread that was born in the session: ids grow, so who has a smaller one is older.
+/// A thread with this id or a greater one was made when births were told already. Ids are given as threads are made, which may be long before they are born: of who has a smaller one its birth need
+/// not have been seen.
 static FIRST_BORN: AtomicU64 = AtomicU64::new(u64::MAX);
 
 thread_local! {
@@ -35,6 +36,23 @@ pub fn begin() {
     }
 }
 
+/// Births are told from now on.
+pub fn births_are_told(agent: &Agent, jni: Jni) {
+    if let Some(id) = next_id(agent, jni).filter(|id| *id != 0) {
+        FIRST_BORN.store(id, Ordering::Relaxed);
+    }
+}
+
+/// The id of a thread that is made for it and never starts; none where there are no virtual threads.
+fn next_id(agent: &Agent, jni: Jni) -> Option<u64> {
+    let fields = agent.thread_fields.get().filter(|_| jni.has_virtual_threads())?;
+    jni.with_frame(|| {
+        let groups = agent.jvmti.top_thread_groups().ok()?;
+        let thread = jni.new_thread(*groups.first()?, c"plumb-agent")?;
+        Some(fields.java_id(jni, thread))
+    })?
+}
+
 /// `Thread.setName` ends in this thread, or in the virtual one that it carries.
 pub fn renamed() {
     RENAMED.set(true);
@@ -42,7 +60,10 @@ pub fn renamed() {
 
 /// A virtual thread is born.
 pub fn born(agent: &Agent, jni: Jni, id: u64, thread: jthread) {
-    FIRST_BORN.fetch_min(id, Ordering::Relaxed);
+    if id < FIRST_BORN.load(Ordering::Relaxed) {
+        // Its first mount need not tell it again.
+        is_met_first(&OLDER, id);
+    }
     tell(agent, jni, id, thread);
 }
 

@@ -19,7 +19,6 @@ use plumb_trace::record::{JvmKind, JvmRecord};
 use super::Agent;
 use super::events::with_agent;
 use super::jni::Jni;
-use super::jvmti::Jvmti;
 use super::probe::record;
 use super::{shadow, virtual_names, virtual_waits};
 
@@ -36,7 +35,8 @@ pub fn add_callbacks(callbacks: &mut jvmtiEventCallbacks) {
 }
 
 /// Turns the events on, if the JVM has virtual threads, or off.
-pub fn set_events(jvmti: Jvmti, on: bool) {
+pub fn set_events(agent: &Agent, jni: Jni, on: bool) {
+    let jvmti = agent.jvmti;
     if on && jvmti.add_capabilities(want).is_err() {
         return;
     }
@@ -49,7 +49,9 @@ pub fn set_events(jvmti: Jvmti, on: bool) {
     for (id, event) in [(MOUNT, mounted as MountEvent), (UNMOUNT, unmounted)] {
         jvmti.set_extension_event(id, on.then(|| extension(event)));
     }
-    if !on {
+    if on {
+        virtual_names::births_are_told(agent, jni);
+    } else {
         let mut capabilities = jvmtiCapabilities::default();
         capabilities.set_can_support_virtual_threads(true);
         let _ = jvmti.relinquish_capabilities(&capabilities);
