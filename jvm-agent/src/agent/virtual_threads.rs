@@ -95,7 +95,7 @@ unsafe extern "C" fn mounted(_: *mut jvmtiEnv, env: *mut JNIEnv, thread: jthread
 unsafe extern "C" fn unmounted(_: *mut jvmtiEnv, env: *mut JNIEnv, thread: jthread) {
     with_agent(env, |agent, jni| {
         let id = tell(agent, jni, JvmKind::Unmount, thread);
-        if virtual_names::leaves(agent, jni, id, thread) {
+        if virtual_names::leaves(agent, jni, id, thread, false) {
             virtual_waits::renamed(id);
         }
         shadow::unmounted(id);
@@ -113,7 +113,7 @@ unsafe extern "system" fn started(_: *mut jvmtiEnv, env: *mut JNIEnv, thread: jt
 unsafe extern "system" fn ended(_: *mut jvmtiEnv, env: *mut JNIEnv, thread: jthread) {
     with_agent(env, |agent, jni| {
         // Before its end: who has ended gets no name.
-        virtual_names::leaves(agent, jni, java_id(agent, jni, thread), thread);
+        virtual_names::leaves(agent, jni, java_id(agent, jni, thread), thread, true);
         virtual_waits::ended(tell(agent, jni, JvmKind::VthreadEnd, thread));
     });
 }

@@ -44,9 +44,9 @@ class Named {
         return turn();
     }
 
-    /** Waits until the older one has left its carrier a few times. */
+    /** Waits until the older one has left its carrier some times, for longer than a rename may take to be told. */
     private static String turn() {
-        int until = turns + 5;
+        int until = turns + 50;
         while (turns < until) nap();
         return "";
     }
