@@ -3,7 +3,7 @@
 use plumb_trace::timeline::{Query, TimelineFile, Track, TrackId, TrackKind};
 use serde_json::Value;
 use std::{
-    io::{BufRead, BufReader, Read, Write},
+    io::{BufRead, BufReader, Read},
     path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, ExitStatus, Output, Stdio},
     sync::{Mutex, MutexGuard, OnceLock, PoisonError},
@@ -79,10 +79,7 @@ pub fn last_json(text: &str) -> Value {
     last.unwrap_or_else(|| panic!("no line of JSON in: {text}"))
 }
 
-/// Tells what could not be run: past the test harness, which hides what tests that pass have printed.
-pub fn say(what: &str) {
-    let _ = writeln!(std::io::stderr(), "{what}");
-}
+pub use crate::jdks::say;
 
 /// Whether this machine allows what `doctor` calls `check`; tells which test cannot run, and why. Only for what the machine may deny: what plumb itself brings
 /// (the agent's library) is never a reason to leave a test out.

@@ -33,13 +33,13 @@ pub fn change(
     turn_off(agent, jni, gone);
     turn_on(agent, session, jni, new);
     virtual_waits::go_by(agent, jni, Some(&session.rules()));
-    transform::probe_again(agent, session, jni, is_over);
+    transform::probe_again(agent, session, jni, &before, is_over);
     Ok(session.armed())
 }
 
 /// Turns what is not done by probes on.
 pub fn turn_on(agent: &'static Agent, session: &Arc<Session>, jni: Jni, features: JvmFeatures) {
-    events::set_events(agent.jvmti, features, true);
+    events::set_events(agent, jni, features, true);
     if features.sleeps {
         sleeps::watch(agent, jni);
     }
@@ -53,7 +53,7 @@ pub fn turn_on(agent: &'static Agent, session: &Arc<Session>, jni: Jni, features
 
 /// Turns it off.
 pub fn turn_off(agent: &Agent, jni: Jni, features: JvmFeatures) {
-    events::set_events(agent.jvmti, features, false);
+    events::set_events(agent, jni, features, false);
     if features.sleeps {
         sleeps::leave(jni);
     }

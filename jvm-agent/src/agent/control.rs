@@ -364,7 +364,7 @@ fn disarm(agent: &'static Agent, session: &Arc<Session>, jni: Jni) -> (Stopped, 
     change::turn_off(agent, jni, session.rules().features);
     virtual_waits::tell_left_out(session, true);
     virtual_waits::go_by(agent, jni, None);
-    let _ = agent.jvmti.set_event(JVMTI_EVENT_VM_DEATH, false);
+    // The JVM's death stays enabled: it costs nothing until it comes, and late looks must hear of it.
     // Before the others are restored: no class gets probes from now on.
     let _ = agent.jvmti.set_event(JVMTI_EVENT_CLASS_FILE_LOAD_HOOK, false);
     agent.set_session(None);

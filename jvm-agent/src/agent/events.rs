@@ -20,7 +20,6 @@ use plumb_trace::record::{JvmKind, JvmRecord};
 
 use super::barrier::guard;
 use super::jni::Jni;
-use super::jvmti::Jvmti;
 use super::probe::record;
 use super::{Agent, allocations, control, monitors, transform, virtual_threads};
 
@@ -42,7 +41,8 @@ pub fn callbacks() -> jvmtiEventCallbacks {
 }
 
 /// Turns the events of these features on or off. What the JVM does not give stays off.
-pub fn set_events(jvmti: Jvmti, features: JvmFeatures, on: bool) {
+pub fn set_events(agent: &Agent, jni: Jni, features: JvmFeatures, on: bool) {
+    let jvmti = agent.jvmti;
     let of = |wanted: bool, events: [jvmtiEvent; 2]| {
         if wanted {
             for event in events {
@@ -67,7 +67,7 @@ pub fn set_events(jvmti: Jvmti, features: JvmFeatures, on: bool) {
         ],
     );
     if features.virtual_threads {
-        virtual_threads::set_events(jvmti, on);
+        virtual_threads::set_events(agent, jni, on);
     }
 }
 

@@ -175,9 +175,14 @@ impl Jni {
         call!(self, GetObjectField, object, field)
     }
 
+    /// Whether there are virtual threads in this JVM.
+    pub fn has_virtual_threads(self) -> bool {
+        call!(self, GetVersion) >= JNI_VERSION_21
+    }
+
     /// Whether the thread is a virtual one.
     pub fn is_virtual(self, thread: jthread) -> bool {
-        call!(self, GetVersion) >= JNI_VERSION_21 && call!(self, IsVirtualThread, thread) != 0
+        self.has_virtual_threads() && call!(self, IsVirtualThread, thread) != 0
     }
 
     /// Gives a local reference back.

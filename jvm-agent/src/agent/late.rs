@@ -2,7 +2,7 @@
 //!
 //! The class-file hook may have chosen such a class's probes by the old rules, and the class may not have been among the loaded ones yet when these were looked at again. How long that takes is the JVM's
 //! affair, and the scheduler's: so there are several looks, each later than the one before. They are for those alone whose names went through the hook before the change, and whose objects are new since:
-//! what came to the hook later went by the new rules at once.
+//! what came to the hook later went by the new rules at once. Where the hook was off before, since those rules had no methods, nobody knows what passed: then every name may be one of them.
 
 use std::time::{Duration, Instant};
 
@@ -23,15 +23,15 @@ const LOOKS: [Duration; 4] = [
 pub struct Late {
     /// Classes that were looked at before.
     seen: SeenClasses,
-    /// What went through the hook before the change.
-    passed: PassedNames,
+    /// What went through the hook before the change; none: that is not known.
+    passed: Option<PassedNames>,
     looks: usize,
     next: Instant,
 }
 
 impl Late {
-    /// The rules have just changed; `passed`: by then, so that it has everything that went by the old ones.
-    pub fn new(passed: PassedNames) -> Late {
+    /// The rules have just changed; `passed`: by then, so that it has everything that went by the old ones. None: any class may have.
+    pub fn new(passed: Option<PassedNames>) -> Late {
         Late {
             seen: SeenClasses::default(),
             passed,
@@ -42,7 +42,12 @@ impl Late {
 
     /// Whether a class of this name may have gone by the old rules unseen.
     pub fn may_be(&self, name: &str) -> bool {
-        self.passed.has(name)
+        self.passed.as_ref().is_none_or(|passed| passed.has(name))
+    }
+
+    /// Whether it is for classes of every name.
+    pub fn is_for_all(&self) -> bool {
+        self.passed.is_none()
     }
 
     /// Whether nobody has looked at the class since the change; somebody does now.

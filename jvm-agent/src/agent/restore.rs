@@ -34,17 +34,12 @@ const LATE_MAX: usize = 256;
 /// class loaders come and go there are thousands of one name: those that were restored are not restored again.
 pub fn restore(agent: &Agent, session: &Session, jni: Jni) -> (Stopped, Unseen) {
     let mut stopped = Stopped::default();
-    let mut unseen = Unseen {
-        loads: session.loads(),
-        seen: SeenClasses::default(),
-        restored: 0,
-    };
+    let mut unseen = Unseen::default();
     // One frame for all looks: what was seen is known by its reference.
     jni.with_frame(|| {
         let mut seen = Seen::default();
         for _ in 0..LOOKS {
             let mut classes = loaded(agent.jvmti, jni, |class| session.has_probed(class));
-            unseen.keep_unseen(&classes);
             classes.retain(|(class, _)| seen.is_new(agent, jni, *class));
             if classes.is_empty() {
                 break;
@@ -57,11 +52,14 @@ pub fn restore(agent: &Agent, session: &Session, jni: Jni) -> (Stopped, Unseen) 
             stopped.failed += failed as u32;
         }
     });
+    // Only now: a class that was going through the hook as it was turned off is noted by then.
+    unseen.loads = session.loads();
     (stopped, unseen)
 }
 
 /// Classes that were given probes as they were loaded, and that nobody has seen: while a class's superclass is being found, which is its loader's business and may take seconds, it is not
 /// among the loaded ones. Or it never came to be, or is gone already.
+#[derive(Default)]
 pub struct Unseen {
     /// How many of a name went through the hook.
     loads: HashMap<String, u32>,
@@ -72,7 +70,8 @@ pub struct Unseen {
 }
 
 impl Unseen {
-    /// Looks for them now and then, for some time, and restores those that have come. Nothing is enabled in the JVM meanwhile, and there may be another session.
+    /// Looks for them now and then, for some time, and restores those that have come. There may be another session meanwhile, whose hook would give them probes, perhaps when it has
+    /// looked for its own already: then there is no look.
     pub fn restore(mut self, agent: &Agent, jni: Jni) {
         for pause in LATE_LOOKS {
             if self.loads.is_empty() || self.restored >= LATE_MAX {
@@ -81,6 +80,9 @@ impl Unseen {
             thread::sleep(pause);
             if agent.is_dying.load(Ordering::Acquire) {
                 return;
+            }
+            if agent.is_busy.load(Ordering::Acquire) {
+                continue;
             }
             jni.with_frame(|| self.look(agent, jni));
         }

@@ -73,6 +73,8 @@ struct Probed {
     methods: u32,
     /// How often a class of this name was given probes as it was loaded.
     loads: u32,
+    /// How often one went through the hook at all, since the first that was given probes.
+    passes: u32,
 }
 
 impl Session {
@@ -206,19 +208,33 @@ impl Session {
         let probed = changes.probed.entry(class.to_owned()).or_default();
         probed.methods = methods as u32;
         probed.loads = probed.loads.saturating_add(u32::from(is_load));
+        probed.passes = probed.passes.saturating_add(1);
     }
 
-    /// How many classes of each name were given probes as they were loaded.
+    /// Classes of these names are loaded, have gone through the hook as they were, and are put through it again: that counts once.
+    pub fn note_seen<'a>(&self, classes: impl Iterator<Item = &'a str>) {
+        let mut changes = lock(&self.changes);
+        for class in classes {
+            if let Some(probed) = changes.probed.get_mut(class) {
+                probed.passes = probed.passes.saturating_sub(1);
+            }
+        }
+    }
+
+    /// Names of classes that were given probes as they were loaded, and how many classes they may have among those that have been seen: as many as went through the hook, at the most.
+    ///
+    /// Not the loads alone: classes that were there before the session would be taken for those that are still on their way. One that went through twice is counted twice, and looked for in vain.
     pub fn loads(&self) -> HashMap<String, u32> {
         let changes = lock(&self.changes);
         let loads = changes.probed.iter().filter(|(_, probed)| probed.loads > 0);
-        loads.map(|(class, probed)| (class.clone(), probed.loads)).collect()
+        loads.map(|(class, probed)| (class.clone(), probed.passes)).collect()
     }
 
     /// The class has its own bytecode again, though rules chose it before. It is looked at once more at the end: another class of that name may have probes.
     pub fn note_unprobed(&self, class: &str) {
         if let Some(probed) = lock(&self.changes).probed.get_mut(class) {
             probed.methods = 0;
+            probed.passes = probed.passes.saturating_add(1);
         }
     }
 

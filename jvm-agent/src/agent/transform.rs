@@ -177,13 +177,20 @@ pub fn probe_loaded(agent: &Agent, session: &Session, jni: Jni, pause: bool, is_
         jni,
         (pause, is_over),
         |class| session.wants(class),
-        |_| {},
+        |classes| {
+            // As the JVM starts what is loaded has gone through the hook, and goes through it again now.
+            if !pause {
+                session.note_seen(classes.iter().map(|(_, name)| name.as_str()));
+            }
+        },
     );
 }
 
-/// After a change of the rules: puts probes into the loaded classes that want them, and takes them out of those that do not any more.
-pub fn probe_again(agent: &Agent, session: &Session, jni: Jni, is_over: &dyn Fn() -> bool) {
-    let mut late = Late::new(session.passed());
+/// After a change of the rules: puts probes into the loaded classes that want them, and takes them out of those that do not any more. `before`: the rules that were gone by.
+pub fn probe_again(agent: &Agent, session: &Session, jni: Jni, before: &RuleSet, is_over: &dyn Fn() -> bool) {
+    // The hook was off; or it was not long ago, and what was on its way then is still being looked for.
+    let is_for_all = before.matcher.is_empty_of_methods() || lock(&session.late).as_ref().is_some_and(Late::is_for_all);
+    let mut late = Late::new((!is_for_all).then(|| session.passed()));
     probe(
         agent,
         session,

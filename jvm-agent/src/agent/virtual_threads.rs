@@ -19,7 +19,6 @@ use plumb_trace::record::{JvmKind, JvmRecord};
 use super::Agent;
 use super::events::with_agent;
 use super::jni::Jni;
-use super::jvmti::Jvmti;
 use super::probe::record;
 use super::{shadow, virtual_names, virtual_waits};
 
@@ -36,7 +35,8 @@ pub fn add_callbacks(callbacks: &mut jvmtiEventCallbacks) {
 }
 
 /// Turns the events on, if the JVM has virtual threads, or off.
-pub fn set_events(jvmti: Jvmti, on: bool) {
+pub fn set_events(agent: &Agent, jni: Jni, on: bool) {
+    let jvmti = agent.jvmti;
     if on && jvmti.add_capabilities(want).is_err() {
         return;
     }
@@ -49,7 +49,9 @@ pub fn set_events(jvmti: Jvmti, on: bool) {
     for (id, event) in [(MOUNT, mounted as MountEvent), (UNMOUNT, unmounted)] {
         jvmti.set_extension_event(id, on.then(|| extension(event)));
     }
-    if !on {
+    if on {
+        virtual_names::births_are_told(agent, jni);
+    } else {
         let mut capabilities = jvmtiCapabilities::default();
         capabilities.set_can_support_virtual_threads(true);
         let _ = jvmti.relinquish_capabilities(&capabilities);
@@ -93,7 +95,7 @@ unsafe extern "C" fn mounted(_: *mut jvmtiEnv, env: *mut JNIEnv, thread: jthread
 unsafe extern "C" fn unmounted(_: *mut jvmtiEnv, env: *mut JNIEnv, thread: jthread) {
     with_agent(env, |agent, jni| {
         let id = tell(agent, jni, JvmKind::Unmount, thread);
-        if virtual_names::leaves(agent, jni, id, thread) {
+        if virtual_names::leaves(agent, jni, id, thread, false) {
             virtual_waits::renamed(id);
         }
         shadow::unmounted(id);
@@ -111,7 +113,7 @@ unsafe extern "system" fn started(_: *mut jvmtiEnv, env: *mut JNIEnv, thread: jt
 unsafe extern "system" fn ended(_: *mut jvmtiEnv, env: *mut JNIEnv, thread: jthread) {
     with_agent(env, |agent, jni| {
         // Before its end: who has ended gets no name.
-        virtual_names::leaves(agent, jni, java_id(agent, jni, thread), thread);
+        virtual_names::leaves(agent, jni, java_id(agent, jni, thread), thread, true);
         virtual_waits::ended(tell(agent, jni, JvmKind::VthreadEnd, thread));
     });
 }

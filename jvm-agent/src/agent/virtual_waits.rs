@@ -32,6 +32,8 @@ use table::{Known, Table, WeakReference};
 const TABLES_COUNT: usize = 16;
 /// Most virtual threads that are known at a time; of more no stack is taken.
 const KNOWN_MAX: usize = 16_384;
+/// Who was left out is met again once there are fewer.
+const ROOM_BELOW: usize = KNOWN_MAX / 4 * 3;
 
 /// Whether somebody wants stacks of virtual threads.
 static IS_WANTED: AtomicBool = AtomicBool::new(false);
@@ -40,6 +42,8 @@ static RULES: AtomicU64 = AtomicU64::new(0);
 static KNOWN: AtomicUsize = AtomicUsize::new(0);
 /// Named by a rule, and not known for want of room.
 static LEFT_OUT: AtomicUsize = AtomicUsize::new(0);
+/// Some of these may find room at their next mount, should there be some again.
+static IS_LEFT_OUT: AtomicBool = AtomicBool::new(false);
 /// By Java id.
 static TABLES: [Mutex<Table>; TABLES_COUNT] = [const { Mutex::new(Table::new()) }; TABLES_COUNT];
 /// Weak references of those that have ended.
@@ -124,7 +128,10 @@ pub fn ended(id: u64) {
 
 fn forget(id: u64) {
     let thread = lock(table(id)).forget(id);
-    gone(thread);
+    // Most were never known: they need not meet at the lock of those that were.
+    if thread.is_some() {
+        gone(thread);
+    }
 }
 
 /// These are known no more.
@@ -202,18 +209,24 @@ fn settle(id: u64, rules: u64, judged: Judged) -> Option<Option<WeakReference>> 
         }
         Judged::LeftOut => {
             LEFT_OUT.fetch_add(1, Ordering::Relaxed);
-            table.pass(id);
+            IS_LEFT_OUT.store(true, Ordering::Relaxed);
+            table.leave_out(id);
         }
         Judged::Passed => table.pass(id),
     }
     None
 }
 
-/// Those that have waited longer than their rules say, and how long. Called by the agent's own thread.
-pub fn long_waits(jni: Jni, now: Instant) -> Vec<(Duration, u64)> {
+/// Whether there is somebody to look at.
+pub fn is_any_known() -> bool {
+    KNOWN.load(Ordering::Relaxed) > 0
+}
+
+/// Those that have waited longer than their rules say, and how long; `unmounted`: those without a carrier too. Called by the agent's own thread.
+pub fn long_waits(jni: Jni, now: Instant, unmounted: bool) -> Vec<(Duration, u64)> {
     let (mut long, mut mounted) = (Vec::new(), Vec::new());
     for table in &TABLES {
-        lock(table).look(now, &mut long, &mut mounted);
+        lock(table).look(now, unmounted.then_some(&mut long), &mut mounted);
     }
     long.extend(mounted.into_iter().filter_map(|(id, place)| {
         let Place::Mounted(tid, _) = place else { return None };
@@ -224,6 +237,9 @@ pub fn long_waits(jni: Jni, now: Instant) -> Vec<(Duration, u64)> {
     }));
     if KNOWN.load(Ordering::Relaxed) > KNOWN_MAX / 2 {
         sweep(jni);
+    }
+    if KNOWN.load(Ordering::Relaxed) < ROOM_BELOW && IS_LEFT_OUT.swap(false, Ordering::Relaxed) {
+        TABLES.iter().for_each(|table| lock(table).meet_left_out());
     }
     delete_ended(jni);
     long

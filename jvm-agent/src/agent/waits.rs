@@ -128,7 +128,9 @@ impl Waits {
                 long.push((waited, Who::Platform(place)));
             }
         }
-        let virtual_ones = virtual_waits::long_waits(jni, begin).into_iter();
+        // They would use up what may be taken for nothing, where none of them can be.
+        let unmounted = virtual_waits::is_any_known() && self.can_take_unmounted(agent, session);
+        let virtual_ones = virtual_waits::long_waits(jni, begin, unmounted).into_iter();
         long.extend(virtual_ones.map(|(waited, id)| (waited, Who::Virtual(id))));
         virtual_waits::tell_left_out(session, false);
         if !long.is_empty() {
@@ -221,6 +223,7 @@ impl Waits {
         let Some((place, thread)) = virtual_waits::take(jni, id) else {
             return;
         };
+        // It may have left its carrier since it was found.
         if matches!(place, virtual_waits::Place::Unmounted(_)) && !self.can_take_unmounted(agent, session) {
             jni.delete_local(thread);
             return;

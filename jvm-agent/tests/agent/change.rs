@@ -131,12 +131,14 @@ fn classes_that_load_while_rules_change_go_by_the_new_ones() {
 /// Rules of which the twins have probes, and rules of which they have none.
 const TWINS: &str = "[[method]]\nmatch = \"Twins$Twin.once\"\n";
 const NO_TWINS: &str = "[[method]]\nmatch = \"Probed.step\"\n";
+/// Rules without methods: the JVM is spared the hook.
+const NO_METHODS: &str = "[jvm]\nmonitors = true\n";
 
-/// The hook has seen the second class by the rules of before, and the first of its name goes by those of now: names do not tell which class is behind.
+/// The hook has seen the second class by the rules of before, or was off; and the first of its name goes by those of now: names do not tell which class is behind.
 #[test]
 fn a_class_of_the_same_name_in_another_loader_goes_by_the_new_rules_too() {
     for jdk in jdks() {
-        for (before, after, expected) in [(TWINS, NO_TWINS, 0), (NO_TWINS, TWINS, 1)] {
+        for (before, after, expected) in [(TWINS, NO_TWINS, 0), (NO_TWINS, TWINS, 1), (NO_METHODS, TWINS, 1)] {
             let mut subject = Subject::start(&jdk, &[]);
             let (mut session, mut recorder) = attached(&subject);
             session

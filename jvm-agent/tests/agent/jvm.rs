@@ -16,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The runtimes to test on. What is missing is said.
 pub fn jdks() -> Vec<Jdk> {
-    let found = super::jdks::found(|missing| eprintln!("{missing}"));
+    let found = super::jdks::found(super::jdks::say);
     assert!(!found.is_empty(), "no Java at all: `cargo xtask test` brings it");
     found
 }

@@ -147,11 +147,14 @@ fn detach_gives_the_jvm_its_own_bytecode_back() {
     }
 }
 
-/// Its file has gone through the hook, and its base is being looked for: nobody can see it when the session ends.
+/// Its file has gone through the hook, and its base is being looked for: nobody can see it when the session ends. Another of its name, which may have been there before the session, is not taken for it.
 #[test]
 fn a_class_that_comes_to_be_after_the_end_gets_its_own_bytecode_too() {
-    for jdk in jdks() {
+    for (jdk, is_first_older) in jdks().into_iter().flat_map(|jdk| [(jdk.clone(), false), (jdk, true)]) {
         let mut subject = Subject::start(&jdk, &[]);
+        if is_first_older {
+            subject.order("twins 0");
+        }
         let rules = options("[[method]]\nmatch = \"Twins$Twin.once\"\n");
         let mut session = attach(subject.pid(), &rules).expect("attaches");
         session.wait_until_armed(TIMEOUT).expect("is armed");

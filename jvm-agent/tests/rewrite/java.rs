@@ -16,7 +16,7 @@ pub fn source(name: &str) -> PathBuf {
 
 /// The Java runtimes to test with.
 pub fn runtimes() -> Vec<Jdk> {
-    let found = jdks::found(|missing| println!("{missing}"));
+    let found = jdks::found(jdks::say);
     assert!(!found.is_empty(), "no Java at all: `cargo xtask test` brings it");
     found
 }

@@ -2,8 +2,9 @@
 //!
 //! One that is named here and not there is said, and not tested on.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::{env, fs};
+use std::{env, fs, io};
 
 /// The test matrix: a release of Java a line.
 const RELEASES: [&str; 2] = [
@@ -20,6 +21,11 @@ pub struct Jdk {
     /// Its release, as in `17`.
     pub name: &'static str,
     pub home: PathBuf,
+}
+
+/// Tells what could not be run: past the test harness, which hides what tests that pass have printed.
+pub fn say(what: &str) {
+    let _ = writeln!(io::stderr(), "{what}");
 }
 
 /// The runtimes to test on: those that the environment names (`PLUMB_JDK17` and the like), else those that are installed. `say` is told of each that is missing.

@@ -154,15 +154,28 @@ impl Registry {
     }
 }
 
+/// Names that are kept of one track beside its last: a thread may give itself another for each task.
+const FORMER_NAMES_MAX: usize = 256;
+/// Stands for those before.
+const EARLIER_NAMES: &str = "(earlier names)";
+
 /// Gives a track another name from `at` on; the one it had is kept with its end.
 pub(super) fn rename_track(writer: &mut TimelineWriter, track: TrackId, at: u64, name: &str) {
-    let track = writer.track_mut(track);
+    rename(writer.track_mut(track), at, name);
+}
+
+fn rename(track: &mut Track, at: u64, name: &str) {
     if track.name == name {
         return;
     }
     let old = std::mem::replace(&mut track.name, name.to_owned());
     if !old.is_empty() && at > track.start_ns {
         track.former_names.push((at, old));
+    }
+    if track.former_names.len() > FORMER_NAMES_MAX {
+        track.former_names.remove(0);
+        // Of the time of those that are not kept it is not said that it was the next one's.
+        EARLIER_NAMES.clone_into(&mut track.former_names[0].1);
     }
 }
 
@@ -178,5 +191,23 @@ fn thread_track(process: ProcessId, tid: u32, start_ns: u64) -> Track {
         start_ns,
         end_ns: start_ns,
         java: false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_names_are_kept_and_the_time_of_those_before_is_told_as_such() {
+        let mut track = thread_track(ProcessId(0), 1, 0);
+        (1..=FORMER_NAMES_MAX as u64 + 3).for_each(|at| rename(&mut track, at, &at.to_string()));
+        // The first had no name before it; the last is the name of now.
+        let former = &track.former_names;
+        let last = FORMER_NAMES_MAX as u64 + 3;
+        assert_eq!(former.len(), FORMER_NAMES_MAX);
+        assert_eq!(former[0], (4, EARLIER_NAMES.to_owned()));
+        assert_eq!(former[1], (5, "4".to_owned()));
+        assert_eq!(former.last(), Some(&(last, (last - 1).to_string())));
     }
 }

@@ -99,10 +99,15 @@ struct VirtualThread {
     carrier: Option<(usize, u32)>,
 }
 
+/// Most names that are kept for threads that have no record yet.
+const EARLY_NAMES_MAX: usize = 16_384;
+
 /// All of them.
 #[derive(Debug, Default)]
 pub(super) struct VirtualThreads {
     living: FxHashMap<Key, VirtualThread>,
+    /// Names of those of whom nothing else is known yet: what came before is not in this window, or was lost.
+    early_names: FxHashMap<Key, String>,
     /// Tracks of the living and the dead, with their carriers' processes (places in the registry).
     pub(super) tracks: Vec<(TrackId, usize)>,
 }
@@ -122,7 +127,7 @@ impl Machine {
     /// Gives a virtual thread its name.
     pub(super) fn name_virtual_thread(&mut self, key: Key, at: u64, name: &str) {
         let Some(thread) = self.virtual_threads.living.get_mut(&key) else {
-            return;
+            return self.virtual_threads.keep_name(key, name);
         };
         match std::mem::replace(&mut thread.has_name, true) {
             true => rename_track(&mut self.writer, thread.track, at, name),
@@ -135,12 +140,14 @@ impl Machine {
             return;
         }
         let process = self.registry.threads[carrier].process;
+        let name = self.virtual_threads.early_names.remove(&key);
+        let has_name = name.is_some();
         let track = self.writer.add_track(Track {
             kind: TrackKind::VirtualThread,
             process: self.registry.processes[process].id,
             tid: None,
             vthread: Some(key.1),
-            name: format!("virtual thread {}", key.1),
+            name: name.unwrap_or_else(|| format!("virtual thread {}", key.1)),
             former_names: Vec::new(),
             group: None,
             start_ns: at,
@@ -149,7 +156,7 @@ impl Machine {
         });
         let thread = VirtualThread {
             track,
-            has_name: false,
+            has_name,
             since: at,
             doing: Doing::UNKNOWN,
             activity: Activity::None,
@@ -293,6 +300,16 @@ impl Machine {
         living
             .into_iter()
             .try_for_each(|key| self.end_virtual_thread(key, to_ns, false))
+    }
+}
+
+impl VirtualThreads {
+    /// For when it comes. Those who never come do not fill the room for good.
+    fn keep_name(&mut self, key: Key, name: &str) {
+        if self.early_names.len() >= EARLY_NAMES_MAX {
+            self.early_names.clear();
+        }
+        self.early_names.insert(key, name.to_owned());
     }
 }
 

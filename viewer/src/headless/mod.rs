@@ -68,7 +68,7 @@ pub fn render(
 /// Writes a picture as PNG, which only its owner may read.
 ///
 /// # Errors
-/// The file cannot be made or written.
+/// Somebody else has a file of this name, or it cannot be made or written.
 pub fn write_png(picture: &Picture, path: &Path) -> Result<(), ViewError> {
     let file = private_file::create_or_empty(path).map_err(|cause| ViewError::write(path, cause))?;
     encode_png(picture, BufWriter::new(file)).map_err(|cause| ViewError::write(path, cause))

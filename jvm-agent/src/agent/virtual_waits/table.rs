@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use jvmti_bindings::sys::jni::jobject;
 
-/// Most ids of virtual threads that a table keeps as those to be passed by.
+/// Most ids of virtual threads that a table keeps as those to be passed by, and as those that were left out.
 const PASSED_MAX: usize = 8192;
 
 /// A virtual thread that a rule names.
@@ -39,8 +39,10 @@ unsafe impl Send for WeakReference {}
 /// Virtual threads by their Java ids.
 pub struct Table {
     known: BTreeMap<u64, Known>,
-    /// Those that no rule names, or that found no room: they need not be asked for their names at each mount.
+    /// Those that no rule names: they need not be asked for their names at each mount.
     passed: BTreeSet<u64>,
+    /// Those that found no room: nor need they, as long as there is none.
+    left_out: BTreeSet<u64>,
 }
 
 impl Table {
@@ -48,6 +50,7 @@ impl Table {
         Table {
             known: BTreeMap::new(),
             passed: BTreeSet::new(),
+            left_out: BTreeSet::new(),
         }
     }
 
@@ -58,7 +61,7 @@ impl Table {
                 (known.place, known.is_told) = (place, false);
                 true
             }
-            None => self.passed.contains(&id),
+            None => self.passed.contains(&id) || self.left_out.contains(&id),
         }
     }
 
@@ -69,21 +72,30 @@ impl Table {
 
     /// Nothing is to be known of it. Where there are more such ones than have room all are forgotten, and judged again when they come again.
     pub fn pass(&mut self, id: u64) {
-        if self.passed.len() >= PASSED_MAX {
-            self.passed.clear();
-        }
-        self.passed.insert(id);
+        insert(&mut self.passed, id);
+    }
+
+    /// A rule names it, but there is no room. As for those that are passed by there are no more than so many.
+    pub fn leave_out(&mut self, id: u64) {
+        insert(&mut self.left_out, id);
+    }
+
+    /// There is room again.
+    pub fn meet_left_out(&mut self) {
+        self.left_out.clear();
     }
 
     /// It has ended, or nobody asks for it any more; gives the reference to it, to be deleted.
     pub fn forget(&mut self, id: u64) -> Option<WeakReference> {
         self.passed.remove(&id);
+        self.left_out.remove(&id);
         self.known.remove(&id).map(|known| known.thread)
     }
 
     /// Forgets all.
     pub fn clear(&mut self) -> Vec<WeakReference> {
         self.passed.clear();
+        self.left_out.clear();
         std::mem::take(&mut self.known)
             .into_values()
             .map(|known| known.thread)
@@ -93,6 +105,7 @@ impl Table {
     /// Those that rules name; who was passed by is judged again.
     pub fn judge_again(&mut self) -> Vec<(u64, WeakReference)> {
         self.passed.clear();
+        self.left_out.clear();
         self.references()
     }
 
@@ -107,13 +120,15 @@ impl Table {
         }
     }
 
-    /// Tells those without a carrier that have waited long and are not told yet, and where the others are.
-    pub fn look(&self, now: Instant, long: &mut Vec<(Duration, u64)>, mounted: &mut Vec<(u64, Place)>) {
+    /// Tells those without a carrier that have waited long and are not told yet, if somebody wants them, and where the others are.
+    pub fn look(&self, now: Instant, mut long: Option<&mut Vec<(Duration, u64)>>, mounted: &mut Vec<(u64, Place)>) {
         for (id, known) in &self.known {
             match known.place {
                 Place::Unmounted(since) => {
                     let waited = known.is_long(now.saturating_duration_since(since));
-                    long.extend(waited.map(|waited| (waited, *id)));
+                    if let Some(long) = &mut long {
+                        long.extend(waited.map(|waited| (waited, *id)));
+                    }
                 }
                 Place::Mounted(..) => mounted.push((*id, known.place)),
             }
@@ -150,6 +165,13 @@ impl Table {
     }
 }
 
+fn insert(ids: &mut BTreeSet<u64>, id: u64) {
+    if ids.len() >= PASSED_MAX {
+        ids.clear();
+    }
+    ids.insert(id);
+}
+
 impl Known {
     fn is_long(&self, waited: Duration) -> Option<Duration> {
         (waited > self.after && !self.is_told).then_some(waited)
@@ -173,7 +195,7 @@ mod tests {
 
     fn long(table: &Table, now: Instant) -> Vec<u64> {
         let (mut long, mut mounted) = (Vec::new(), Vec::new());
-        table.look(now, &mut long, &mut mounted);
+        table.look(now, Some(&mut long), &mut mounted);
         long.into_iter().map(|(_, id)| id).collect()
     }
 
@@ -232,5 +254,16 @@ mod tests {
         assert!(table.is_at(0, place), "who is known stays known");
         table.judge_again();
         assert!(!table.is_at(PASSED_MAX as u64 + 1, place) && table.is_at(0, place));
+    }
+
+    #[test]
+    fn who_was_left_out_is_met_again_where_there_is_room() {
+        let mut table = Table::new();
+        let place = Place::Mounted(1, None);
+        table.pass(1);
+        table.leave_out(2);
+        assert!(table.is_at(1, place) && table.is_at(2, place));
+        table.meet_left_out();
+        assert!(table.is_at(1, place) && !table.is_at(2, place));
     }
 }

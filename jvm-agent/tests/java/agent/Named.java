@@ -1,11 +1,17 @@
-/** Virtual threads with names: one that is there before anybody records, and gives itself another name; one that is born later. By reflection: JDK 17 has none. */
+import java.util.concurrent.CountDownLatch;
+
+/** Virtual threads with names: one that is there before anybody records, and gives itself another name; one that sleeps all that time; one that was made by then and is born later; one that is made later. By reflection: JDK 17 has none. */
 class Named {
     private static volatile String next = "";
     private static volatile int turns;
+    private static final CountDownLatch WAKE = new CountDownLatch(1);
+    private static Thread late;
+    private static Thread sleeper;
 
     /** Returns when it runs. */
     static String older() throws Exception {
-        start("older", () -> {
+        late = unstarted("late", Named::nap);
+        unstarted("older", () -> {
             while (true) {
                 String name = next;
                 if (!name.isEmpty()) {
@@ -15,19 +21,32 @@ class Named {
                 turns++;
                 nap();
             }
+        }).start();
+        sleeper = unstarted("sleeper", () -> {
+            try {
+                WAKE.await();
+            } catch (InterruptedException interrupted) {
+                throw new IllegalStateException(interrupted);
+            }
         });
+        sleeper.start();
+        while (sleeper.getState() != Thread.State.WAITING) nap();
         return turn();
     }
 
     static String rename() throws Exception {
+        if (late.getState() == Thread.State.NEW) late.start();
+        late.join();
+        WAKE.countDown();
+        sleeper.join();
         next = "renamed";
-        start("younger", Named::nap);
+        unstarted("younger", Named::nap).start();
         return turn();
     }
 
-    /** Waits until the older one has left its carrier a few times. */
+    /** Waits until the older one has left its carrier some times, for longer than a rename may take to be told. */
     private static String turn() {
-        int until = turns + 5;
+        int until = turns + 50;
         while (turns < until) nap();
         return "";
     }
@@ -40,10 +59,10 @@ class Named {
         }
     }
 
-    private static void start(String name, Runnable body) throws Exception {
+    private static Thread unstarted(String name, Runnable body) throws Exception {
         Object builder = Thread.class.getMethod("ofVirtual").invoke(null);
         Class<?> type = Class.forName("java.lang.Thread$Builder");
         type.getMethod("name", String.class).invoke(builder, name);
-        type.getMethod("start", Runnable.class).invoke(builder, body);
+        return (Thread) type.getMethod("unstarted", Runnable.class).invoke(builder, body);
     }
 }

@@ -45,7 +45,7 @@ public class Subject {
             case "keys": return Keyed.calls(count);
             case "fresh": return Fresh.load(count);
             case "callfresh": return Fresh.call();
-            case "twins": return count == 1 ? Twins.begin() : Twins.finish();
+            case "twins": return count == 0 ? Twins.loadFirst() : count == 1 ? Twins.begin() : Twins.finish();
             case "calltwin": return Twins.call(count == 1 ? Twins.first : Twins.second);
             case "unlinkable": return Unlinkable.load();
             case "waits": return Waits.next();
