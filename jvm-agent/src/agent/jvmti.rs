@@ -16,6 +16,8 @@ use jvmti_bindings::sys::jvmti::{
     jvmtiThreadGroupInfo, jvmtiThreadInfo,
 };
 
+use super::method_ids;
+
 /// A JVMTI environment. Valid for the JVM's life: plumb never disposes it.
 #[derive(Clone, Copy)]
 pub struct Jvmti(*mut jvmtiEnv);
@@ -305,8 +307,12 @@ impl Jvmti {
         self.stack_of(self.current_thread()?, frames_max)
     }
 
-    /// The stack of a platform thread, at most so many frames from the top.
+    /// The stack of a platform thread, at most so many frames from the top; an error also where others ask for stacks all the while, see [`method_ids`].
     pub fn stack_of(self, thread: jthread, frames_max: usize) -> Result<Vec<Frame>, JvmtiError> {
+        method_ids::alone(|| self.stack_now(thread, frames_max)).unwrap_or(Err(JvmtiError(NOT_AVAILABLE)))
+    }
+
+    fn stack_now(self, thread: jthread, frames_max: usize) -> Result<Vec<Frame>, JvmtiError> {
         let mut frames = vec![jvmtiFrameInfo::default(); frames_max];
         let mut count: jint = 0;
         let (max, first) = (frames_max as jint, frames.as_mut_ptr());

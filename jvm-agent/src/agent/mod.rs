@@ -28,6 +28,7 @@ mod keys;
 mod kin;
 mod late;
 mod look;
+mod method_ids;
 mod monitors;
 mod names;
 mod parks;
