@@ -25,7 +25,8 @@ const HELP: &str = "\
 A finding names a group of threads, what it waits for (its share of the time in which it had something to do), who has what it \
 waits for, and what can be done. Below stands what groups wait for that are longest in park or net (within units, where these \
 are recorded; waits between them are told apart), then the latencies of each kind of unit and what they consist of, and, where \
-cycles and instructions were counted, how many instructions a cycle did.
+cycles and instructions were counted, how many instructions a cycle did; and, where the rules ask for them, the places of most \
+exceptions and of most memory taken.
 
 Examples:
   plumb report slow.plumb

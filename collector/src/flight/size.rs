@@ -80,11 +80,13 @@ impl Sizer {
         self.is_news(&need).then(|| *self.told.insert(need))
     }
 
-    /// A rate that was told as half as much is, that a time cannot be kept or can be again, and that only half of what was told can be.
+    /// A rate that was told as half as much is, that a time cannot be kept or can be again (with room to spare: at the border it would be told every few seconds), and that only half of what was
+    /// told can be.
     fn is_news(&self, need: &Need) -> bool {
         self.told.is_none_or(|told| {
             need.rate / 2 >= told.rate.max(1)
-                || told.is_kept() != need.is_kept()
+                || told.is_kept() && !need.is_kept()
+                || !told.is_kept() && need.bytes <= need.most / 4 * 3
                 || need.kept_ns() <= told.kept_ns() / 2
         })
     }
@@ -212,6 +214,10 @@ mod tests {
         assert!(next(21, 10, 150).is_some_and(|told| told.starts_with("keeping the last 15.0 s, not ")));
         assert!(next(26, 1, 150).is_some_and(|told| told.starts_with("keeping the last 60.0 s: ")));
         assert_eq!(next(31, 1, 150), None);
+        assert!(next(36, 1, 50).is_some_and(|told| told.starts_with("keeping the last 50.0 s, not ")));
+        assert_eq!(next(41, 1, 62), None, "just enough again");
+        assert_eq!(next(46, 1, 50), None);
+        assert!(next(51, 1, 80).is_some_and(|told| told.starts_with("keeping the last 60.0 s: ")));
     }
 
     #[test]

@@ -195,6 +195,7 @@ mod tests {
         assert_eq!(met, 0, "all places that are looked at for them are taken");
         assert!(!is_met_first(&places, 0));
     }
+
     #[test]
     fn a_carrier_tells_of_so_many_renames_and_who_waits_is_known() {
         thread_local!(static TOLD: Cell<Option<Instant>> = const { Cell::new(None) });
