@@ -9,7 +9,7 @@ use plumb_filters::matcher::JvmFeatures;
 use super::jni::Jni;
 use super::rules::only_in;
 use super::session::Session;
-use super::{Agent, allocations, events, sleeps, transform, virtual_waits};
+use super::{Agent, allocations, events, natives, transform, virtual_waits};
 use crate::protocol::Armed;
 
 /// Goes by these rules from now on. `is_over`: somebody has asked for something else meanwhile.
@@ -32,6 +32,7 @@ pub fn change(
     session.set_rules(rules);
     turn_off(agent, jni, gone);
     turn_on(agent, session, jni, new);
+    natives::go_by(agent, jni, session.rules().features);
     virtual_waits::go_by(agent, jni, Some(&session.rules()));
     transform::probe_again(agent, session, jni, &before, is_over);
     Ok(session.armed())
@@ -40,9 +41,6 @@ pub fn change(
 /// Turns what is not done by probes on.
 pub fn turn_on(agent: &'static Agent, session: &Arc<Session>, jni: Jni, features: JvmFeatures) {
     events::set_events(agent, jni, features, true);
-    if features.sleeps {
-        sleeps::watch(agent, jni);
-    }
     if features.allocations {
         allocations::watch(agent.jvmti, session);
     }
@@ -54,9 +52,6 @@ pub fn turn_on(agent: &'static Agent, session: &Arc<Session>, jni: Jni, features
 /// Turns it off.
 pub fn turn_off(agent: &Agent, jni: Jni, features: JvmFeatures) {
     events::set_events(agent, jni, features, false);
-    if features.sleeps {
-        sleeps::leave(jni);
-    }
     if features.allocations {
         allocations::leave(agent.jvmti);
     }

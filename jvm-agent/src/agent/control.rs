@@ -24,24 +24,24 @@ use jvmti_bindings::sys::jni::JNIEnv;
 use jvmti_bindings::sys::jvmti::{
     JVMTI_EVENT_CLASS_FILE_LOAD_HOOK, JVMTI_EVENT_VM_DEATH, JVMTI_EVENT_VM_INIT, JVMTI_EVENT_VM_START, jvmtiEnv,
 };
+use plumb_filters::matcher::JvmFeatures;
 use plumb_trace::definition::Definition;
 
 use super::barrier::{self, guard};
 use super::jni::Jni;
 use super::late::Late;
 use super::names::lock;
+use super::renames::Renames;
 use super::restore::Unseen;
 use super::session::Session;
 use super::waits::Waits;
-use super::{Agent, change, helper, quiet, restore, send_fd, transform, virtual_waits, wake};
+use super::{Agent, change, helper, natives, quiet, restore, send_fd, transform, virtual_waits, wake};
 use crate::credentials;
 use crate::look::Told;
 use crate::protocol::{self, Armed, Config, FRAME_MAX, PROTOCOL, Stopped, ToAgent, ToRecorder};
 
 /// How long the recorder may take to answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
-/// How often threads are looked at for new names, at the most.
-const RENAMES_EVERY: Duration = Duration::from_millis(50);
 /// How often definitions that found no room are offered again.
 const DEFINITIONS_EVERY: Duration = Duration::from_millis(20);
 /// Time for a class that was put aside to be linked, and for others to come.
@@ -350,6 +350,7 @@ fn arm(
         },
     );
     let _ = jvmti.set_event(JVMTI_EVENT_VM_DEATH, true);
+    natives::go_by(agent, jni, session.rules().features);
     virtual_waits::go_by(agent, jni, Some(&session.rules()));
     change::turn_on(agent, session, jni, session.rules().features);
     if session.wants_any() {
@@ -362,6 +363,7 @@ fn arm(
 fn disarm(agent: &'static Agent, session: &Arc<Session>, jni: Jni) -> (Stopped, Unseen) {
     session.close_gate();
     change::turn_off(agent, jni, session.rules().features);
+    natives::go_by(agent, jni, JvmFeatures::default());
     virtual_waits::tell_left_out(session, true);
     virtual_waits::go_by(agent, jni, None);
     // The JVM's death stays enabled: it costs nothing until it comes, and late looks must hear of it.
@@ -374,11 +376,12 @@ fn disarm(agent: &'static Agent, session: &Arc<Session>, jni: Jni) -> (Stopped, 
 
 /// Until the recorder asks for the end, or is gone.
 fn serve(agent: &'static Agent, conversation: &Conversation, session: &Arc<Session>, jni: Jni) -> End {
-    let mut renames_after = Instant::now();
+    let mut renames = Renames::new();
     let mut waits = Waits::new();
     loop {
         let wait = [
-            patience(session, renames_after),
+            patience(session),
+            renames.patience(session),
             late_patience(session),
             waits.patience(session),
         ];
@@ -412,12 +415,7 @@ fn serve(agent: &'static Agent, conversation: &Conversation, session: &Arc<Sessi
             thread::sleep(ASIDE_AFTER);
             transform::probe_aside(agent, session, jni);
         }
-        if Instant::now() >= renames_after
-            && let Some(renamed_at) = wake::take_renamed_at()
-        {
-            session.threads.scan(agent.thread_context(session, jni), renamed_at);
-            renames_after = Instant::now() + RENAMES_EVERY;
-        }
+        renames.look(agent, session, jni);
         if late_patience(session) == Some(Duration::ZERO) {
             transform::probe_late(agent, session, jni);
         }
@@ -431,13 +429,11 @@ fn late_patience(session: &Session) -> Option<Duration> {
 }
 
 /// How long nothing need be done for the session, if nobody calls; none: as long as nobody does.
-fn patience(session: &Session, renames_after: Instant) -> Option<Duration> {
+fn patience(session: &Session) -> Option<Duration> {
     if !session.definitions.flush() {
         Some(DEFINITIONS_EVERY)
     } else if session.families.has_aside() {
         Some(ASIDE_AFTER)
-    } else if wake::is_rename_pending() {
-        Some(renames_after.saturating_duration_since(Instant::now()))
     } else {
         None
     }

@@ -6,7 +6,7 @@ use std::ffi::{CStr, c_void};
 use std::ptr;
 
 use jvmti_bindings::sys::jni::{
-    JNI_VERSION_21, JNIEnv, JNINativeMethod, jclass, jfieldID, jint, jmethodID, jobject, jthread, jvalue,
+    JNI_VERSION_21, JNIEnv, JNINativeMethod, jclass, jfieldID, jint, jobject, jthread, jvalue,
 };
 
 /// The calling thread's JNI environment.
@@ -69,12 +69,6 @@ impl Jni {
         }
         call!(self, CallStaticVoidMethodA, class, method, arguments.as_ptr());
         !self.clear_exception()
-    }
-
-    /// A static method; none if there is no such method.
-    pub fn static_method(self, class: jclass, name: &CStr, descriptor: &CStr) -> Option<jmethodID> {
-        let method = call!(self, GetStaticMethodID, class, name.as_ptr(), descriptor.as_ptr());
-        (!self.clear_exception() && !method.is_null()).then_some(method)
     }
 
     /// Gives a native method this function; false where the JVM does not take it.

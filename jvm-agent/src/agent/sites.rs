@@ -2,13 +2,13 @@
 //!
 //! | method | feature | what its probes tell |
 //! | --- | --- | --- |
-//! | `Thread.setName` | threads | the thread has another name |
-//! | `Thread.sleep` (where it is not native: since JDK 19; before, see [`sleeps`]) | sleeps | sleep, slept |
+//! | `Thread.setName` | threads with virtual_threads | a thread has another name |
+//! | `Thread.sleep` (where it is not native: since JDK 19) | sleeps with virtual_threads | sleep, slept |
 //! | `LockSupport.park`, `parkNanos`, `parkUntil` | parks | park with the blocker's class, unparked |
 //! | `Throwable.fillInStackTrace` | exceptions | an exception is made, see [`exceptions`] |
 //! | `ThreadPoolExecutor.getTask`, `ForkJoinPool.awaitWork` | parks | idle, busy |
 //!
-//! All of them are loaded and probed at the session's begin, so that none needs the class-file hook.
+//! All of them are loaded and probed at the session's begin, so that none needs the class-file hook. Sleeps and renames where virtual threads are not recorded: [`natives`].
 
 #![allow(unsafe_code, reason = "hands the JVM's environment on")]
 
@@ -20,7 +20,7 @@ use plumb_trace::record::{JvmKind, JvmRecord};
 
 use super::barrier::guard;
 use super::probe::{own_tid, record};
-use super::{exceptions, handover, idlers, sleeps, virtual_names, wake};
+use super::{exceptions, handover, idlers, natives, virtual_names, wake};
 use crate::rewrite::{Begin, Choice};
 
 const RENAME: i32 = 0;
@@ -28,11 +28,7 @@ const RENAME: i32 = 0;
 const PARK: i32 = -2;
 const SLEEP: i32 = -3;
 const IDLE: i32 = -4;
-/// Asks for `sleeps::watch`, not of a method.
-pub const WATCH_SLEEPS: i32 = -5;
-/// Asks for `sleeps::leave`.
-pub const LEAVE_SLEEPS: i32 = -6;
-const EXCEPTION: i32 = -7;
+const EXCEPTION: i32 = -5;
 
 struct Site {
     /// With dots, as the JVM's `Class.forName` wants it.
@@ -45,13 +41,13 @@ struct Site {
 const SITES: [Site; 6] = [
     Site {
         class: c"java.lang.Thread",
-        is_wanted: |features| features.threads,
+        is_wanted: hears_renames,
         methods: &["setName"],
         id: RENAME,
     },
     Site {
         class: c"java.lang.Thread",
-        is_wanted: |features| features.sleeps,
+        is_wanted: |features| features.sleeps && features.virtual_threads,
         methods: &["sleep"],
         id: SLEEP,
     },
@@ -87,6 +83,11 @@ impl Site {
         let same = |(one, other): (&u8, u8)| *one == other || (*one == b'.' && other == b'/');
         bytes.len() == class.len() && bytes.iter().zip(class.bytes()).all(same)
     }
+}
+
+/// Whether `Thread.setName` has probes for these features.
+pub fn hears_renames(features: JvmFeatures) -> bool {
+    features.threads && features.virtual_threads
 }
 
 /// The classes that get probes for these features, with dots; one may come twice.
@@ -139,7 +140,7 @@ pub fn begin(env: *mut JNIEnv, id: i32) {
         // SAFETY: the JVM gave `env` to the probe that calls us.
         EXCEPTION => guard((), || unsafe { exceptions::made(env) }),
         // SAFETY: the JVM gave `env` to the probe that calls us.
-        WATCH_SLEEPS | LEAVE_SLEEPS => guard((), || unsafe { sleeps::register(env, id == WATCH_SLEEPS) }),
+        _ if natives::is_id(id) => guard((), || unsafe { natives::register(env, id) }),
         // A rename counts at its end, a park begins in `parks`.
         _ => {}
     }

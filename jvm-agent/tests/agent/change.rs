@@ -66,6 +66,26 @@ fn methods_and_settings_come_and_go() {
 }
 
 #[test]
+fn each_sleep_is_told_once_whether_virtual_threads_are_recorded_or_not() {
+    for jdk in jdks() {
+        let mut subject = Subject::start(&jdk, &[]);
+        let (mut session, mut recorder) = attached(&subject);
+        let with_virtual = format!("{RULES}\n[jvm]\nsleeps = true\nvirtual_threads = true\n");
+        let mut told = 0;
+        for rules in [RULES, &with_virtual, RULES] {
+            session.change_rules(compiled(rules), &GO_ON, TIMEOUT).expect("changes");
+            subject.order("sleep 10");
+            recorder.drain(true);
+            told += 10;
+            let (sleeps, slept) = (recorder.of_kind(JvmKind::Sleep), recorder.of_kind(JvmKind::Slept));
+            assert_eq!((sleeps.len(), slept.len()), (told, told), "JDK {}", jdk.name);
+        }
+        session.stop(TIMEOUT).expect("stops");
+        subject.quit();
+    }
+}
+
+#[test]
 fn calls_that_are_under_way_end_as_they_began() {
     for jdk in jdks() {
         let mut subject = Subject::start(&jdk, &[]);

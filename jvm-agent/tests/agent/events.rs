@@ -91,6 +91,32 @@ fn sleeps_whether_they_are_a_native_method_or_not() {
 }
 
 #[test]
+fn sleeps_and_names_are_told_without_a_change_to_a_class() {
+    for jdk in jdks() {
+        let mut subject = Subject::start(&jdk, &[]);
+        let mut session = attach(subject.pid(), &options("[jvm]\nthreads = true\nsleeps = true\n")).expect("attaches");
+        session.wait_until_armed(TIMEOUT).expect("is armed");
+        let mut recorder = Recorder::new(session.arena().expect("a descriptor"));
+        for number in [1, 2] {
+            subject.order(&format!("rename {number}"));
+            wait_for_name(&mut recorder, &format!("renamed-to-{number}"));
+        }
+        let of_renames = recorder.of_kind(JvmKind::Sleep).len();
+        subject.order("sleep 10");
+        let stopped = session.stop(TIMEOUT).expect("stops");
+        assert_eq!((stopped.restored, stopped.failed), (0, 0), "JDK {}", jdk.name);
+        recorder.drain(false);
+        assert_eq!(
+            recorder.of_kind(JvmKind::Sleep).len(),
+            of_renames + 10,
+            "JDK {}",
+            jdk.name
+        );
+        subject.quit();
+    }
+}
+
+#[test]
 fn a_pools_worker_is_idle_between_its_jobs() {
     for jdk in jdks() {
         let mut subject = Subject::start(&jdk, &[]);
@@ -123,15 +149,18 @@ fn a_thread_that_is_renamed_by_itself_or_another_has_its_new_name_soon() {
         let (_session, mut recorder) = attached(&subject);
         for number in [7, 8] {
             subject.order(&format!("rename {number}"));
-            wait_until("the new name", || {
-                recorder.drain(false);
-                let wanted = format!("renamed-to-{number}");
-                recorder.definitions.iter().any(|dated| {
-                    matches!(&dated.definition, Definition::JavaThreadName { tid, name } if *name == wanted && *tid != 0)
-                })
-            });
+            wait_for_name(&mut recorder, &format!("renamed-to-{number}"));
         }
     }
+}
+
+fn wait_for_name(recorder: &mut Recorder, wanted: &str) {
+    wait_until("the new name", || {
+        recorder.drain(false);
+        recorder.definitions.iter().any(|dated| {
+            matches!(&dated.definition, Definition::JavaThreadName { tid, name } if *name == wanted && *tid != 0)
+        })
+    });
 }
 
 /// Has each thread's calls begin and end while it is mounted, whichever carrier that is; gives the calls by thread.
