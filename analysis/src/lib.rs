@@ -6,17 +6,18 @@
 //! - Sums are exact: the states of a ledger's row add up to the row's life in the window, to the nanosecond.
 //! - Every number says how sure it is: losses in the window and prorated stolen time are told beside it.
 //!
-//! Entry points: [`ledger()`] and [`report()`]; [`occupancy`] and [`locks`] are what findings rest on.
+//! Entry points: [`ledger()`] and [`report()`].
 
 mod counts;
 mod findings;
 mod format;
 mod ledger;
-pub mod locks;
-pub mod occupancy;
+mod locks;
+mod occupancy;
 mod report;
 mod roles;
 mod states;
+mod stretches;
 mod sweep;
 #[cfg(test)]
 mod testing;

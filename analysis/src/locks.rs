@@ -13,7 +13,7 @@ use plumb_trace::{
     timeline::{Cause, Query, StringId, TimelineError, TrackId},
 };
 
-use crate::{Window, occupancy::by_role, roles::Role, sweep};
+use crate::{occupancy::by_role, roles::Role, stretches::Stretches, sweep};
 
 /// What threads waited for Java monitors.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub struct LockWaits {
     pub monitor_ns: u64,
     /// How many waits.
     pub waits: u64,
-    /// The longest, ns (whole, also where the window cuts it).
+    /// The longest, as far as it counts, ns.
     pub longest_ns: u64,
     /// By class of the lock, the longest waited for first.
     pub classes: Vec<ClassWaits>,
@@ -50,33 +50,36 @@ struct Sum {
     owners: HashMap<TrackId, u64>,
 }
 
-/// Says who had the locks that `threads` waited for.
+/// Says who had the locks that threads waited for.
 ///
 /// # Errors
 /// If the timeline is damaged where it was read.
-pub fn who_had_the_lock(query: &dyn Query, threads: &[TrackId], window: Window) -> Result<LockWaits, TimelineError> {
+pub fn who_had_the_lock(query: &dyn Query, stretches: &Stretches<'_>) -> Result<LockWaits, TimelineError> {
     let mut waits = LockWaits::default();
     let mut sums: HashMap<StringId, Sum> = HashMap::new();
-    for thread in threads {
-        sweep::each_state(query, *thread, window, |interval| {
-            let part = window
-                .clip(interval.start_ns, interval.end_ns)
-                .filter(|_| interval.state == State::Monitor);
-            let Some(part) = part else { return Ok(()) };
-            waits.monitor_ns = waits.monitor_ns.saturating_add(part.length_ns());
+    for thread in stretches.threads {
+        sweep::each_state(query, *thread, stretches.window, |interval| {
+            if interval.state != State::Monitor {
+                return Ok(());
+            }
+            let waited_ns = stretches.part_ns(*thread, interval.start_ns, interval.end_ns);
+            if waited_ns == 0 {
+                return Ok(());
+            }
+            waits.monitor_ns = waits.monitor_ns.saturating_add(waited_ns);
             waits.waits += 1;
-            waits.longest_ns = waits.longest_ns.max(interval.length_ns());
+            waits.longest_ns = waits.longest_ns.max(waited_ns);
             let class = if let Cause::Class(class) = interval.cause {
                 class
             } else {
                 StringId::default()
             };
             let sum = sums.entry(class).or_default();
-            sum.monitor_ns = sum.monitor_ns.saturating_add(part.length_ns());
+            sum.monitor_ns = sum.monitor_ns.saturating_add(waited_ns);
             sum.waits += 1;
             if let Some(owner) = interval.peer {
                 let owned_ns = sum.owners.entry(owner).or_default();
-                *owned_ns = owned_ns.saturating_add(part.length_ns());
+                *owned_ns = owned_ns.saturating_add(waited_ns);
             }
             Ok(())
         })?;
@@ -107,6 +110,7 @@ fn settled(query: &dyn Query, class: StringId, sum: Sum) -> ClassWaits {
 mod tests {
     use super::*;
     use crate::testing::Fake;
+    use crate::{Window, stretches::UnitStretches};
 
     #[test]
     fn waits_are_summed_by_class_and_owner() {
@@ -123,15 +127,14 @@ mod tests {
             interval.cause = Cause::Class(class);
             interval.peer = owner;
         }
-        let got = who_had_the_lock(
-            &fake,
-            &[a, b],
+        let (threads, window) = (
+            [a, b],
             Window {
                 from_ns: 500,
                 to_ns: 5_500,
             },
-        )
-        .unwrap();
+        );
+        let got = who_had_the_lock(&fake, &Stretches::all(&threads, window)).unwrap();
         assert_eq!((got.monitor_ns, got.waits, got.longest_ns), (5_000, 3, 4_000));
         let classes: Vec<_> = got
             .classes
@@ -141,5 +144,26 @@ mod tests {
         assert_eq!(classes, [("shop.Stock", 4_500, 2), ("shop.Log", 500, 1)]);
         assert_eq!(got.classes[0].owners, [(b, 4_000)]);
         assert_eq!(got.classes[0].owner_roles, [(Role::named("java"), 4_000)]);
+
+        let mut units = UnitStretches::default();
+        units.add(
+            a,
+            Window {
+                from_ns: 4_500,
+                to_ns: 5_200,
+            },
+        );
+        let got = who_had_the_lock(&fake, &Stretches::within(Some(&units), &threads, window)).unwrap();
+        assert_eq!(
+            (got.monitor_ns, got.waits),
+            (700, 2),
+            "what lies between units does not count"
+        );
+        let shares: Vec<_> = got
+            .classes
+            .iter()
+            .map(|class| (class.class.as_str(), class.owners.clone()))
+            .collect();
+        assert_eq!(shares, [("shop.Stock", vec![(b, 500)])]);
     }
 }

@@ -13,6 +13,7 @@ use plumb_trace::{
 use crate::{
     Window,
     roles::{self, Role},
+    stretches::Stretches,
     sweep,
 };
 
@@ -26,7 +27,7 @@ pub struct CpuWaits {
     pub ready_ns: u64,
     /// How many waits.
     pub waits: u64,
-    /// The longest, ns (whole, also where the window cuts it).
+    /// The longest, as far as it counts, ns.
     pub longest_ns: u64,
     /// Who had the CPUs, the longest first. Of what is missing to `ready_ns` it is not known.
     pub holders: Vec<(Role, u64)>,
@@ -34,11 +35,11 @@ pub struct CpuWaits {
     pub idle_ns: u64,
 }
 
-/// Says who had the CPUs that `threads` waited for.
+/// Says who had the CPUs that threads waited for.
 ///
 /// # Errors
 /// If the timeline is damaged where it was read.
-pub fn who_had_the_cpu(query: &dyn Query, threads: &[TrackId], window: Window) -> Result<CpuWaits, TimelineError> {
+pub fn who_had_the_cpu(query: &dyn Query, stretches: &Stretches<'_>) -> Result<CpuWaits, TimelineError> {
     let mut waits = CpuWaits::default();
     let mut batch = Batch {
         query,
@@ -46,17 +47,21 @@ pub fn who_had_the_cpu(query: &dyn Query, threads: &[TrackId], window: Window) -
         held: HashMap::new(),
         idle_ns: 0,
     };
-    for thread in threads {
+    for thread in stretches.threads {
         let host = host_of(query, *thread);
-        sweep::each_state(query, *thread, window, |interval| {
-            let part = window
-                .clip(interval.start_ns, interval.end_ns)
-                .filter(|_| interval.state == State::Ready);
-            let Some(part) = part else { return Ok(()) };
-            waits.ready_ns = waits.ready_ns.saturating_add(part.length_ns());
-            waits.waits += 1;
-            waits.longest_ns = waits.longest_ns.max(interval.length_ns());
-            interval.cpu.map_or(Ok(()), |cpu| batch.add(((host, cpu), part)))
+        sweep::each_state(query, *thread, stretches.window, |interval| {
+            if interval.state != State::Ready {
+                return Ok(());
+            }
+            let before_ns = waits.ready_ns;
+            for part in stretches.parts(*thread, interval.start_ns, interval.end_ns) {
+                waits.ready_ns = waits.ready_ns.saturating_add(part.length_ns());
+                interval.cpu.map_or(Ok(()), |cpu| batch.add(((host, cpu), part)))?;
+            }
+            let waited_ns = waits.ready_ns.saturating_sub(before_ns);
+            waits.waits += u64::from(waited_ns > 0);
+            waits.longest_ns = waits.longest_ns.max(waited_ns);
+            Ok(())
         })?;
     }
     batch.settle()?;
@@ -194,6 +199,7 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stretches::UnitStretches;
     use crate::testing::Fake;
 
     #[test]
@@ -211,22 +217,32 @@ mod tests {
         fake.ready(b, 5_000, 9_000, 0);
         fake.idle(8_000, 8_600, 0);
 
-        let got = who_had_the_cpu(
-            &fake,
-            &[a, b],
+        let (threads, window) = (
+            [a, b],
             Window {
                 from_ns: 2_000,
                 to_ns: 10_000,
             },
-        )
-        .unwrap();
+        );
+        let got = who_had_the_cpu(&fake, &Stretches::all(&threads, window)).unwrap();
         // a: hog 2 to 6, other 6 to 7; b: hog 5 to 6, other 6 to 8, nobody 8 to 8.6, after that it is not known.
         let batch = Role {
             group: Some("batch".into()),
             process: "java".into(),
         };
         assert_eq!(got.holders, [(Role::named("hog"), 5_000), (batch, 3_000)]);
-        assert_eq!((got.ready_ns, got.waits, got.longest_ns), (9_000, 2, 6_000));
+        assert_eq!((got.ready_ns, got.waits, got.longest_ns), (9_000, 2, 5_000));
         assert_eq!(got.idle_ns, 600);
+
+        let mut units = UnitStretches::default();
+        for (from_ns, to_ns) in [(2_500, 3_000), (6_500, 8_000)] {
+            units.add(a, Window { from_ns, to_ns });
+        }
+        let got = who_had_the_cpu(&fake, &Stretches::within(Some(&units), &threads, window)).unwrap();
+        assert_eq!(
+            (got.ready_ns, got.waits, got.longest_ns),
+            (1_000, 1, 1_000),
+            "one wait in two units"
+        );
     }
 }

@@ -42,7 +42,7 @@ pub(super) fn finding(
     if loss.share < share_min || !is_worth_telling(loss.lost_ns, window) {
         return Ok(None);
     }
-    let waits = who_had_the_cpu(query, &subject.threads, window)?;
+    let waits = who_had_the_cpu(query, &subject.work(window))?;
     let culprits = culprits(&waits);
     let mut evidence = evidence(subject, &loss, &waits, &culprits);
     evidence.extend(throttled::hint(query, subject, window)?);
@@ -90,9 +90,10 @@ fn evidence(subject: &Subject<'_>, loss: &Loss, waits: &CpuWaits, culprits: &[Cu
             duration(loss.lost_ns)
         ),
         format!(
-            "threads of {} waited for a CPU {} times, {} on average, {} the longest",
+            "threads of {} waited for a CPU {} times{}, {} on average, {} the longest",
             subject.group,
             waits.waits,
+            subject.within(),
             duration(waits.ready_ns / waits.waits.max(1)),
             duration(waits.longest_ns)
         ),

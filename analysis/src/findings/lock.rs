@@ -5,7 +5,7 @@ use plumb_trace::{
     timeline::{Query, TimelineError, TrackId},
 };
 
-use super::{CULPRITS_MAX, Culprit, Finding, Loss, Severity, Subject, is_worth_telling, places, stretches::Stretches};
+use super::{CULPRITS_MAX, Culprit, Finding, Loss, Severity, Subject, is_worth_telling, places};
 use crate::{
     Window,
     format::{duration, percent, share},
@@ -33,15 +33,10 @@ pub(super) fn finding(
     if loss.share < share_min || !is_worth_telling(loss.lost_ns, window) {
         return Ok(None);
     }
-    let waits = who_had_the_lock(query, &subject.threads, window)?;
+    let waits = who_had_the_lock(query, &subject.work(window))?;
     let class = waits.classes.first().map_or(UNKNOWN, class_name);
     let mut evidence = evidence(query, subject, &loss, &waits);
-    let place = places::commonest(
-        query,
-        &Stretches::all(&subject.threads, window),
-        State::Monitor,
-        waits.monitor_ns,
-    )?;
+    let place = places::commonest(query, &subject.work(window), State::Monitor, waits.monitor_ns)?;
     evidence.extend(place);
     Ok(Some(Finding {
         kind: "lock-contended",
@@ -97,9 +92,10 @@ fn evidence(query: &dyn Query, subject: &Subject<'_>, loss: &Loss, waits: &LockW
             duration(loss.lost_ns)
         ),
         format!(
-            "threads of {} waited for a lock {} times, {} on average, {} the longest",
+            "threads of {} waited for a lock {} times{}, {} on average, {} the longest",
             subject.group,
             waits.waits,
+            subject.within(),
             duration(waits.monitor_ns / waits.waits.max(1)),
             duration(waits.longest_ns)
         ),

@@ -29,7 +29,6 @@ mod gc;
 mod lock;
 mod pinned;
 mod places;
-mod stretches;
 mod throttled;
 mod waits;
 
@@ -44,11 +43,11 @@ use crate::{
     Window,
     format::share,
     roles::{self, Role},
+    stretches::{Stretches, UnitStretches},
     sweep,
     window::sum,
 };
 
-use stretches::UnitStretches;
 pub use waits::{Waited, Waits};
 
 /// A group must have lost at least this part of the window, summed over its threads, for a finding to be worth telling.
@@ -150,6 +149,17 @@ impl Subject<'_> {
             base_ns,
             share: share(lost_ns, base_ns),
         }
+    }
+
+    /// What its threads did while they had something to do, as far as units tell.
+    fn work(&self, window: Window) -> Stretches<'_> {
+        let units = (self.units > 0).then_some(&self.stretches);
+        Stretches::within(units, &self.threads, window)
+    }
+
+    /// ` within them` where units are meant.
+    fn within(&self) -> &'static str {
+        if self.units > 0 { " within them" } else { "" }
     }
 
     /// `12 threads of request`, `3400 units of request`.

@@ -7,9 +7,9 @@ use plumb_trace::{
     timeline::{Query, Sleep, StackId, TimelineError, TrackId},
 };
 
-use super::stretches::Stretches;
 use crate::{
     format::{percent, share},
+    stretches::Stretches,
     sweep,
 };
 

@@ -252,7 +252,7 @@ fn findings_are_told_in_words() {
         text,
         "1. cpu-starved: request 33 % (warning)
    - 1 units of request took (waiting for locks apart) 750 ms, and had no CPU for 250 ms of it
-   - threads of request waited for a CPU 1 times, 500 ms on average, 500 ms the longest
+   - threads of request waited for a CPU 1 times within them, 250 ms on average, 250 ms the longest
    - hog had the CPU that they waited for 100 % of that time
    who: hog 100 %
    remedy: move hog elsewhere or limit it (nice, a cpuset, a CPU quota of its cgroup), or give the server CPUs of its own

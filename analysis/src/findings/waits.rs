@@ -10,11 +10,12 @@ use plumb_trace::{
     timeline::{Cause, Query, TimelineError, TrackId},
 };
 
-use super::{Subject, is_worth_telling, places, stretches::Stretches};
+use super::{Subject, is_worth_telling, places};
 use crate::{
     Window,
     format::{duration, percent, share},
     occupancy::by_role,
+    stretches::Stretches,
     sweep,
 };
 
@@ -91,7 +92,7 @@ pub(super) fn waits(query: &dyn Query, subject: &Subject<'_>, window: Window) ->
     if !TOLD.contains(&state) || !is_worth_telling(waited_ns, window) {
         return Ok(None);
     }
-    let stretches = Stretches::of_work(subject, window);
+    let stretches = subject.work(window);
     let sums = gather(query, &stretches, state)?;
     let mut known = causes(query, &sums);
     known.extend(places::commonest(query, &stretches, state, sums.waited.sum_ns)?);
@@ -115,7 +116,7 @@ pub(super) fn waits(query: &dyn Query, subject: &Subject<'_>, window: Window) ->
 }
 
 fn how_long(subject: &Subject<'_>, state: State, waited_ns: u64, waited: &Waited) -> Vec<String> {
-    let within = if subject.units > 0 { " within them" } else { "" };
+    let within = subject.within();
     let (who, took) = (subject.text(), duration(subject.states.sum()));
     vec![
         format!(

@@ -4,11 +4,10 @@ use std::collections::HashMap;
 
 use plumb_trace::timeline::TrackId;
 
-use super::Subject;
 use crate::Window;
 
 /// The threads of a group, and which of their time is meant.
-pub(super) struct Stretches<'a> {
+pub(crate) struct Stretches<'a> {
     pub threads: &'a [TrackId],
     pub window: Window,
     units: Option<&'a UnitStretches>,
@@ -24,28 +23,28 @@ impl<'a> Stretches<'a> {
         }
     }
 
-    /// Their time within units of work; all of it where none are recorded.
-    pub fn of_work(subject: &'a Subject<'_>, window: Window) -> Self {
-        Self {
-            threads: &subject.threads,
-            window,
-            units: (subject.units > 0).then_some(&subject.stretches),
-        }
+    /// Their time within units of work; all of it where there are none.
+    pub fn within(units: Option<&'a UnitStretches>, threads: &'a [TrackId], window: Window) -> Self {
+        Self { threads, window, units }
+    }
+
+    /// The parts of `start..end` that count for this thread, in order.
+    pub fn parts(&self, thread: TrackId, start_ns: u64, end_ns: u64) -> impl Iterator<Item = Window> {
+        let part = self.window.clip(start_ns, end_ns);
+        let of_units = part.zip(self.units).map(|(part, units)| units.parts(thread, part));
+        let whole = part.filter(|_| self.units.is_none());
+        whole.into_iter().chain(of_units.into_iter().flatten())
     }
 
     /// How much of `start..end` counts for this thread, ns.
     pub fn part_ns(&self, thread: TrackId, start_ns: u64, end_ns: u64) -> u64 {
-        match (self.window.clip(start_ns, end_ns), self.units) {
-            (None, _) => 0,
-            (Some(part), None) => part.length_ns(),
-            (Some(part), Some(units)) => units.part_ns(thread, part),
-        }
+        self.parts(thread, start_ns, end_ns).map(Window::length_ns).sum()
     }
 }
 
 /// When each thread was at work on a unit: stretches in order that do not overlap.
 #[derive(Default)]
-pub(super) struct UnitStretches(HashMap<TrackId, Vec<Window>>);
+pub(crate) struct UnitStretches(HashMap<TrackId, Vec<Window>>);
 
 impl UnitStretches {
     pub fn add(&mut self, thread: TrackId, stretch: Window) {
@@ -66,13 +65,12 @@ impl UnitStretches {
         }
     }
 
-    fn part_ns(&self, thread: TrackId, part: Window) -> u64 {
+    fn parts(&self, thread: TrackId, part: Window) -> impl Iterator<Item = Window> {
         let stretches = self.0.get(&thread).map_or(&[][..], Vec::as_slice);
         let first = stretches.partition_point(|stretch| stretch.to_ns <= part.from_ns);
-        let overlapping = stretches[first..]
+        stretches[first..]
             .iter()
-            .map_while(|stretch| part.clip(stretch.from_ns, stretch.to_ns));
-        overlapping.map(Window::length_ns).sum()
+            .map_while(move |stretch| part.clip(stretch.from_ns, stretch.to_ns))
     }
 }
 
@@ -88,12 +86,16 @@ mod tests {
             units.add(one, Window { from_ns, to_ns });
         }
         units.finish();
-        let part_ns = |thread, from_ns, to_ns| units.part_ns(thread, Window { from_ns, to_ns });
+        let window = Window { from_ns: 0, to_ns: 100 };
+        let work = Stretches::within(Some(&units), &[], window);
+        let part_ns = |thread, from_ns, to_ns| work.part_ns(thread, from_ns, to_ns);
         assert_eq!(part_ns(one, 0, 100), 35 + 20);
         assert_eq!(part_ns(one, 44, 61), 1 + 1);
         assert_eq!(
             (part_ns(one, 45, 60), part_ns(one, 80, 90), part_ns(other, 0, 100)),
             (0, 0, 0)
         );
+        let whole = Stretches::all(&[], window);
+        assert_eq!((whole.part_ns(other, 90, 200), whole.part_ns(other, 100, 200)), (10, 0));
     }
 }
