@@ -84,6 +84,8 @@ enum End {
     Detached,
     /// We do not trust ourselves any more.
     Failed,
+    /// The JVM ends.
+    Dying,
 }
 
 impl Conversation {
@@ -149,6 +151,11 @@ impl Conversation {
             ToAgent::Config(config) => Ok(config),
             ToAgent::Stop | ToAgent::Rules(_) => Err(io::ErrorKind::ConnectionAborted.into()),
         }
+    }
+
+    /// Leaves the life line open for as long as the process lives: until then threads may record.
+    fn keep_line(&self) {
+        std::mem::forget(self.stream.try_clone());
     }
 
     /// What the recorder wants now; none: it is gone, or not to be understood.
@@ -230,9 +237,11 @@ fn call_off(agent: &'static Agent, conversation: &Conversation, jni: Jni, reason
     agent.is_busy.store(false, Ordering::Release);
 }
 
-/// The JVM ends. Its rings stay readable for the recorder; what the control thread does now is of no use to anybody.
+/// The JVM ends. Its rings stay readable for the recorder; what the control thread does now is of no use to anybody, and it ends: a JVM waits for threads
+/// in native code for 300 ms before it leaves them behind.
 pub fn at_vm_death(agent: &Agent) {
-    agent.is_dying.store(true, Ordering::Release);
+    agent.death.comes();
+    wake::wake();
     if let Some(session) = agent.session() {
         session.definitions.flush();
     }
@@ -292,7 +301,8 @@ fn converse(agent: &'static Agent, conversation: &mut Conversation, jni: Jni) ->
         return None;
     };
     let end = serve(agent, conversation, &session, jni);
-    if agent.is_dying.load(Ordering::Acquire) {
+    if end == End::Dying || agent.death.has_come() {
+        conversation.keep_line();
         return None;
     }
     let (stopped, unseen) = disarm(agent, &session, jni);
@@ -303,7 +313,7 @@ fn converse(agent: &'static Agent, conversation: &mut Conversation, jni: Jni) ->
         End::Asked => drop(conversation.say(&ToRecorder::Stopped(stopped))),
         End::Detached => conversation.refuse("somebody took plumb out of the JVM (plumb detach)"),
         End::Failed => conversation.refuse("too many faults inside the agent: the JVM has its own bytecode again"),
-        End::Gone => {}
+        End::Gone | End::Dying => {}
     }
     Some(unseen)
 }
@@ -388,7 +398,7 @@ fn serve(agent: &'static Agent, conversation: &Conversation, session: &Arc<Sessi
         let wait = wait.into_iter().flatten().min();
         if wait_for(&conversation.stream, wait) {
             match conversation.order() {
-                Some(ToAgent::Rules(compiled)) if !agent.is_dying.load(Ordering::Acquire) => {
+                Some(ToAgent::Rules(compiled)) if !agent.death.has_come() => {
                     let is_over = || wait_for(&conversation.stream, Some(Duration::ZERO));
                     let answer = match change::change(agent, session, jni, &compiled, &is_over) {
                         Ok(armed) => ToRecorder::Armed(armed),
@@ -408,8 +418,8 @@ fn serve(agent: &'static Agent, conversation: &Conversation, session: &Arc<Sessi
         if barrier::caught() > PANICS_MAX {
             return End::Failed;
         }
-        if agent.is_dying.load(Ordering::Acquire) {
-            continue;
+        if agent.death.has_come() {
+            return End::Dying;
         }
         if session.families.has_aside() {
             thread::sleep(ASIDE_AFTER);

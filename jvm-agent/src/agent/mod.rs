@@ -15,6 +15,7 @@ mod change;
 mod class_numbers;
 mod clock;
 mod control;
+mod death;
 mod definitions;
 mod events;
 mod exceptions;
@@ -67,6 +68,7 @@ use jvmti_bindings::sys::jvmti::jvmtiCapabilities;
 use arena::Epochs;
 use barrier::guard;
 use control::Conversation;
+use death::Death;
 use jni::Jni;
 use jvmti::Jvmti;
 use names::{Names, lock};
@@ -99,7 +101,7 @@ struct Agent {
     /// The session is to end, although its recorder did not ask for it.
     is_detaching: AtomicBool,
     /// The JVM ends.
-    is_dying: AtomicBool,
+    death: Death,
 }
 
 static AGENT: OnceLock<Agent> = OnceLock::new();
@@ -131,7 +133,7 @@ impl Agent {
             epochs: Epochs::default(),
             is_busy: AtomicBool::new(false),
             is_detaching: AtomicBool::new(false),
-            is_dying: AtomicBool::new(false),
+            death: Death::default(),
         }))
     }
 

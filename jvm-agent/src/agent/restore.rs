@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
-use std::thread;
 use std::time::Duration;
 
 use jvmti_bindings::sys::jni::jclass;
@@ -77,8 +76,7 @@ impl Unseen {
             if self.loads.is_empty() || self.restored >= LATE_MAX {
                 return;
             }
-            thread::sleep(pause);
-            if agent.is_dying.load(Ordering::Acquire) {
+            if agent.death.wait(pause) {
                 return;
             }
             if agent.is_busy.load(Ordering::Acquire) {

@@ -3,7 +3,7 @@
 use std::io::BufRead;
 use std::path::Path;
 use std::process::Command;
-use std::{env, thread};
+use std::{env, fs, thread};
 
 use jni::objects::{JObject, JString, JValue};
 use jni::strings::JNIString;
@@ -11,7 +11,7 @@ use jni::{AttachConfig, Env, InitArgsBuilder, JavaVM, jni_sig, jni_str};
 use plumb_trace::definition::Definition;
 use plumb_trace::record::JvmKind;
 
-use super::jvm::{Jdk, Subject, classes, jdks};
+use super::jvm::{Jdk, Subject, classes, jdks, wait_until};
 use super::recorder::Recorder;
 use super::{TIMEOUT, attached};
 
@@ -53,6 +53,18 @@ fn program() {
     }
     // SAFETY: no other thread of ours is in it.
     unsafe { vm.destroy() }.expect("the JVM ends");
+    wait_until("the agent's thread leaves native code", || !is_agent_in_native_code());
+}
+
+/// Whether the JVM, which has ended, had to wait for the agent's thread, as it does for threads in native code. One that wants to go from there into a JVM that has ended waits there for good, in a futex.
+fn is_agent_in_native_code() -> bool {
+    let read = |task: &Path, file: &str| fs::read_to_string(task.join(file)).unwrap_or_default();
+    let futex = format!("{} ", libc::SYS_futex);
+    let mut tasks = fs::read_dir("/proc/self/task")
+        .expect("own threads")
+        .flatten()
+        .map(|task| task.path());
+    tasks.any(|task| read(&task, "comm").trim_end() == "plumb-agent" && !read(&task, "syscall").starts_with(&futex))
 }
 
 fn obey(env: &mut Env<'_>, command: &str, count: i32) -> jni::errors::Result<()> {
