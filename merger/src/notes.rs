@@ -38,11 +38,8 @@ pub(crate) fn about_recordings(hosts: &[HostInput], jvms: &[JvmInput], notes: &m
     for jvm in jvms {
         let reasons = jvm.classes.no_stacks.iter();
         notes.extend(reasons.map(|reason| format!("JVM {}: {reason}", jvm.pid)));
-        if jvm.classes.left_alone > 0 {
-            notes.push(format!(
-                "JVM {}: {} classes or methods were left alone by the agent",
-                jvm.pid, jvm.classes.left_alone
-            ));
+        if !jvm.classes.left_alone.is_empty() {
+            notes.push(format!("JVM {}: {}", jvm.pid, jvm.classes.left_alone));
         }
     }
 }

@@ -7,6 +7,8 @@ use plumb_trace::definition::{Definition, STACKS};
 use plumb_trace::recording::{Payload, StreamFile};
 use rustc_hash::FxHashMap;
 
+use super::left_alone::LeftAlone;
+
 /// Reasons that are kept of one thing: an agent has three.
 const REASONS_MAX: usize = 8;
 
@@ -58,7 +60,7 @@ pub(crate) struct Classes {
     /// Stacks, of frames from the innermost on.
     pub(crate) stacks: FxHashMap<u32, Vec<u32>>,
     /// Classes and methods that the agent left alone.
-    pub(crate) left_alone: u64,
+    pub(crate) left_alone: LeftAlone,
     /// Why stacks of some long waits are missing.
     pub(crate) no_stacks: Vec<String>,
 }
@@ -115,7 +117,7 @@ impl Classes {
             Definition::LeftAlone { class, reason, .. } if class == STACKS && self.no_stacks.len() < REASONS_MAX => {
                 self.no_stacks.push(reason);
             }
-            Definition::LeftAlone { .. } => self.left_alone += 1,
+            Definition::LeftAlone { class, method, reason } => self.left_alone.add(&class, &method, &reason),
             _ => {}
         }
     }

@@ -5,6 +5,7 @@ mod clock;
 mod definitions;
 mod lane;
 mod lanes;
+mod left_alone;
 mod load;
 mod order;
 
