@@ -1,10 +1,9 @@
 //! Who had the lock while threads waited for it.
 //!
-//! The owner of a monitor is learnt from who released it: of a wait during which the monitor changed hands several times, the whole is put down to the
-//! last owner.
+//! The owner of a monitor is learnt from who released it and woke the one who waits: what was waited until then is put down to it, also where the monitor changed hands several times meanwhile.
 //!
-//! A small part has no owner. HotSpot (before JDK 24) has one of those who wait for a monitor look again by itself, after 1 ms and ever more seldom, lest a wakeup be missed: what it slept until then was ended by a timer,
-//! and nobody released the lock.
+//! HotSpot (before JDK 24) has one of those who wait for a monitor look again by itself, after 1 ms and ever more seldom, lest a wakeup be missed: what it slept until then was ended by a timer, not by an owner. That is one wait all the same. Who gets
+//! the lock at such a look was woken by nobody: such a wait has no owner.
 
 use std::{cmp::Reverse, collections::HashMap};
 
@@ -55,43 +54,82 @@ struct Sum {
 /// # Errors
 /// If the timeline is damaged where it was read.
 pub fn who_had_the_lock(query: &dyn Query, stretches: &Stretches<'_>) -> Result<LockWaits, TimelineError> {
-    let mut waits = LockWaits::default();
-    let mut sums: HashMap<StringId, Sum> = HashMap::new();
+    let mut sums = Sums::default();
     for thread in stretches.threads {
+        let mut wait = Wait::default();
         sweep::each_state(query, *thread, stretches.window, |interval| {
-            if interval.state != State::Monitor {
-                return Ok(());
+            let class = match interval.cause {
+                _ if interval.state != State::Monitor => return Ok(()),
+                Cause::Class(class) | Cause::ClassAgain(class) => class,
+                _ => StringId::default(),
+            };
+            if !matches!(interval.cause, Cause::ClassAgain(_)) {
+                sums.add(std::mem::take(&mut wait));
             }
             let waited_ns = stretches.part_ns(*thread, interval.start_ns, interval.end_ns);
-            if waited_ns == 0 {
-                return Ok(());
-            }
-            waits.monitor_ns = waits.monitor_ns.saturating_add(waited_ns);
-            waits.waits += 1;
-            waits.longest_ns = waits.longest_ns.max(waited_ns);
-            let class = if let Cause::Class(class) = interval.cause {
-                class
-            } else {
-                StringId::default()
-            };
-            let sum = sums.entry(class).or_default();
-            sum.monitor_ns = sum.monitor_ns.saturating_add(waited_ns);
-            sum.waits += 1;
-            if let Some(owner) = interval.peer {
-                let owned_ns = sum.owners.entry(owner).or_default();
-                *owned_ns = owned_ns.saturating_add(waited_ns);
-            }
+            wait.goes_on(class, waited_ns, interval.peer);
             Ok(())
         })?;
+        sums.add(wait);
     }
-    waits.classes = sums
-        .into_iter()
-        .map(|(class, sum)| settled(query, class, sum))
-        .collect();
-    waits
-        .classes
-        .sort_by(|a, b| (Reverse(a.monitor_ns), &a.class).cmp(&(Reverse(b.monitor_ns), &b.class)));
-    Ok(waits)
+    Ok(sums.settled(query))
+}
+
+/// One wait, of one interval or several.
+#[derive(Default)]
+struct Wait {
+    class: StringId,
+    /// As far as it counts.
+    ns: u64,
+    /// What was waited until these let go, ns.
+    owners: Vec<(TrackId, u64)>,
+    /// What was waited since, ns.
+    unowned_ns: u64,
+}
+
+impl Wait {
+    /// For another interval, which this one ended.
+    fn goes_on(&mut self, class: StringId, waited_ns: u64, owner: Option<TrackId>) {
+        self.class = class;
+        self.ns = self.ns.saturating_add(waited_ns);
+        self.unowned_ns = self.unowned_ns.saturating_add(waited_ns);
+        if let Some(owner) = owner {
+            self.owners.push((owner, std::mem::take(&mut self.unowned_ns)));
+        }
+    }
+}
+
+#[derive(Default)]
+struct Sums {
+    waits: LockWaits,
+    by_class: HashMap<StringId, Sum>,
+}
+
+impl Sums {
+    fn add(&mut self, wait: Wait) {
+        let Wait { class, ns, owners, .. } = wait;
+        if ns == 0 {
+            return;
+        }
+        let waits = &mut self.waits;
+        waits.monitor_ns = waits.monitor_ns.saturating_add(ns);
+        waits.waits += 1;
+        waits.longest_ns = waits.longest_ns.max(ns);
+        let sum = self.by_class.entry(class).or_default();
+        sum.monitor_ns = sum.monitor_ns.saturating_add(ns);
+        sum.waits += 1;
+        for (owner, owner_ns) in owners {
+            let owned_ns = sum.owners.entry(owner).or_default();
+            *owned_ns = owned_ns.saturating_add(owner_ns);
+        }
+    }
+
+    fn settled(self, query: &dyn Query) -> LockWaits {
+        let classes = self.by_class.into_iter();
+        let mut classes: Vec<_> = classes.map(|(class, sum)| settled(query, class, sum)).collect();
+        classes.sort_by(|a, b| (Reverse(a.monitor_ns), &a.class).cmp(&(Reverse(b.monitor_ns), &b.class)));
+        LockWaits { classes, ..self.waits }
+    }
 }
 
 fn settled(query: &dyn Query, class: StringId, sum: Sum) -> ClassWaits {
@@ -165,5 +203,34 @@ mod tests {
             .map(|class| (class.class.as_str(), class.owners.clone()))
             .collect();
         assert_eq!(shares, [("shop.Stock", vec![(b, 500)])]);
+    }
+    #[test]
+    fn a_wait_in_which_the_thread_looked_by_itself_is_one_and_its_owners_who_ended_it() {
+        let mut fake = Fake::new(0, 10_000);
+        let (a, b) = (fake.thread("java", "a"), fake.thread("java", "b"));
+        let stock = fake.text("shop.Stock");
+        for (start, end, cause, owner) in [
+            (0, 1_000, Cause::Class(stock), None),
+            (1_100, 3_000, Cause::ClassAgain(stock), None),
+            (3_200, 5_000, Cause::ClassAgain(stock), Some(b)),
+            (6_000, 7_000, Cause::Class(stock), None),
+        ] {
+            let interval = fake.state(a, start, end, State::Monitor);
+            (interval.cause, interval.peer) = (cause, owner);
+        }
+        let (threads, window) = (
+            [a],
+            Window {
+                from_ns: 500,
+                to_ns: 10_000,
+            },
+        );
+        let got = who_had_the_lock(&fake, &Stretches::all(&threads, window)).unwrap();
+        assert_eq!((got.monitor_ns, got.waits, got.longest_ns), (5_200, 2, 4_200));
+        assert_eq!(
+            got.classes[0].owners,
+            [(b, 4_200)],
+            "who got the lock at its own look was let in by nobody"
+        );
     }
 }

@@ -8,7 +8,7 @@ use super::sleeps::Waiting;
 use super::virtual_threads::Mounted;
 use super::waits::Waits;
 use plumb_trace::State;
-use plumb_trace::timeline::{Cause, StateInterval, TimelineError, TimelineWriter, TrackId};
+use plumb_trace::timeline::{Cause, StateInterval, StringId, TimelineError, TimelineWriter, TrackId};
 
 /// What a thread is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,14 +52,25 @@ impl Doing {
 pub(crate) enum Activity {
     #[default]
     None,
-    /// Between monitor_enter and monitor_entered.
+    /// Between monitor_enter and monitor_entered, before it has slept.
     Monitor(Cause),
+    /// The same, after it has slept and looked whether the lock is free.
+    MonitorAgain(Cause),
     /// Between wait and waited.
     Wait(Cause),
     /// In LockSupport.park.
     Park(Cause),
     /// In Thread.sleep.
     Sleep,
+}
+
+impl Activity {
+    /// The thread falls asleep, in this state.
+    pub(crate) fn sleeps_in(&mut self, state: State) {
+        if let (State::Monitor, Activity::Monitor(class)) = (state, *self) {
+            *self = Activity::MonitorAgain(class);
+        }
+    }
 }
 
 /// Who made a thread runnable, from sched_waking.
@@ -251,6 +262,12 @@ impl Thread {
         explained(state, cause, self.activity, self.asks_for_work)
     }
 
+    /// It leaves its CPU, to sleep.
+    pub(crate) fn falls_asleep(&mut self, state: State, cause: Cause) {
+        self.doing = self.with_activity(state, cause);
+        self.activity.sleeps_in(self.doing.state);
+    }
+
     /// The kernel counted this switch-out as involuntary; `fallback` where its counters are not known yet.
     pub(crate) fn counts_involuntary(&mut self, nvcsw: u16, nivcsw: u16, fallback: bool) -> bool {
         let before = self.switches.replace((nvcsw, nivcsw));
@@ -267,6 +284,7 @@ pub(crate) fn explained(state: State, cause: Cause, activity: Activity, asks_for
     let idle_or = |state| if asks_for_work { State::Idle } else { state };
     let (state, cause) = match (state, activity) {
         (State::Futex | State::Blocked, Activity::Monitor(class)) => (State::Monitor, class),
+        (State::Futex | State::Blocked, Activity::MonitorAgain(class)) => (State::Monitor, again(class)),
         (State::Futex | State::Blocked, Activity::Wait(class)) => (idle_or(State::Wait), class),
         (State::Futex | State::Blocked, Activity::Park(class)) => (idle_or(State::Park), class),
         (State::Futex | State::Blocked, Activity::Sleep) => (State::Sleep, cause),
@@ -277,6 +295,14 @@ pub(crate) fn explained(state: State, cause: Cause, activity: Activity, asks_for
     Doing {
         cause,
         ..Doing::just(state)
+    }
+}
+
+fn again(cause: Cause) -> Cause {
+    match cause {
+        Cause::Class(class) => Cause::ClassAgain(class),
+        // Its class is not known.
+        _ => Cause::ClassAgain(StringId::default()),
     }
 }
 

@@ -235,6 +235,7 @@ impl Machine {
             std::mem::swap(&mut stream.calls, &mut thread.calls);
         }
         thread.doing = doing.unwrap_or_else(|| thread.unmounted());
+        thread.activity.sleeps_in(thread.doing.state);
         Ok(())
     }
 

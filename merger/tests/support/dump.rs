@@ -178,10 +178,11 @@ fn state(query: &dyn Query, interval: &StateInterval) -> String {
     }
     match cause {
         Cause::None => {}
-        Cause::Class(StringId(_)) => {
-            if let Cause::Class(class) = cause {
-                let _ = write!(text, " {}", query.string(class));
-            }
+        Cause::Class(class) => {
+            let _ = write!(text, " {}", query.string(class));
+        }
+        Cause::ClassAgain(class) => {
+            let _ = write!(text, " {} again", query.string(class));
         }
         Cause::Syscall { number, fd_kind } => {
             let _ = write!(text, " call={number}:{fd_kind}");

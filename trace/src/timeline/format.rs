@@ -34,7 +34,7 @@ pub const MAGIC: [u8; 8] = *b"PLMBTLN1";
 /// First eight bytes of its tail.
 pub const TAIL_MAGIC: [u8; 8] = *b"PLMBTEND";
 /// Version of the layout.
-pub const VERSION: u32 = 4;
+pub const VERSION: u32 = 5;
 /// Usual ending of a timeline's name.
 pub const EXTENSION: &str = "plumb";
 /// Bytes of the header.

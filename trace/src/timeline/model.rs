@@ -153,6 +153,8 @@ pub enum Cause {
     Born,
     /// monitor, wait, park, idle: class of the object.
     Class(StringId),
+    /// monitor: as `Class`, and the interval before it in this state was of the same wait. Some JVMs have who waits look by itself now and then whether the lock is free.
+    ClassAgain(StringId),
     /// net, disk, poll, futex, syscall, sleep: the system call's number, and the kind of its file (see [`crate::record::fd_kind`]).
     Syscall {
         /// System call number of the recording's architecture (x86-64).

@@ -269,6 +269,7 @@ fn code_cause(coder: &mut impl Coder, actual: Cause) -> Option<Cause> {
         Cause::Born => (5, 0),
         Cause::Class(class) => (6, class.0),
         Cause::Syscall { number, fd_kind } => (7, u32::from(number) << 8 | u32::from(fd_kind)),
+        Cause::ClassAgain(class) => (8, class.0),
     };
     Some(match coder.byte(CAUSE, number)? {
         0 => Cause::None,
@@ -285,6 +286,7 @@ fn code_cause(coder: &mut impl Coder, actual: Cause) -> Option<Cause> {
                 fd_kind: about as u8,
             }
         }
+        8 => Cause::ClassAgain(StringId(coder.number32(ABOUT, about)?)),
         _ => return None,
     })
 }

@@ -54,6 +54,7 @@ fn any_cause() -> impl Strategy<Value = Cause> {
         Just(Cause::Yielded),
         Just(Cause::Born),
         any::<u32>().prop_map(|id| Cause::Class(StringId(id))),
+        any::<u32>().prop_map(|id| Cause::ClassAgain(StringId(id))),
         any::<(u16, u8)>().prop_map(|(number, fd_kind)| Cause::Syscall { number, fd_kind }),
     ]
 }

@@ -97,7 +97,7 @@ fn cause(source: &Source, interval: &StateInterval) -> Option<Fact> {
         Cause::Preempted => "preempted",
         Cause::Yielded => "gave its CPU away (sched_yield)",
         Cause::Born => "newly born",
-        Cause::Class(class) => return Some(fact("object", source.query.string(class))),
+        Cause::Class(class) | Cause::ClassAgain(class) => return Some(fact("object", source.query.string(class))),
         Cause::Syscall { number, fd_kind } => return Some(fact("call", syscalls::told(number, fd_kind))),
     };
     Some(fact("cause", value))
