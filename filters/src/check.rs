@@ -20,7 +20,7 @@ pub struct RuleHits {
     pub classes: u64,
     /// Methods with code that it matches. Of a method rule, without those that are left alone.
     pub methods: u64,
-    /// Methods that it matches and that are left alone: excluded, or never transformed. 0 for an exclusion.
+    /// Methods that it matches and that are left alone: excluded, too small, or never transformed. 0 for an exclusion.
     pub left_alone: u64,
     /// Methods whose units have no key although the rule wants one: they have no such argument, or it is neither a String nor an integer.
     pub keyless: u64,
@@ -129,18 +129,19 @@ impl CheckReport {
             is_excluded = true;
         }
         let is_left_alone = is_excluded || never::method(class, name);
-        let mut is_matched = false;
-        for index in matcher.matching_rules(class, name, descriptor, code_bytes, kin) {
+        let mut is_probed = false;
+        for index in matcher.matching_rules(class, name, descriptor, kin) {
+            let is_left_alone = is_left_alone || matcher.is_too_small(index, code_bytes);
             let hits = &mut self.rules[index as usize];
             *(if is_left_alone {
                 &mut hits.left_alone
             } else {
                 &mut hits.methods
             }) += 1;
-            is_matched = true;
+            is_probed |= !is_left_alone;
             hits.keyless += u64::from(!is_left_alone && matcher.lacks_key(index, name, descriptor));
         }
-        self.methods_probed += u64::from(is_matched && !is_left_alone);
+        self.methods_probed += u64::from(is_probed);
     }
 }
 
@@ -177,7 +178,7 @@ fn why_nothing(hits: &RuleHits) -> Option<Diagnostic> {
         ),
         (0, count) => (
             format!("`{text}` matches {count} methods, all of which are left alone"),
-            "an [[exclude]] covers them, or they belong to what is never transformed".to_owned(),
+            "an [[exclude]] covers them, they are too small (code_bytes_min = 0 takes them all), or they belong to what is never transformed".to_owned(),
         ),
         _ => return None,
     };

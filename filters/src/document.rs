@@ -149,6 +149,9 @@ impl<'t> Reader<'t> {
                 .get("code_bytes_min")
                 .and_then(|value| self.number("code_bytes_min", value));
             if let Some((text, place, pattern)) = self.pattern("[[method]]", offset, table) {
+                let is_named = text.starts_with('@') || !text.contains('*');
+                let leaves_small = !is_named && unit.is_none() && idle != Some(true) && min_ns == 0;
+                let small = if leaves_small { MethodRule::SMALL_CODE_BYTES } else { 0 };
                 methods.push(MethodRule {
                     text,
                     unit,
@@ -156,7 +159,7 @@ impl<'t> Reader<'t> {
                     handover,
                     idle: idle.unwrap_or(false),
                     min_ns,
-                    code_bytes_min: code_bytes_min.unwrap_or(0),
+                    code_bytes_min: code_bytes_min.unwrap_or(small),
                     place,
                     pattern,
                 });

@@ -81,11 +81,17 @@ pub struct MethodRule {
     pub idle: bool,
     /// Shorter calls leave no record, ns.
     pub min_ns: u64,
-    /// Methods with fewer bytes of code get no probe.
+    /// Methods with fewer bytes of code get no probe; [`MethodRule::SMALL_CODE_BYTES`] where a rule with a `*` says nothing else.
     pub code_bytes_min: u32,
     /// Where the pattern stands.
     pub place: Place,
     pub(crate) pattern: Pattern,
+}
+
+impl MethodRule {
+    /// Less code than this has what only gives or takes a field, or a constant, or does nothing: called most, and a probe costs a multiple of the call. A rule with a `*` did not mean it. One that names methods or an
+    /// annotation did, so did one of units or idle stretches, which all count, and one with `min` leaves short calls out by itself.
+    pub const SMALL_CODE_BYTES: u32 = 8;
 }
 
 /// Methods whose calls are not recorded.

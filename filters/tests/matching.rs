@@ -3,7 +3,7 @@
 use std::fs;
 
 use plumb_filters::{
-    Rules, check,
+    MethodRule, Rules, check,
     classpath::{ClassMethod, ClassMethods},
     load,
     matcher::Matcher,
@@ -88,18 +88,41 @@ fn short_methods_can_be_left_out() {
 }
 
 #[test]
+fn accessors_are_left_alone_by_rules_that_do_not_name_them() {
+    let small = MethodRule::SMALL_CODE_BYTES as usize;
+    let takes = |rule: &str, bytes| {
+        matcher(&format!("[[method]]\n{rule}"))
+            .method("a/B", "get", "()I", bytes)
+            .is_some()
+    };
+    for rule in ["match = 'a.B.*'", "match = '**'", "match = 'a.*.get'"] {
+        assert!(!takes(rule, small - 1) && takes(rule, small), "{rule}");
+    }
+    for rule in [
+        "match = 'a.B.get'",
+        "match = 'a.B.get()I'",
+        "match = '**'\ncode_bytes_min = 0",
+        "match = 'a.**'\nunit = 'job'",
+        "match = 'a.B.*'\nidle = true",
+        "match = 'a.B.*'\nmin = '1us'",
+    ] {
+        assert!(takes(rule, 1), "{rule}");
+    }
+}
+
+#[test]
 fn exclusions_win_and_never_wins_over_all() {
     let matcher = matcher("method = [{ match = '**' }]\nexclude = [{ match = '**.get*' }, { match = 'com.lib.**' }]");
-    assert!(matcher.method("com/shop/Order", "pay", "()V", 1).is_some());
-    assert!(matcher.method("com/shop/Order", "getId", "()J", 1).is_none());
+    assert!(matcher.method("com/shop/Order", "pay", "()V", 9).is_some());
+    assert!(matcher.method("com/shop/Order", "getId", "()J", 9).is_none());
     assert!(matcher.class_may_match("com/shop/Order"));
     assert!(!matcher.class_may_match("com/lib/a/B"));
     assert!(!matcher.class_may_match("java/lang/String"));
-    assert!(matcher.method("java/lang/String", "length", "()I", 1).is_none());
+    assert!(matcher.method("java/lang/String", "length", "()I", 9).is_none());
     assert!(matcher.class_may_match("java/lang/Thread"));
     assert!(
         matcher
-            .method("java/lang/Thread", "setName", "(Ljava/lang/String;)V", 1)
+            .method("java/lang/Thread", "setName", "(Ljava/lang/String;)V", 9)
             .is_some()
     );
     assert!(!method_rule("java.lang.Thread.run").class_may_match("java/lang/Thread"));
@@ -109,9 +132,9 @@ fn exclusions_win_and_never_wins_over_all() {
 fn a_rule_that_names_a_unit_goes_before_one_that_does_not() {
     let matcher =
         matcher("method = [{ match = '**' }, { match = 'a.B.c', unit = 'job' }, { match = 'a.**', unit = 'other' }]");
-    let action = matcher.method("a/B", "c", "()V", 1).unwrap();
+    let action = matcher.method("a/B", "c", "()V", 9).unwrap();
     assert_eq!((action.rule, action.unit), (1, Some("job")));
-    let action = matcher.method("x/B", "c", "()V", 1).unwrap();
+    let action = matcher.method("x/B", "c", "()V", 9).unwrap();
     assert_eq!((action.rule, action.unit), (0, None));
 }
 

@@ -117,8 +117,9 @@ impl Matcher {
         kin: &Kin<'_>,
     ) -> Option<MethodAction<'_>> {
         let mut found = None;
-        for rule in self.matching_rules(class, name, descriptor, code_len, kin) {
-            let Some(image) = self.image.rules.get(rule as usize) else {
+        for rule in self.matching_rules(class, name, descriptor, kin) {
+            let image = self.image.rules.get(rule as usize);
+            let Some(image) = image.filter(|_| !self.is_too_small(rule, code_len)) else {
                 continue;
             };
             let action = MethodAction {
@@ -209,18 +210,21 @@ impl Matcher {
         class: &str,
         name: &str,
         descriptor: &str,
-        code_len: usize,
         kin: &Kin<'_>,
     ) -> impl Iterator<Item = u32> {
-        let matches = move |rule: &RuleImage| {
-            code_len >= rule.code_bytes_min as usize && rule.pattern.matches(class, name, descriptor, kin)
-        };
+        let matches = move |rule: &RuleImage| rule.pattern.matches(class, name, descriptor, kin);
         self.image
             .rules
             .iter()
             .zip(0..)
             .filter(move |(rule, _)| matches(rule))
             .map(|(_, index)| index)
+    }
+
+    /// Whether a rule leaves methods with so little code alone.
+    pub(crate) fn is_too_small(&self, rule: u32, code_len: usize) -> bool {
+        let rule = self.image.rules.get(rule as usize);
+        rule.is_some_and(|rule| code_len < rule.code_bytes_min as usize)
     }
 
     /// Indexes of the exclusions that match.
