@@ -51,6 +51,8 @@ A rule file is TOML:
   # In patterns * stays within a name or package level, ** crosses packages.
   [[method]]
   match = \"com.shop.**.*Service.*\"
+  # code_bytes_min = 0             # accessors too: what a * matches with less
+                                   # than 8 bytes of code is else left alone
 
   [[method]]
   match = \"com.shop.Order.place\"
@@ -61,8 +63,7 @@ A rule file is TOML:
   [[method]]
   match = \"com.shop.**.*Dao.*\"
   min = \"50us\"                     # shorter calls leave no record
-  code_bytes_min = 40              # methods with less bytecode get no probes;
-                                   # 8 with a * (accessors), 0 takes them all
+  code_bytes_min = 40              # methods with less bytecode get no probes
 
   # + subclasses and implementers too; @Annotation: annotated classes, methods
   [[method]]
