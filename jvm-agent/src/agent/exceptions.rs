@@ -84,7 +84,7 @@ fn hash_of(epoch: u64, frames: &[Frame]) -> u64 {
     hasher.finish() | 1
 }
 
-/// The frames begin with the exception's constructors, from the farthest superclass's on. `goes_on`: there are more below these.
+/// The frames begin with the exception's constructors, from the farthest superclass's on, and before them with `fillInStackTrace` where a subclass has its own, as `NullPointerException` has. `goes_on`: there are more below these.
 fn place(agent: &'static Agent, jni: Jni, frames: &[Frame], goes_on: bool) -> u32 {
     let Some(session) = agent.session() else { return 0 };
     let mut class = String::new();
@@ -110,10 +110,11 @@ fn place(agent: &'static Agent, jni: Jni, frames: &[Frame], goes_on: bool) -> u3
     )
 }
 
-/// Signature of the class whose constructor the frame is in, if it is one of exceptions.
+/// Signature of the class whose constructor or `fillInStackTrace` the frame is in, if it is one of exceptions.
 fn exception_made_by(agent: &Agent, jni: Jni, frame: &Frame) -> Option<String> {
     let jvmti = agent.jvmti;
-    if jvmti.method_name(frame.method).ok()? != "<init>" {
+    let name = jvmti.method_name(frame.method).ok()?;
+    if name != "<init>" && name != "fillInStackTrace" {
         return None;
     }
     let class = jvmti.declaring_class(frame.method).ok()?;

@@ -38,6 +38,11 @@ fn exceptions_are_counted_by_class_and_place() {
                 Some(4000),
                 "{counted:?}"
             );
+            assert_eq!(
+                of("java.lang.NullPointerException", "Counted.exceptions"),
+                Some(4000),
+                "{counted:?}"
+            );
             let parsed = counted
                 .iter()
                 .find(|((_, class, _), _)| *class == "java.lang.NumberFormatException");

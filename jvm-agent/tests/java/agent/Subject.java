@@ -343,13 +343,14 @@ class Timed {
 
 /** Makes what is counted by place. */
 class Counted {
-    /** Each of three kinds of exception so often: one of its own, one by the JDK, one without a stack trace. */
+    /** Each of four kinds of exception so often: one of its own, one by the JDK, one without a stack trace, one that fills its stack trace in a way of its own. */
     static String exceptions(int count) {
         int caught = 0;
         for (int i = 0; i < count; i++) {
             try { fail(); } catch (Failure expected) { caught++; }
             try { parse(); } catch (NumberFormatException expected) { caught++; }
             try { throw new Traceless(); } catch (Traceless expected) { caught++; }
+            try { throw new NullPointerException(); } catch (NullPointerException expected) { caught++; }
         }
         return "exceptions=" + caught;
     }
