@@ -1,6 +1,7 @@
 //! Samples of what is allocated, counted by class and place: JVMTI gives one object of each half megabyte or so.
 //!
-//! A sample stands for the bytes between it and the one before it, [`INTERVAL_BYTES`] in the mean; a larger object for itself.
+//! The JVM takes a sample every [`INTERVAL_BYTES`] in the mean, at places that nobody can foretell. An object is one with a probability that grows with its size, `1 - exp(-size / interval)`, and so
+//! stands for its size divided by that: a small object for the interval, a very large one for itself.
 //! Only one agent of a JVM can have these events.
 
 #![allow(unsafe_code, reason = "callback of the JVM")]
@@ -77,9 +78,11 @@ unsafe extern "system" fn sampled(
 
 /// What a sampled object of so many bytes stands for.
 fn units(bytes: jlong) -> u32 {
-    let bytes = u64::try_from(bytes).unwrap_or(0).max(INTERVAL_BYTES);
-    let units = bytes.div_ceil(ALLOCATION_UNIT_BYTES);
-    u32::try_from(units).unwrap_or(u32::MAX).min(JvmRecord::DETAIL_MAX)
+    let bytes = bytes.max(1) as f64;
+    let probability = -(-bytes / INTERVAL_BYTES as f64).exp_m1();
+    // A cast of what is too large gives the largest number.
+    let units = (bytes / probability / ALLOCATION_UNIT_BYTES as f64).round() as u32;
+    units.min(JvmRecord::DETAIL_MAX)
 }
 
 #[cfg(test)]
@@ -88,8 +91,10 @@ mod tests {
 
     #[test]
     fn a_sample_stands_for_the_interval_or_for_itself() {
-        assert_eq!((units(24), units(512 << 10)), (512, 512));
-        assert_eq!((units((10 << 20) + 1), units(-1)), (10 * 1024 + 1, 512));
+        assert_eq!((units(24), units(0), units(-1)), (512, 512, 512));
+        // 1 / (1 - 1/e) of them.
+        assert_eq!(units(512 << 10), 810);
+        assert_eq!((units(10 << 20), units(100 << 20)), (10 << 10, 100 << 10));
         assert_eq!(units(i64::MAX), JvmRecord::DETAIL_MAX);
     }
 }
