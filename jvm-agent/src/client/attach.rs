@@ -107,6 +107,9 @@ impl<'a> Approach<'a> {
         if options::forbid_attaching(&target) {
             return Err(AttachError::AttachDisabled(pid));
         }
+        if target.is_stopped() {
+            return Err(AttachError::Stopped(pid));
+        }
         let root = PathBuf::from(format!("/proc/{pid}/root"));
         let tmp = open_tmp(&root).map_err(AttachError::system(format!("/tmp of JVM {pid}")))?;
         Ok(Approach {

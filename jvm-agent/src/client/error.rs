@@ -32,6 +32,9 @@ pub enum AttachError {
     /// Nobody in the process catches SIGQUIT, which would kill it.
     #[error("JVM {0} does not catch SIGQUIT: it has not finished starting, or has -Xrs and lost its socket in /tmp")]
     NoSigquit(u32),
+    /// The JVM is stopped by a signal or a debugger.
+    #[error("JVM {0} is stopped (a signal, a debugger)")]
+    Stopped(u32),
     /// The JVM did not answer.
     #[error("JVM {pid} did not answer within {seconds} s: {waiting_for}")]
     Timeout {
@@ -124,6 +127,7 @@ impl AttachError {
             Self::NoSigquit(_) => {
                 "try again when it has started; otherwise record it from its start: `plumb record -- java …`"
             }
+            Self::Stopped(_) => "let it go on (`kill -CONT PID`, or in the debugger), then try again",
             Self::Timeout { .. } => {
                 "the JVM may be stopped, in a long pause, or short of CPU: try again when it answers `jcmd PID VM.version`"
             }

@@ -75,6 +75,13 @@ impl Target {
         })
     }
 
+    /// Whether a signal or a debugger has stopped it. A SIGQUIT that waits for it would have it print all its stacks later, when nobody asks any more.
+    pub fn is_stopped(&self) -> bool {
+        let status = read(self.pid, "status").unwrap_or_default();
+        let state = status.lines().find_map(|line| line.strip_prefix("State:"));
+        state.is_some_and(|state| state.trim_start().starts_with(['T', 't']))
+    }
+
     /// Whether it still runs.
     pub fn is_alive(&self) -> bool {
         self.signal(0).is_ok()

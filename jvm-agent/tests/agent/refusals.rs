@@ -6,7 +6,7 @@ use std::process::{Child, Command};
 use plumb_agent::client::{AttachError, attach};
 use plumb_trace::record::JvmKind;
 
-use super::jvm::{Subject, jdks};
+use super::jvm::{Subject, jdks, wait_until};
 use super::{RULES, TIMEOUT, attached, options, try_attach};
 
 fn refusal(pid: u32) -> AttachError {
@@ -43,6 +43,33 @@ fn jvms_that_forbid_it_say_so() {
             jdk.name
         );
         subject.order("work 3");
+        subject.quit();
+    }
+}
+
+fn signal(pid: u32, name: &str) {
+    let status = Command::new("kill").args([name, &pid.to_string()]).status();
+    assert!(status.expect("kill runs").success());
+}
+
+/// Whether its first thread is stopped (`T`): it may take a moment until a signal has done its work.
+fn is_stopped(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("it is there");
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
+}
+
+#[test]
+fn a_jvm_that_is_stopped_is_not_asked() {
+    for jdk in jdks() {
+        let mut subject = Subject::start(&jdk, &[]);
+        let pid = subject.pid();
+        signal(pid, "-STOP");
+        wait_until("it is stopped", || is_stopped(pid));
+        let error = refusal(pid);
+        signal(pid, "-CONT");
+        assert!(matches!(error, AttachError::Stopped(_)), "JDK {}: {error}", jdk.name);
+        subject.order("work 3");
+        assert!(!subject.has_said("Full thread dump"), "nobody asked for it");
         subject.quit();
     }
 }
