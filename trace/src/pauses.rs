@@ -5,6 +5,7 @@
 //! | `GC pause` | the JVM told of a collection |
 //! | `GC pause: G1CollectForAllocation` | and the probes of libjvm by which operation of its VM thread |
 //! | `pause: ThreadDump` | an operation that collects nothing |
+//! | `pause: Halt`, `pause: Exit` | the JVM ends: this safepoint has no end |
 //! | `pause` | a safepoint of which no operation was seen |
 //!
 //! Within a pause of the probes, the operation itself is a slice of depth 1, called by its name alone: what lies before it is the time that threads needed to come to the safepoint.
@@ -13,6 +14,11 @@ use std::borrow::Cow;
 
 const GC: &str = "GC pause";
 const OTHER: &str = "pause";
+
+/// HotSpot's operation at its regular end, for which no probe is made.
+pub const HALT: &str = "Halt";
+/// That of `System.exit`.
+const EXIT: &str = "Exit";
 
 /// What a pause's name tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +53,12 @@ impl<'a> PauseName<'a> {
             is_gc: is_collection(operation),
             operation: Some(operation),
         }
+    }
+
+    /// The JVM ends with it: nobody waits for it to be over.
+    #[must_use]
+    pub fn is_end(&self) -> bool {
+        matches!(self.operation, Some(HALT | EXIT))
     }
 
     /// The slice's name.
@@ -97,6 +109,8 @@ mod tests {
         assert_eq!(PauseName::parse("GC pause").cause(), "GC pause");
         assert_eq!(PauseName::parse("pause: ThreadDump").cause(), "ThreadDump");
         assert!(!PauseName::parse("something else").is_gc);
+        assert!(PauseName::parse("pause: Halt").is_end() && PauseName::parse("pause: Exit").is_end());
+        assert!(!PauseName::parse("pause").is_end() && !PauseName::parse("GC pause").is_end());
     }
 
     #[test]

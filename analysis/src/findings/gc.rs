@@ -1,5 +1,5 @@
 //! `gc-pauses` and `safepoint-pauses`: a JVM that stands still too often, for its collector or for something else. A pause without a cause is a collection's: it is the JVM's own events that
-//! tell of pauses then, and they tell of no other.
+//! tell of pauses then, and they tell of no other. The safepoint with which a JVM ends is nobody's illness.
 
 use std::collections::BTreeMap;
 
@@ -38,7 +38,8 @@ pub(super) fn findings(query: &dyn Query, window: Window) -> Result<Vec<Finding>
 fn finding(query: &dyn Query, jvm: &Track, pauses: &[Slice], window: Window) -> Option<Finding> {
     let parts = pauses.iter().filter(|pause| pause.depth == 0).filter_map(|pause| {
         let part = window.clip(pause.start_ns, pause.end_ns)?;
-        Some((PauseName::parse(query.string(pause.name)), part.length_ns()))
+        let name = PauseName::parse(query.string(pause.name));
+        (!name.is_end()).then(|| (name, part.length_ns()))
     });
     let parts: Vec<(PauseName<'_>, u64)> = parts.collect();
     let lost_ns = sum(parts.iter().map(|(_, ns)| *ns));

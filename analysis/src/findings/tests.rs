@@ -230,6 +230,15 @@ fn pauses_are_told_with_their_causes() {
 }
 
 #[test]
+fn the_safepoint_with_which_a_jvm_ends_is_no_illness() {
+    let (mut fake, ..) = server();
+    let jvm = fake.track(TrackKind::Jvm, "java", "java", None);
+    fake.pause(jvm, S / 2, S);
+    fake.name_pause(jvm, "pause: Halt");
+    assert_eq!(found(&fake), []);
+}
+
+#[test]
 fn threads_of_others_are_never_ill() {
     let (mut fake, ..) = server();
     let other = fake.thread("postgres", "worker");

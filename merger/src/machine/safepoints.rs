@@ -11,7 +11,7 @@ use super::jvm::Jvm;
 use super::thread::{Activity, Doing};
 use crate::input::{Classes, JvmInput};
 use plumb_trace::State;
-use plumb_trace::pauses::PauseName;
+use plumb_trace::pauses::{HALT, PauseName};
 use plumb_trace::record::{KernelRecord, flags, probe};
 use plumb_trace::timeline::{Cause, Slice, TimelineError};
 use rustc_hash::FxHashMap;
@@ -86,6 +86,14 @@ impl Pause {
             operation: self.done.as_deref(),
         };
         name.shown().into_owned()
+    }
+
+    /// The VM thread ends within it: of the operation for which it does so no probe tells.
+    fn name_end(&mut self) {
+        let is_known = self.is_gc || self.operation.is_some() || self.done.is_some();
+        if self.is_safepoint && self.lost_ns.is_none() && !is_known {
+            self.done = Some(HALT.to_owned());
+        }
     }
 
     fn operation_begins(&mut self, at: u64, record: &KernelRecord) {
@@ -326,7 +334,12 @@ impl Machine {
     pub(super) fn end_pause_of(&mut self, thread: usize, at: u64) -> Result {
         let entry = &self.registry.threads[thread];
         match self.registry.processes[entry.process].jvm {
-            Some(jvm) if self.jvms[jvm].vm_thread == Some(entry.track) => self.pause_ends(jvm, at, true),
+            Some(jvm) if self.jvms[jvm].vm_thread == Some(entry.track) => {
+                if let Some(pause) = &mut self.jvms[jvm].pauses.open {
+                    pause.name_end();
+                }
+                self.pause_ends(jvm, at, true)
+            }
             _ => Ok(()),
         }
     }
