@@ -129,6 +129,9 @@ Exit status 1 where there are mistakes or a rule of a file (not of a preset) mat
 /// What a probe costs, as `cargo xtask bench agent` measures it.
 const COST: &str = "each call of these methods costs some 30 ns, and 32 bytes of the JVM's ring; one that is shorter than its rule's `min` leaves no bytes";
 
+/// Most rules without a match that are told one by one: generated files have thousands.
+const UNMATCHED_MAX: usize = 20;
+
 /// How long a JVM may take to tell its classes.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -317,10 +320,13 @@ fn tell_unmatched(unmatched: &[Diagnostic], remedy: &str) -> Result<()> {
     if unmatched.is_empty() {
         return Ok(());
     }
-    let told: Vec<String> = unmatched.iter().map(ToString::to_string).collect();
+    let mut told: Vec<String> = unmatched.iter().take(UNMATCHED_MAX).map(ToString::to_string).collect();
+    if unmatched.len() > told.len() {
+        told.push(format!("and {} more", unmatched.len() - told.len()));
+    }
     bail!(
         "{} rules match nothing\n{}\nremedy: {remedy}",
-        told.len(),
+        unmatched.len(),
         told.join("\n")
     )
 }

@@ -127,6 +127,11 @@ impl Agents {
         }
     }
 
+    /// Whether no JVM is recorded (any more).
+    pub fn is_empty(&self) -> bool {
+        self.sessions.is_empty()
+    }
+
     /// Has every JVM get its own bytecode back, so that its last records are there to be taken.
     pub fn stop(&mut self) {
         let patience = if self.is_in_haste { HASTE } else { PATIENCE };

@@ -124,7 +124,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         false => eprintln!("{}", announcement(&plan, &subject)),
         true => eprintln!("interrupted at the beginning: what was recorded so far is kept"),
     }
-    let (summary, windows_failed) = follow(arguments, recorder, (subject, agents), &stop, (&save, &change))?;
+    let (summary, windows_failed) = follow((arguments, &plan), recorder, (subject, agents), &stop, (&save, &change))?;
     finish(&plan, &summary, windows_failed)
 }
 
@@ -170,15 +170,17 @@ fn begin(
     Ok((subject, agents))
 }
 
-/// Until the time is over, the subject has ended, somebody asks to stop, or nothing more can be stored. Returns how many windows could not be saved meanwhile, too.
+/// Until the time is over, the subject has ended or nothing of it is recorded any more, somebody asks to stop, or nothing more can be stored. Returns how many windows could not be saved meanwhile, too.
 fn follow(
-    arguments: &Arguments,
+    (arguments, plan): (&Arguments, &Plan),
     mut recorder: Recorder,
     (mut subject, mut agents): (Subject, Agents),
     stop: &AtomicBool,
     (save, change): (&SaveSignal, &ChangeSignal),
 ) -> Result<(Summary, usize)> {
     let mut windows_failed = 0;
+    // Nobody but these JVMs is recorded, and none of them joins again.
+    let only_agents = plan.options.kernel.is_none() && !arguments.pid.is_empty();
     let deadline = arguments.duration.map(|ns| Instant::now() + Duration::from_nanos(ns));
     let mut progress = Progress::new();
     loop {
@@ -188,6 +190,9 @@ fn follow(
         }
         subject.wait(TURN, &mut recorder, &mut agents);
         agents.forget_ended();
+        if only_agents && agents.is_empty() {
+            break;
+        }
         agents.hear();
         progress.tell(&recorder);
         if change.take() {
