@@ -57,6 +57,8 @@ pub(super) struct JvmWatch {
     /// Of each JVM the methods that are units, with their triggers.
     methods: HashMap<(usize, u32), u64>,
     threads: HashMap<(usize, u32), u64>,
+    /// Threads that have ended, and when that was noticed: definitions come at once, what the thread recorded last comes later.
+    leaving: Vec<((usize, u32), Option<u64>)>,
     streams: HashMap<(usize, u32), Stream>,
     /// Threads that may carry virtual ones.
     carriers: HashSet<(usize, u32)>,
@@ -115,6 +117,7 @@ impl JvmWatch {
             units: by_name,
             methods: HashMap::new(),
             threads: HashMap::new(),
+            leaving: Vec::new(),
             streams: HashMap::new(),
             carriers: HashSet::new(),
             ticks: Ticks::default(),
@@ -123,6 +126,7 @@ impl JvmWatch {
 
     /// These triggers concern the thread, and no others.
     pub fn concern(&mut self, jvm: usize, tid: u32, triggers: u64) {
+        self.leaving.retain(|(key, _)| *key != (jvm, tid));
         match triggers & self.monitors {
             0 => drop(self.threads.remove(&(jvm, tid))),
             triggers => drop(self.threads.insert((jvm, tid), triggers)),
@@ -138,10 +142,24 @@ impl JvmWatch {
         }
     }
 
-    /// A thread has ended.
+    /// A thread has ended; see [`JvmWatch::forget_ended`].
     pub fn ended(&mut self, jvm: usize, tid: u32) {
-        self.concern(jvm, tid, 0);
+        if self.threads.contains_key(&(jvm, tid)) {
+            self.leaving.push(((jvm, tid), None));
+        }
         self.carriers.remove(&(jvm, tid));
+    }
+
+    /// Threads that ended so long ago that all that they recorded has been read are no concern any more.
+    pub fn forget_ended(&mut self, now_ns: u64) {
+        let threads = &mut self.threads;
+        self.leaving.retain_mut(|(key, noticed_ns)| {
+            let is_over = now_ns.saturating_sub(*noticed_ns.get_or_insert(now_ns)) >= LAG_NS;
+            if is_over {
+                threads.remove(key);
+            }
+            !is_over
+        });
     }
 
     pub fn method(&mut self, jvm: usize, id: u32, unit: &str) {

@@ -207,6 +207,7 @@ impl Watcher {
         if let Some((tid, passed)) = self.ready.advance(now_ns, &self.limits) {
             self.fire(passed, &format!("thread {tid}"));
         }
+        self.jvms.forget_ended(now_ns);
         if may_fire
             && self.fired.is_none()
             && let Some((tid, passed)) = self.jvms.lasting(now_ns, &self.limits, is_alive)

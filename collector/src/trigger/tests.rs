@@ -267,6 +267,27 @@ fn a_monitor_that_nobody_gives_back_and_a_unit_that_hangs_fire_once_while_they_l
 }
 
 #[test]
+fn the_last_wait_of_a_thread_counts_although_its_end_is_heard_of_first() {
+    let mut watcher = watcher_of_jvm(10 * MS, 100 * MS);
+    let wait = |ms: u64| {
+        let at = |kind, ms: u64| JvmRecord::new(ms * MS, kind, 0, 3);
+        [at(JvmKind::MonitorEnter, ms), at(JvmKind::MonitorEntered, ms + 150)]
+    };
+    watcher.define_in_jvm(0, &Definition::JavaThreadEnd { tid: 9 }, None);
+    watcher.look(1000 * MS, true, |_| true);
+    watcher.see_jvm(0, 1, 9, Clock::Monotonic, &wait(800));
+    let fired = watcher.take_fired().expect("its last wait was long");
+    assert_eq!(
+        (fired.trigger, fired.seen.as_str()),
+        (1, "thread 9 of the JVM: 150.000 ms")
+    );
+    // Its number may be another thread's by then.
+    watcher.look(1500 * MS, true, |_| true);
+    watcher.see_jvm(0, 2, 9, Clock::Monotonic, &wait(2000));
+    assert!(watcher.take_fired().is_none());
+}
+
+#[test]
 fn the_run_queue_is_looked_at() {
     let mut never = watcher(vec![Condition::RunQueue { over: u32::MAX }]);
     assert_eq!(fired(&mut never, &[]), None);
