@@ -1,28 +1,36 @@
 import java.io.BufferedOutputStream;
 import java.io.DataOutputStream;
 import java.io.IOException;
+import java.lang.module.ModuleFinder;
 import java.net.URI;
 import java.nio.file.FileSystem;
 import java.nio.file.FileSystems;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.stream.Collectors;
 import java.util.stream.Stream;
 
 /**
  * Hands out the classes of this runtime and of jars, and links classes.
  *
  * <pre>
+ * Classes image         prints which runtime this is
  * Classes dump JAR...   to standard output: for each class its module ("" for jars), its path, its bytes
  * Classes link FILE     links each class named in FILE, prints what could not be linked and a count of each outcome
  * </pre>
  */
 public final class Classes {
     public static void main(String[] args) throws Exception {
-        if (args[0].equals("dump")) {
-            dump(args);
-        } else {
-            link(Files.readAllLines(Path.of(args[1])));
+        switch (args[0]) {
+            case "image":
+                System.out.println("jdk " + System.getProperty("java.runtime.version") + ", " + ModuleFinder.ofSystem().findAll().size() + " modules");
+                break;
+            case "dump":
+                dump(args);
+                break;
+            default:
+                link(Files.readAllLines(Path.of(args[1])));
         }
     }
 
@@ -42,14 +50,14 @@ public final class Classes {
 
     private static List<Path> list(Path directory) throws IOException {
         try (Stream<Path> entries = Files.list(directory)) {
-            return entries.sorted().toList();
+            return entries.sorted().collect(Collectors.toList());
         }
     }
 
     private static void dump(String module, Path root, DataOutputStream out) throws IOException {
         List<Path> classes;
         try (Stream<Path> all = Files.walk(root)) {
-            classes = all.filter(path -> path.toString().endsWith(".class")).sorted().toList();
+            classes = all.filter(path -> path.toString().endsWith(".class")).sorted().collect(Collectors.toList());
         }
         for (Path path : classes) {
             String name = root.relativize(path).toString();
