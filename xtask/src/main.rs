@@ -19,7 +19,7 @@ use anyhow::Result;
 use std::process::ExitCode;
 
 const USAGE: &str = "\
-cargo xtask demo [--healthy] [--jdk 17|25]   a real server, overloaded in two ways (or in none), recorded, reported, drawn
+cargo xtask demo [--healthy] [--jdk RELEASE] a real server, overloaded in two ways (or in none), recorded, reported, drawn
 cargo xtask test                             rustfmt, clippy, every test of the workspace
 cargo xtask bench kernel|agent               what one scheduler switch, one recorded method call costs, beside perf and JFR
 cargo xtask bench tomcat                     what recording costs a server under full load, beside JFR and perf, in pairs

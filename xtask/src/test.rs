@@ -2,12 +2,16 @@
 
 use crate::{jdk, packages, process, workspace};
 use anyhow::Result;
-use std::{path::Path, process::Command};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 /// Runs rustfmt, clippy and all tests.
 pub fn run() -> Result<()> {
     packages::ensure(packages::BUILD)?;
-    let (jdk17, jdk25) = (jdk::jdk17()?, jdk::jdk25()?);
+    let jdks = jdk::RELEASES.map(|release| Ok((format!("PLUMB_JDK{release}"), jdk::home(release)?)));
+    let jdks: Vec<(String, PathBuf)> = jdks.into_iter().collect::<Result<_>>()?;
     mount_tracefs();
     process::run(&mut workspace::cargo(&["fmt", "--all", "--check"]))?;
     process::run(&mut workspace::cargo(&[
@@ -21,7 +25,7 @@ pub fn run() -> Result<()> {
     // The command and the agent's library lie side by side only after a build of both.
     process::run(&mut workspace::cargo(&["build", "--workspace", "--all-targets"]))?;
     let mut tests = workspace::cargo(&["test", "--workspace", "--no-fail-fast"]);
-    tests.env("PLUMB_JDK17", jdk17).env("PLUMB_JDK25", jdk25);
+    tests.envs(jdks);
     if let Some(jars) = packages::libraries()? {
         tests.env("PLUMB_JARS", jars);
     }
