@@ -35,6 +35,7 @@ mod parks;
 mod places;
 mod probe;
 mod quiet;
+mod release;
 mod restore;
 mod rules;
 mod seen;
