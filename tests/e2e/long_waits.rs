@@ -1,6 +1,6 @@
 //! Threads that wait long, against the books that they keep themselves: examples/calls/src/LongWaits.java.
 
-use crate::support::{allows, java, jdks, jdks_from, last_json, machine, number, record, scratch, tracks};
+use crate::support::{allows, java, jdks_from, last_json, machine, number, record, scratch, tracks};
 use plumb_trace::State;
 use plumb_trace::timeline::{Query, StateInterval, TimelineFile, TrackId, TrackKind};
 use serde_json::Value;
@@ -30,7 +30,7 @@ fn every_long_wait_has_its_java_stack() {
         ("long-monitor", "LongWaits.inMonitor"),
         ("long-read", "LongWaits.inRead"),
     ];
-    for (version, home) in jdks() {
+    for (version, home) in jdks_from(16) {
         for kernel in [&["-f", "kernel"][..], &["--no-kernel"]] {
             let dir = scratch();
             let rules = dir.path().join("rules.toml");

@@ -145,7 +145,7 @@ pub fn classes_with(directory: &'static str, classpath: &str) -> &'static Path {
         .filter(|path| path.extension().is_some_and(|extension| extension == "java"));
     succeed(
         Command::new(jdk_program("javac"))
-            .args(["--release", "17", "-cp", classpath, "-d"])
+            .args(["--release", crate::jdks::COMPILED_FOR, "-cp", classpath, "-d"])
             .arg(&classes)
             .args(sources),
     );

@@ -12,7 +12,7 @@ use std::{
     process::Command,
 };
 
-pub use jdks::RELEASES;
+pub use jdks::{ON_REQUEST, RELEASES};
 
 /// The home of a JDK 17 with a compiler.
 pub fn jdk17() -> Result<PathBuf> {

@@ -10,7 +10,7 @@ use plumb_agent::rewrite::{MethodInfo, Probes, Reason, rewrite, round_trip};
 
 use crate::begins::Telling;
 use crate::java::{self, Class};
-use crate::jdks::Jdk;
+use crate::jdks::{COMPILED_FOR, Jdk};
 use crate::left_alone::{Origin, Origins};
 
 /// Where the jars lie that `cargo xtask test` brings.
@@ -42,9 +42,13 @@ struct Tally {
 
 #[test]
 fn all_classes_link_with_probes_in_every_method() {
-    let driver = java::compile(&["Classes.java"], &["--release", "11"], "driver");
+    let driver = java::compile(&["Classes.java"], &["--release", COMPILED_FOR], "driver");
     let from = format!("--patch-module=java.base={}", java::source("").display());
-    let probe = java::compile(&["PlumbProbe.java", "PlumbBreak.java"], &[&from], "probe");
+    let probe = java::compile(
+        &["PlumbProbe.java", "PlumbBreak.java"],
+        &[&from, "-source", COMPILED_FOR, "-target", COMPILED_FOR],
+        "probe",
+    );
     let (jars, mut origins) = (jars(), Origins::default());
     for Jdk { home, .. } in java::runtimes() {
         let dir = java::scratch("patched");

@@ -1,16 +1,22 @@
 //! The Java runtimes that tests run on, for all tests that need some, and for `cargo xtask`, which brings them: included by its path.
 //!
-//! One that is named here and not there is said, and not tested on.
+//! One that is named here and not there is said, and not tested on; of those that are tested on request nobody speaks who was not asked.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
 /// The test matrix: a release of Java a line.
-pub const RELEASES: [&str; 3] = [
-    "17", //
-    "21", "25",
+pub const RELEASES: [&str; 4] = [
+    "11", //
+    "17", "21", "25",
 ];
+
+/// Those that are tested on only where the environment names a runtime of theirs: what they cost is minutes.
+pub const ON_REQUEST: [&str; 1] = ["11"];
+
+/// The release that the tests' programs are compiled for: the earliest of them.
+pub const COMPILED_FOR: &str = RELEASES[0];
 
 /// Where systems keep their runtimes.
 pub const JVM_DIR: &str = "/usr/lib/jvm";
@@ -37,6 +43,7 @@ fn find(name: &'static str, say: fn(&str)) -> Option<Jdk> {
     let variable = format!("PLUMB_JDK{name}");
     let home = match env::var_os(&variable) {
         Some(home) => Some(PathBuf::from(home)),
+        None if ON_REQUEST.contains(&name) => return None,
         None => installed(name),
     };
     let home = home.filter(|home| has(home, "java"));

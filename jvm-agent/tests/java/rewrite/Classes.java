@@ -3,13 +3,15 @@ import java.io.DataOutputStream;
 import java.io.IOException;
 import java.lang.module.ModuleFinder;
 import java.net.URI;
-import java.nio.file.FileSystem;
 import java.nio.file.FileSystems;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Comparator;
 import java.util.List;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
+import java.util.zip.ZipEntry;
+import java.util.zip.ZipFile;
 
 /**
  * Hands out the classes of this runtime and of jars, and links classes.
@@ -38,12 +40,10 @@ public final class Classes {
         try (DataOutputStream out = new DataOutputStream(new BufferedOutputStream(System.out, 1 << 20))) {
             Path modules = FileSystems.getFileSystem(URI.create("jrt:/")).getPath("/modules");
             for (Path module : list(modules)) {
-                dump(module.getFileName().toString(), module, out);
+                dump(module, out);
             }
             for (int i = 1; i < args.length; i++) {
-                try (FileSystem jar = FileSystems.newFileSystem(Path.of(args[i]), (ClassLoader) null)) {
-                    dump("", jar.getPath("/"), out);
-                }
+                dumpJar(args[i], out);
             }
         }
     }
@@ -54,22 +54,34 @@ public final class Classes {
         }
     }
 
-    private static void dump(String module, Path root, DataOutputStream out) throws IOException {
+    private static void dump(Path module, DataOutputStream out) throws IOException {
         List<Path> classes;
-        try (Stream<Path> all = Files.walk(root)) {
+        try (Stream<Path> all = Files.walk(module)) {
             classes = all.filter(path -> path.toString().endsWith(".class")).sorted().collect(Collectors.toList());
         }
         for (Path path : classes) {
-            String name = root.relativize(path).toString();
-            if (name.startsWith("META-INF/") || name.equals("module-info.class")) {
-                continue;
-            }
-            byte[] bytes = Files.readAllBytes(path);
-            out.writeUTF(module);
-            out.writeUTF(name);
-            out.writeInt(bytes.length);
-            out.write(bytes);
+            dump(module.getFileName().toString(), module.relativize(path).toString(), Files.readAllBytes(path), out);
         }
+    }
+
+    /** Not as a file system: a runtime may be without the module that makes one of it. */
+    private static void dumpJar(String path, DataOutputStream out) throws IOException {
+        try (ZipFile jar = new ZipFile(path)) {
+            Stream<? extends ZipEntry> classes = jar.stream().filter(entry -> entry.getName().endsWith(".class"));
+            for (ZipEntry entry : classes.sorted(Comparator.comparing(ZipEntry::getName)).collect(Collectors.toList())) {
+                dump("", entry.getName(), jar.getInputStream(entry).readAllBytes(), out);
+            }
+        }
+    }
+
+    private static void dump(String module, String name, byte[] bytes, DataOutputStream out) throws IOException {
+        if (name.startsWith("META-INF/") || name.equals("module-info.class")) {
+            return;
+        }
+        out.writeUTF(module);
+        out.writeUTF(name);
+        out.writeInt(bytes.length);
+        out.write(bytes);
     }
 
     private static void link(List<String> names) {
