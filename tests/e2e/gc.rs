@@ -15,7 +15,7 @@ fn pauses_agree_with_the_gc_log() {
                 &[
                     "-Xmx256m",
                     collector,
-                    &format!("-Xlog:gc:file={}", log.display()),
+                    &format!("-Xlog:gc:file={}:uptimenanos", log.display()),
                     "Churn",
                 ],
             );
@@ -36,14 +36,24 @@ fn pauses_agree_with_the_gc_log() {
     }
 }
 
-/// Number and sum of the pauses of a GC log: lines such as `[0.1s][info][gc] GC(0) Pause Young (Allocation Failure) 16M->8M(61M) 4.213ms`.
+/// Number and sum of the pauses of a GC log. JDK 11 logs a full collection that a young one became beside that one, within which it was: it does not count twice.
 fn logged(log: &str) -> (usize, u64) {
-    let pauses = log
-        .lines()
-        .filter(|line| line.contains(" Pause "))
-        .filter_map(|line| line.rsplit(' ').next()?.strip_suffix("ms"));
-    let ns: Vec<u64> = pauses.map(|ms| (ms.parse::<f64>().expect("ms") * 1e6) as u64).collect();
+    let pauses: Vec<(u64, u64)> = log.lines().filter_map(logged_pause).collect();
+    let is_within = |(begin, end), outer: &(u64, u64)| outer.0 < begin && end < outer.1;
+    let outermost = pauses
+        .iter()
+        .filter(|pause| !pauses.iter().any(|outer| is_within(**pause, outer)));
+    let ns: Vec<u64> = outermost.map(|(begin, end)| end - begin).collect();
     (ns.len(), ns.iter().sum())
+}
+
+/// Begin and end by the JVM's clock of a line such as `[673072896ns] GC(2) Pause Young (Allocation Failure) 189M->85M(247M) 121.850ms`, which is written at the end.
+fn logged_pause(line: &str) -> Option<(u64, u64)> {
+    let (written, pause) = line.strip_prefix('[')?.split_once("ns] ")?;
+    let ms = pause.rsplit(' ').next()?.strip_suffix("ms")?;
+    let ns = (ms.parse::<f64>().expect("ms") * 1e6) as u64;
+    let end: u64 = written.parse().expect("ns");
+    pause.contains(" Pause ").then(|| (end - ns, end))
 }
 
 fn traced_ns(timeline: &TimelineFile) -> u64 {

@@ -138,7 +138,7 @@ fn a_copy_of_the_library_stays_while_a_jvm_may_need_it() {
     ));
     let options = recorder.line_with("-agentpath:");
     let library = library_in(&options);
-    recorder.line_with("recording");
+    recorder.said("recording");
     recorder.signal("INT");
     recorder.line_with("goes on without plumb");
     wait_for("the recorder to end", || (!recorder.is_alive()).then_some(()));

@@ -23,6 +23,7 @@ mod left_behind;
 mod live_rules;
 mod long_waits;
 mod losses;
+mod netty;
 mod offline;
 mod rules_check;
 mod safepoints;

@@ -128,6 +128,11 @@ pub fn java_classes() -> &'static Path {
 
 /// The compiled programs of a directory of the checkout.
 pub fn classes_of(directory: &'static str) -> &'static Path {
+    classes_with(directory, "")
+}
+
+/// The same of programs that need this class path.
+pub fn classes_with(directory: &'static str, classpath: &str) -> &'static Path {
     static CLASSES: Mutex<Vec<(&str, &Path)>> = Mutex::new(Vec::new());
     let mut compiled = CLASSES.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some((_, classes)) = compiled.iter().find(|(of, _)| *of == directory) {
@@ -140,7 +145,7 @@ pub fn classes_of(directory: &'static str) -> &'static Path {
         .filter(|path| path.extension().is_some_and(|extension| extension == "java"));
     succeed(
         Command::new(jdk_program("javac"))
-            .args(["--release", "17", "-d"])
+            .args(["--release", crate::jdks::COMPILED_FOR, "-cp", classpath, "-d"])
             .arg(&classes)
             .args(sources),
     );

@@ -39,7 +39,8 @@ fn what_comes_and_goes_is_survived_with_every_collector_and_under_the_jvms_own_c
         &["-XX:+UseG1GC"],
         &["-XX:+UseSerialGC"],
         &["-XX:+UseParallelGC"],
-        &["-XX:+UseZGC"],
+        // Before JDK 15 it is an experiment.
+        &["-XX:+UnlockExperimentalVMOptions", "-XX:+UseZGC"],
         &["-Xint"],
         &["-Xcheck:jni", "-Xverify:all"],
     ];

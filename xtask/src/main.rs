@@ -19,8 +19,8 @@ use anyhow::Result;
 use std::process::ExitCode;
 
 const USAGE: &str = "\
-cargo xtask demo [--healthy] [--jdk 17|25]   a real server, overloaded in two ways (or in none), recorded, reported, drawn
-cargo xtask test                             rustfmt, clippy, every test of the workspace
+cargo xtask demo [--healthy] [--jdk RELEASE] a real server, overloaded in two ways (or in none), recorded, reported, drawn
+cargo xtask test [--jdk 11]                  rustfmt, clippy, every test of the workspace; also on JDK 11
 cargo xtask bench kernel|agent               what one scheduler switch, one recorded method call costs, beside perf and JFR
 cargo xtask bench tomcat                     what recording costs a server under full load, beside JFR and perf, in pairs
 cargo xtask bench attach                     what attaching costs a server, second by second
@@ -58,7 +58,8 @@ enum Done {
 fn run(arguments: &[&str]) -> Result<Done> {
     match arguments {
         ["demo", rest @ ..] => task(demo::HELP, demo::Options::parse, demo::run, rest),
-        ["test"] => done(test::run()),
+        ["test"] => done(test::run(&[])),
+        ["test", "--jdk", release] => done(test::run(&[release])),
         ["bench", "kernel"] => done(bench::kernel::run()),
         ["bench", "agent", rest @ ..] => task(
             bench::agent::HELP,

@@ -37,6 +37,7 @@ mod parks;
 mod places;
 mod probe;
 mod quiet;
+mod release;
 mod renames;
 mod restore;
 mod rules;

@@ -11,6 +11,7 @@ use plumb_trace::record::JvmRecord;
 use super::jni::Jni;
 use super::jvmti::{Frame, Jvmti};
 use super::names::internal_of;
+use super::release::is_at_least;
 use super::rules::RuleSet;
 use super::session::Session;
 use super::sites;
@@ -53,11 +54,6 @@ pub fn can_be_taken(jvmti: Jvmti) -> bool {
 /// The same of a virtual thread that has no carrier: JDK 21 stops all threads for it, at a safepoint. Later ones that are supported do not.
 pub fn can_be_taken_unmounted(jvmti: Jvmti) -> bool {
     is_at_least(jvmti, 24)
-}
-
-fn is_at_least(jvmti: Jvmti, wanted: u32) -> bool {
-    let version = jvmti.system_property(c"java.vm.specification.version");
-    version.is_ok_and(|version| version.parse::<u32>().is_ok_and(|version| version >= wanted))
 }
 
 impl Stacks {

@@ -16,6 +16,7 @@ use super::jvmti::Jvmti;
 use super::kin::Facts;
 use super::late::Late;
 use super::names::{internal_of, lock};
+use super::release::is_at_least;
 use super::rules::RuleSet;
 use super::session::Session;
 use super::{handover, shadow, sites};
@@ -24,6 +25,9 @@ use crate::rewrite::{Begin, Choice, MethodInfo, Probes, Rewritten, Selector, rew
 
 /// Classes that are retransformed at once: each batch stops the JVM for a moment.
 const BATCH: usize = 32;
+/// The same of JVMs before 13. They look for each changed class through all classes and all compiled code, milliseconds long, which others do once for all of a batch: there a batch saves nothing,
+/// and stops the JVM for as many times as long.
+const BATCH_BEFORE_13: usize = 4;
 /// Longest pause between batches.
 const PAUSE_MAX: Duration = Duration::from_millis(20);
 
@@ -314,13 +318,17 @@ pub(super) fn retransform(
     is_over: &dyn Fn() -> bool,
 ) -> Vec<(String, String)> {
     let mut failed = Vec::new();
-    for batch in classes.chunks(BATCH) {
+    let batch_max = match is_at_least(jvmti, 13) {
+        true => BATCH,
+        false => BATCH_BEFORE_13,
+    };
+    for batch in classes.chunks(batch_max) {
         if is_over() {
             break;
         }
         let begin = Instant::now();
         retransform_batch(jvmti, batch, &mut failed);
-        if pause && batch.len() == BATCH {
+        if pause && batch.len() == batch_max {
             thread::sleep(begin.elapsed().min(PAUSE_MAX));
         }
     }

@@ -9,6 +9,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
 
+use super::jdks::COMPILED_FOR;
 pub use super::jdks::Jdk;
 
 /// No command of a test takes this long.
@@ -28,7 +29,7 @@ pub fn classes() -> &'static Path {
         let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("agent-classes-{}", std::process::id()));
         let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/java/agent");
         let output = Command::new("javac")
-            .args(["--release", "17", "-d"])
+            .args(["--release", COMPILED_FOR, "-d"])
             .arg(&target)
             .arg("-sourcepath")
             .arg(&sources)

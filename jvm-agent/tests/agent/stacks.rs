@@ -55,6 +55,11 @@ fn attached(subject: &Subject, rules: &str) -> (JvmSession, Recorder) {
     (session, recorder)
 }
 
+/// The runtimes that give one thread's stack without stopping all others.
+fn jdks_with_stacks() -> impl Iterator<Item = Jdk> {
+    jdks().into_iter().filter(|jdk| jdk.is_at_least(16))
+}
+
 fn wait_for_all(recorder: &mut Recorder, jdk: &Jdk, times: usize) {
     for (thread, _) in WAYS {
         let what = format!("stack {times} of {thread} on JDK {}", jdk.name);
@@ -64,7 +69,7 @@ fn wait_for_all(recorder: &mut Recorder, jdk: &Jdk, times: usize) {
 
 #[test]
 fn each_long_wait_is_told_once_with_its_stack_whatever_it_waits_for() {
-    for jdk in jdks() {
+    for jdk in jdks_with_stacks() {
         let mut subject = Subject::start(&jdk, &[]);
         subject.order("waits 1");
         let (session, mut recorder) = attached(&subject, RULES);
@@ -98,8 +103,29 @@ fn each_long_wait_is_told_once_with_its_stack_whatever_it_waits_for() {
 }
 
 #[test]
+fn a_jvm_that_would_stop_for_each_stack_is_asked_for_none_and_that_is_told() {
+    for jdk in jdks().into_iter().filter(|jdk| !jdk.is_at_least(16)) {
+        let mut subject = Subject::start(&jdk, &[]);
+        let (session, mut recorder) = attached(&subject, RULES);
+        subject.order("waits 1");
+        let reason = "no stacks of long waits: a JVM before version 16 would stop all threads for each";
+        wait_until("the note of stacks", || {
+            recorder.drain(true);
+            recorder
+                .definitions
+                .iter()
+                .any(|dated| matches!(&dated.definition, Definition::LeftAlone { reason: told, .. } if told == reason))
+        });
+        session.stop(TIMEOUT).expect("stops");
+        recorder.drain(true);
+        assert_eq!(stacks(&recorder), BTreeMap::new(), "JDK {}", jdk.name);
+        subject.quit();
+    }
+}
+
+#[test]
 fn stacks_come_and_go_with_the_rules() {
-    for jdk in jdks() {
+    for jdk in jdks_with_stacks() {
         let mut subject = Subject::start(&jdk, &[]);
         subject.order("waits 1");
         let (mut session, mut recorder) = attached(&subject, "[jvm]\nparks = true\n");

@@ -10,7 +10,7 @@ use plumb_agent::rewrite::{MethodInfo, Probes, Reason, rewrite, round_trip};
 
 use crate::begins::Telling;
 use crate::java::{self, Class};
-use crate::jdks::Jdk;
+use crate::jdks::{COMPILED_FOR, Jdk};
 use crate::left_alone::{Origin, Origins};
 
 /// Where the jars lie that `cargo xtask test` brings.
@@ -42,9 +42,13 @@ struct Tally {
 
 #[test]
 fn all_classes_link_with_probes_in_every_method() {
-    let driver = java::compile(&["Classes.java"], &["--release", "17"], "driver");
+    let driver = java::compile(&["Classes.java"], &["--release", COMPILED_FOR], "driver");
     let from = format!("--patch-module=java.base={}", java::source("").display());
-    let probe = java::compile(&["PlumbProbe.java", "PlumbBreak.java"], &[&from], "probe");
+    let probe = java::compile(
+        &["PlumbProbe.java", "PlumbBreak.java"],
+        &[&from, "-source", COMPILED_FOR, "-target", COMPILED_FOR],
+        "probe",
+    );
     let (jars, mut origins) = (jars(), Origins::default());
     for Jdk { home, .. } in java::runtimes() {
         let dir = java::scratch("patched");
@@ -77,17 +81,10 @@ fn jars() -> Vec<PathBuf> {
 }
 
 /// `jdk 17.0.15+6-Debian-1deb12u1, 70 modules`, as the runtime says itself: some have fewer modules than others of their release.
-fn image_of(home: &Path) -> String {
-    let release = fs::read_to_string(home.join("release")).expect("the runtime's release");
-    let value = |key: &str| {
-        let mut lines = release.lines();
-        let value = lines.find_map(|line| line.strip_prefix(key)?.strip_prefix("=\""));
-        value
-            .unwrap_or_else(|| panic!("no {key} in: {release}"))
-            .trim_end_matches('"')
-    };
-    let modules = value("MODULES").split(' ').count();
-    format!("jdk {}, {modules} modules", value("JAVA_RUNTIME_VERSION"))
+fn image_of(home: &Path, driver: &Path) -> String {
+    // Not by the file `release` beside it: in an image that jlink made, that has no version of a build.
+    let arguments = ["-cp", &driver.to_string_lossy(), "Classes", "image"].map(str::to_owned);
+    java::run(home, &arguments).trim_end().to_owned()
 }
 
 /// `jars, 40 of 30000000 bytes together`: as they lie there, whatever is found in them.
@@ -97,7 +94,7 @@ fn origin_of(jars: &[PathBuf]) -> String {
 }
 
 fn rewrite_all(home: &Path, driver: &Path, jars: &[PathBuf], dir: &Path, origins: &mut Origins) -> Tally {
-    let (mut tally, image, of_jars) = (Tally::default(), image_of(home), origin_of(jars));
+    let (mut tally, image, of_jars) = (Tally::default(), image_of(home, driver), origin_of(jars));
     // The jars are the same for every runtime, and on the list once.
     let jars_are_new = !origins.has(&of_jars);
     let mut seen = BTreeSet::new();

@@ -1,19 +1,25 @@
-//! The Java runtimes that tests run on, for all tests that need some: included by its path.
+//! The Java runtimes that tests run on, for all tests that need some, and for `cargo xtask`, which brings them: included by its path.
 //!
-//! One that is named here and not there is said, and not tested on.
+//! One that is named here and not there is said, and not tested on; of those that are tested on request nobody speaks who was not asked.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
 /// The test matrix: a release of Java a line.
-const RELEASES: [&str; 2] = [
-    "17", //
-    "25",
+pub const RELEASES: [&str; 4] = [
+    "11", //
+    "17", "21", "25",
 ];
 
+/// Those that are tested on only where the environment names a runtime of theirs: what they cost is minutes.
+pub const ON_REQUEST: [&str; 1] = ["11"];
+
+/// The release that the tests' programs are compiled for: the earliest of them.
+pub const COMPILED_FOR: &str = RELEASES[0];
+
 /// Where systems keep their runtimes.
-const JVM_DIR: &str = "/usr/lib/jvm";
+pub const JVM_DIR: &str = "/usr/lib/jvm";
 
 /// A Java runtime.
 #[derive(Clone, Debug)]
@@ -37,20 +43,22 @@ fn find(name: &'static str, say: fn(&str)) -> Option<Jdk> {
     let variable = format!("PLUMB_JDK{name}");
     let home = match env::var_os(&variable) {
         Some(home) => Some(PathBuf::from(home)),
+        None if ON_REQUEST.contains(&name) => return None,
         None => installed(name),
     };
     let home = home.filter(|home| has(home, "java"));
     if home.is_none() {
         say(&format!(
-            "cannot run with JDK {name}: there is none in {JVM_DIR}, or where {variable} says; `cargo xtask test` brings 17 and 25"
+            "cannot run with JDK {name}: there is none in {JVM_DIR}, or where {variable} says; `cargo xtask test` brings it"
         ));
     }
     Some(Jdk { name, home: home? })
 }
 
-fn installed(name: &str) -> Option<PathBuf> {
+/// The home of one that is installed, of those with a compiler if there are any.
+pub fn installed(name: &str) -> Option<PathBuf> {
     let entries = fs::read_dir(JVM_DIR).ok()?.flatten();
-    let of_release = entries.filter(|entry| release_in(&entry.file_name().to_string_lossy()) == Some(name.to_owned()));
+    let of_release = entries.filter(|entry| release_in(&entry.file_name().to_string_lossy()).as_deref() == Some(name));
     let mut homes: Vec<PathBuf> = of_release.map(|entry| entry.path()).collect();
     // One with a compiler first, and the same one each time.
     homes.sort_by_key(|home| (!has(home, "javac"), home.clone()));

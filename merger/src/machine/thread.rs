@@ -287,7 +287,7 @@ pub(crate) fn explained(state: State, cause: Cause, activity: Activity, asks_for
         (State::Futex | State::Blocked, Activity::MonitorAgain(class)) => (State::Monitor, again(class)),
         (State::Futex | State::Blocked, Activity::Wait(class)) => (idle_or(State::Wait), class),
         (State::Futex | State::Blocked, Activity::Park(class)) => (idle_or(State::Park), class),
-        (State::Futex | State::Blocked, Activity::Sleep) => (State::Sleep, cause),
+        (State::Futex | State::Blocked, Activity::Sleep) => (idle_or(State::Sleep), cause),
         // It waits for work in a way of its own: HotSpot's fork-join pools, a selector.
         (State::Futex | State::Blocked | State::Poll, Activity::None) => (idle_or(state), cause),
         _ => (state, cause),

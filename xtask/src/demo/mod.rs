@@ -14,7 +14,7 @@ use std::{
 
 /// What `--help` says.
 pub const HELP: &str = "\
-cargo xtask demo [--healthy] [--jdk 17|25]
+cargo xtask demo [--healthy] [--jdk 17|21|25]
 
 A Tomcat under load, recorded for ten seconds, reported and drawn, and whether the report names what ails it: CPUs that others hog, and a lock in the application. --healthy: without
 either, and the report must find neither.";

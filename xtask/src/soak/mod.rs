@@ -17,7 +17,7 @@ use std::time::Duration;
 pub const HELP: &str = "\
 Record a load that churns, for minutes or a hundred times over, and check that nothing grows and nothing goes missing.
 
-Usage: cargo xtask soak [NAME]... [--minutes N] [--rounds N] [--jdk 17|25]
+Usage: cargo xtask soak [NAME]... [--minutes N] [--rounds N] [--jdk 17|21|25]
 
 Without a NAME all of these, one after the other:
   attach   Tomcat under full load: attach, record, detach, --rounds times (default 100). No request may fail; the JVM's memory, metaspace,
@@ -34,7 +34,7 @@ Without a NAME all of these, one after the other:
 Options:
   --minutes N   how long each of them but `attach` runs
   --rounds N    rounds of `attach`
-  --jdk 17|25   the Java runtime (default 17; 25 has virtual threads)
+  --jdk RELEASE the Java runtime (default 17; 21 and 25 have virtual threads)
 
 Samples are compared by quarters, the least of the last with the least of the second (the first is for warming up).
 Exit status 0: all flat. 1: something grew or went missing, named. Examples:

@@ -19,7 +19,8 @@ const VARIANTS: [(&str, &[&str]); 7] = [
     ("G1", &["-XX:+UseG1GC"]),
     ("Serial", &["-XX:+UseSerialGC"]),
     ("Parallel", &["-XX:+UseParallelGC"]),
-    ("ZGC", &["-XX:+UseZGC"]),
+    // Before JDK 15 it is an experiment.
+    ("ZGC", &["-XX:+UnlockExperimentalVMOptions", "-XX:+UseZGC"]),
     ("interpreter", &["-Xint"]),
     ("checks", &["-Xcheck:jni", "-Xverify:all"]),
     (

@@ -1,28 +1,38 @@
 import java.io.BufferedOutputStream;
 import java.io.DataOutputStream;
 import java.io.IOException;
+import java.lang.module.ModuleFinder;
 import java.net.URI;
-import java.nio.file.FileSystem;
 import java.nio.file.FileSystems;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Comparator;
 import java.util.List;
+import java.util.stream.Collectors;
 import java.util.stream.Stream;
+import java.util.zip.ZipEntry;
+import java.util.zip.ZipFile;
 
 /**
  * Hands out the classes of this runtime and of jars, and links classes.
  *
  * <pre>
+ * Classes image         prints which runtime this is
  * Classes dump JAR...   to standard output: for each class its module ("" for jars), its path, its bytes
  * Classes link FILE     links each class named in FILE, prints what could not be linked and a count of each outcome
  * </pre>
  */
 public final class Classes {
     public static void main(String[] args) throws Exception {
-        if (args[0].equals("dump")) {
-            dump(args);
-        } else {
-            link(Files.readAllLines(Path.of(args[1])));
+        switch (args[0]) {
+            case "image":
+                System.out.println("jdk " + System.getProperty("java.runtime.version") + ", " + ModuleFinder.ofSystem().findAll().size() + " modules");
+                break;
+            case "dump":
+                dump(args);
+                break;
+            default:
+                link(Files.readAllLines(Path.of(args[1])));
         }
     }
 
@@ -30,38 +40,48 @@ public final class Classes {
         try (DataOutputStream out = new DataOutputStream(new BufferedOutputStream(System.out, 1 << 20))) {
             Path modules = FileSystems.getFileSystem(URI.create("jrt:/")).getPath("/modules");
             for (Path module : list(modules)) {
-                dump(module.getFileName().toString(), module, out);
+                dump(module, out);
             }
             for (int i = 1; i < args.length; i++) {
-                try (FileSystem jar = FileSystems.newFileSystem(Path.of(args[i]), (ClassLoader) null)) {
-                    dump("", jar.getPath("/"), out);
-                }
+                dumpJar(args[i], out);
             }
         }
     }
 
     private static List<Path> list(Path directory) throws IOException {
         try (Stream<Path> entries = Files.list(directory)) {
-            return entries.sorted().toList();
+            return entries.sorted().collect(Collectors.toList());
         }
     }
 
-    private static void dump(String module, Path root, DataOutputStream out) throws IOException {
+    private static void dump(Path module, DataOutputStream out) throws IOException {
         List<Path> classes;
-        try (Stream<Path> all = Files.walk(root)) {
-            classes = all.filter(path -> path.toString().endsWith(".class")).sorted().toList();
+        try (Stream<Path> all = Files.walk(module)) {
+            classes = all.filter(path -> path.toString().endsWith(".class")).sorted().collect(Collectors.toList());
         }
         for (Path path : classes) {
-            String name = root.relativize(path).toString();
-            if (name.startsWith("META-INF/") || name.equals("module-info.class")) {
-                continue;
-            }
-            byte[] bytes = Files.readAllBytes(path);
-            out.writeUTF(module);
-            out.writeUTF(name);
-            out.writeInt(bytes.length);
-            out.write(bytes);
+            dump(module.getFileName().toString(), module.relativize(path).toString(), Files.readAllBytes(path), out);
         }
+    }
+
+    /** Not as a file system: a runtime may be without the module that makes one of it. */
+    private static void dumpJar(String path, DataOutputStream out) throws IOException {
+        try (ZipFile jar = new ZipFile(path)) {
+            Stream<? extends ZipEntry> classes = jar.stream().filter(entry -> entry.getName().endsWith(".class"));
+            for (ZipEntry entry : classes.sorted(Comparator.comparing(ZipEntry::getName)).collect(Collectors.toList())) {
+                dump("", entry.getName(), jar.getInputStream(entry).readAllBytes(), out);
+            }
+        }
+    }
+
+    private static void dump(String module, String name, byte[] bytes, DataOutputStream out) throws IOException {
+        if (name.startsWith("META-INF/") || name.equals("module-info.class")) {
+            return;
+        }
+        out.writeUTF(module);
+        out.writeUTF(name);
+        out.writeInt(bytes.length);
+        out.write(bytes);
     }
 
     private static void link(List<String> names) {

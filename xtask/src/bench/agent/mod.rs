@@ -11,7 +11,7 @@ use ways::Way;
 
 /// What `--help` says.
 pub const HELP: &str = "\
-cargo xtask bench agent [--turns N] [--jdk 17|25]...
+cargo xtask bench agent [--turns N] [--jdk 17|21|25]...
 
 CPU time of a call of a small hot method: not recorded, with two native calls that read the processor's clock (the floor), recorded by plumb, filtered by a rule with `min`,
 after plumb has left, as a JFR event; in one thread, two and eight. Medians of N turns (5) in which the ways alternate, held against what is promised.";

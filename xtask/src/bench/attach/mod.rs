@@ -14,7 +14,7 @@ use std::{thread::sleep, time::Duration};
 
 /// What `--help` says.
 pub const HELP: &str = "\
-cargo xtask bench attach [--rules RULES] [--seconds N] [--warm-up N] [--jdk 17|25] [--asleep]
+cargo xtask bench attach [--rules RULES] [--seconds N] [--warm-up N] [--jdk 17|21|25] [--asleep]
 
 Throughput and latencies of a Tomcat under full load, second by second: before, while plumb records it for the first time for N seconds (60), after it has left, and
 while it records it a second time. --asleep starts the server with the agent loaded and asleep.

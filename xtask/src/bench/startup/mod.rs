@@ -12,7 +12,7 @@ use std::{
 
 /// What `--help` says.
 pub const HELP: &str = "\
-cargo xtask bench startup [--pairs N] [--files N] [--jdk 17|25]
+cargo xtask bench startup [--pairs N] [--files N] [--jdk 17|21|25]
 
 javac of N files (300) that `plumb record -f jvm` has started, beside the same without plumb: wall-clock and CPU time of the compiler as ratios with their 95 % intervals,
 of N pairs (10), either first. Then: classes a second that get probes in every method, of all of that JDK's and Tomcat's classes.";

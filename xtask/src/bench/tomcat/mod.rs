@@ -16,7 +16,7 @@ use ways::Way;
 
 /// What `--help` says.
 pub const HELP: &str = "\
-cargo xtask bench tomcat [--minutes N] [--jdk 17|25]
+cargo xtask bench tomcat [--minutes N] [--jdk 17|21|25]
 
 What recording costs a Tomcat under full load, beside others who record: requests a second, CPU time a request (everybody's but wrk's) and the 99th percentile of latencies,
 each as a ratio to turns in which nobody records, with its 95 % interval. Pairs of turns are added until the half-width of all of plumb's intervals is 0.02, or for N minutes
