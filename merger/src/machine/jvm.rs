@@ -243,6 +243,7 @@ impl Machine {
             JvmKind::Mount | JvmKind::Unmount | JvmKind::VthreadStart | JvmKind::VthreadEnd => {
                 self.virtual_record((jvm, record.java_id()), (thread, stream), at, kind)
             }
+            JvmKind::VthreadReady => self.virtual_ready((jvm, record.java_id()), thread, at),
             JvmKind::HandOver | JvmKind::Run | JvmKind::Ran | JvmKind::TakenBack | JvmKind::Starts => {
                 self.with_calls((jvm, stream), thread, |calls, out| handed(calls, out, at, kind, record))
             }

@@ -111,6 +111,8 @@ pub(crate) struct Thread {
     pub(crate) asks_for_work: bool,
     /// The virtual thread that it carries.
     pub(crate) mounted: Option<Mounted>,
+    /// It has carried one.
+    pub(crate) is_carrier: bool,
     /// Where it waits, if somebody looked.
     pub(crate) waiting: Waiting,
     /// Its priority when it last came to a CPU, if that was told.
@@ -159,6 +161,7 @@ impl Thread {
             is_park_by_probe: false,
             asks_for_work: false,
             mounted: None,
+            is_carrier: false,
             waiting: Waiting::default(),
             priority: None,
             java: false,
