@@ -120,7 +120,7 @@ pub fn choice(features: JvmFeatures, class: &str, method: &str, descriptor: &str
             id: PARK.cast_unsigned(),
             begin: Begin::Object,
         }),
-        virtual_ready::ID => Some(virtual_ready::choice()),
+        virtual_ready::ID => virtual_ready::choice(descriptor),
         id => Some(id.cast_unsigned().into()),
     }
 }
@@ -202,8 +202,9 @@ mod tests {
             ..JvmFeatures::default()
         };
         let given = |features, method| choice(features, "java/lang/VirtualThread", method, "()V");
-        let is_ready = Some(virtual_ready::choice());
-        assert_eq!(given(virtual_threads, "lazySubmitRunContinuation"), is_ready);
+        assert!(
+            given(virtual_threads, "lazySubmitRunContinuation").is_some_and(|choice| choice.begin == Begin::Given(0))
+        );
         assert_eq!(given(virtual_threads, "runContinuation"), None);
         assert_eq!(given(parks, "lazySubmitRunContinuation"), None);
     }
