@@ -82,7 +82,7 @@ impl Machine {
         };
         known.calls.cut(&mut out, gap.from_ns, gap.to_ns)?;
         out.units.forget(out.writer, gap.to_ns)?;
-        entry.activity = super::thread::Activity::None;
+        entry.activity = super::activity::Activities::default();
         entry.asks_for_work = false;
         if !self.hosts[entry.host].has_kernel && !entry.ended {
             entry.lose_sight(&mut self.writer, gap.from_ns)?;

@@ -11,10 +11,11 @@
 mod ready;
 
 use super::Machine;
+use super::activity::{Activities, Activity};
 use super::calls::{Calls, Output, Runner};
 use super::registry::rename_track;
 use super::sleeps::Waiting;
-use super::thread::{Activity, Doing, Thread, explained};
+use super::thread::{Doing, Thread, explained};
 use plumb_trace::State;
 use plumb_trace::record::JvmKind;
 use plumb_trace::timeline::{Cause, StateInterval, TimelineError, TimelineWriter, Track, TrackId, TrackKind};
@@ -94,7 +95,7 @@ struct VirtualThread {
     /// Unmounted since then, doing this.
     since: u64,
     doing: Doing,
-    activity: Activity,
+    activity: Activities,
     asks_for_work: bool,
     waiting: Waiting,
     calls: Calls,
@@ -163,7 +164,7 @@ impl Machine {
             has_name,
             since: at,
             doing: Doing::UNKNOWN,
-            activity: Activity::None,
+            activity: Activities::default(),
             asks_for_work: false,
             waiting: Waiting::default(),
             calls: Calls::new(at),
@@ -264,7 +265,7 @@ impl Machine {
         self.unmount(mounted.key, from_ns, Some(Doing::UNKNOWN))?;
         match self.virtual_threads.living.get_mut(&mounted.key) {
             Some(thread) => {
-                thread.activity = Activity::None;
+                thread.activity = Activities::default();
                 thread.asks_for_work = false;
                 let mut out = Output {
                     writer: &mut self.writer,
@@ -355,7 +356,7 @@ impl VirtualThread {
     }
 
     fn unmounted(&self) -> Doing {
-        match self.activity {
+        match self.activity.now() {
             // It has given its carrier away.
             Activity::None => Doing {
                 cause: Cause::Yielded,
