@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use plumb_trace::{
     State,
-    timeline::{Query, TimelineError, TrackId},
+    timeline::{Query, TimelineError, TrackId, TrackKind},
 };
 
 use crate::{
@@ -33,6 +33,8 @@ pub struct CpuWaits {
     pub holders: Vec<(Role, u64)>,
     /// While they were idle, ns: waking up takes time.
     pub idle_ns: u64,
+    /// Of virtual threads without a carrier, ns: it is not known which CPU theirs would have had.
+    pub no_carrier_ns: u64,
 }
 
 /// Says who had the CPUs that threads waited for.
@@ -49,6 +51,8 @@ pub fn who_had_the_cpu(query: &dyn Query, stretches: &Stretches<'_>) -> Result<C
     };
     for thread in stretches.threads {
         let host = host_of(query, *thread);
+        let track = query.tracks().get(thread.0 as usize);
+        let is_virtual = track.is_some_and(|track| track.kind == TrackKind::VirtualThread);
         sweep::each_state(query, *thread, stretches.window, |interval| {
             if interval.state != State::Ready {
                 return Ok(());
@@ -59,6 +63,9 @@ pub fn who_had_the_cpu(query: &dyn Query, stretches: &Stretches<'_>) -> Result<C
                 interval.cpu.map_or(Ok(()), |cpu| batch.add(((host, cpu), part)))?;
             }
             let waited_ns = waits.ready_ns.saturating_sub(before_ns);
+            if is_virtual && interval.cpu.is_none() {
+                waits.no_carrier_ns = waits.no_carrier_ns.saturating_add(waited_ns);
+            }
             waits.waits += u64::from(waited_ns > 0);
             waits.longest_ns = waits.longest_ns.max(waited_ns);
             Ok(())

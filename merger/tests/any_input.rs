@@ -46,7 +46,7 @@ fn kernel_record() -> impl Strategy<Value = (u32, KernelRecord)> {
 
 /// (stream, step, kind, detail, value)
 fn jvm_record() -> impl Strategy<Value = (u32, u64, u8, u32, u32)> {
-    (0u32..5, 0u64..100, prop_oneof![0u8..24, 40u8..46], 0u32..4, 0u32..4)
+    (0u32..5, 0u64..100, prop_oneof![0u8..27, 40u8..46], 0u32..4, 0u32..4)
 }
 
 fn definition() -> impl Strategy<Value = Definition> {

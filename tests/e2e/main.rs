@@ -6,6 +6,7 @@
 
 mod bad_input;
 mod calls;
+mod carriers;
 mod counters;
 mod damage;
 mod enter;

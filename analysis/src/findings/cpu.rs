@@ -20,6 +20,8 @@ pub(super) const UNITS_SHARE_MIN: f64 = 0.3;
 /// The same where no units are recorded, of the time in which threads could run: threads that run for microseconds at a time, as a poller does, easily wait as long
 /// as they run without anybody suffering from it.
 pub(super) const SHARE_MIN: f64 = 0.5;
+/// From this share on it is carriers that virtual threads lack.
+const NO_CARRIER_MIN: f64 = 0.5;
 /// Culprits with a smaller share are not named.
 const CULPRIT_MIN: f64 = 0.02;
 /// From this share on another program is what the remedy is about.
@@ -52,7 +54,7 @@ pub(super) fn finding(
         severity: Severity::of(loss.share),
         share: loss.share,
         evidence,
-        remedy: remedy(subject, &culprits),
+        remedy: remedy(subject, &waits, &culprits),
         culprits,
         lost_ns: loss.lost_ns,
     }))
@@ -106,6 +108,13 @@ fn evidence(subject: &Subject<'_>, loss: &Loss, waits: &CpuWaits, culprits: &[Cu
             percent(culprit.share)
         )
     }));
+    let no_carrier = share(waits.no_carrier_ns, waits.ready_ns);
+    if no_carrier >= CULPRIT_MIN {
+        lines.push(format!(
+            "virtual threads had no carrier for {} of that time",
+            percent(no_carrier)
+        ));
+    }
     lines
 }
 
@@ -114,7 +123,7 @@ fn is_somebody(culprit: &Culprit) -> bool {
 }
 
 /// Another program that takes much goes first: it can be moved, while a server's own threads wait for each other at every load.
-fn remedy(subject: &Subject<'_>, culprits: &[Culprit]) -> String {
+fn remedy(subject: &Subject<'_>, waits: &CpuWaits, culprits: &[Culprit]) -> String {
     let is_own = |culprit: &&Culprit| {
         subject
             .processes
@@ -131,6 +140,10 @@ fn remedy(subject: &Subject<'_>, culprits: &[Culprit]) -> String {
             "move {} elsewhere or limit it (nice, a cpuset, a CPU quota of its cgroup), or give the server CPUs of its own",
             outsider.role.process
         );
+    }
+    if share(waits.no_carrier_ns, waits.ready_ns) >= NO_CARRIER_MIN {
+        return "find out which virtual threads keep the carriers (long computations, or blocked ones that are pinned) and give them a pool of platform threads; where CPUs are idle, more carriers help (-Djdk.virtualThreadScheduler.parallelism)"
+            .to_owned();
     }
     match culprits.iter().find(is_own) {
         Some(own) if own.role.group.as_deref() != Some(subject.group) => {

@@ -114,6 +114,27 @@ fn where_the_kernel_does_not_say_who_is_throttled_the_quota_is_told_all_the_same
 }
 
 #[test]
+fn virtual_threads_without_a_carrier_are_told_from_those_without_a_cpu() {
+    let (mut fake, a, b) = server();
+    for track in [a, b] {
+        let thread = fake.track(TrackKind::VirtualThread, "java", "cart", None);
+        fake.group(thread, "request");
+        fake.tracks[thread.0 as usize].java = true;
+        // Its carrier waits for a CPU for a tenth of the time in which it could run.
+        fake.ready(thread, 0, S / 20, 0);
+        fake.state(thread, S / 20, S / 2, State::Ready);
+        fake.state(thread, S / 2, S, State::Park);
+        fake.state(track, 0, S, State::Park);
+    }
+    let all = found(&fake);
+    let [finding] = all.as_slice() else { panic!("{all:?}") };
+    assert_eq!(finding.kind, "cpu-starved");
+    let last = finding.evidence.last().map(String::as_str);
+    assert_eq!(last, Some("virtual threads had no carrier for 90 % of that time"));
+    assert!(finding.remedy.contains("carriers"), "{}", finding.remedy);
+}
+
+#[test]
 fn who_spends_the_quota_is_named() {
     let all = found(&throttled_server(true));
     let [finding] = all.as_slice() else { panic!("{all:?}") };

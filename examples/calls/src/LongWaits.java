@@ -58,6 +58,11 @@ public class LongWaits {
             thread.start();
             return thread;
         }
+        return startVirtual(name, body);
+    }
+
+    /** A virtual thread of this name, by a compiler that need not know of such threads. */
+    static Thread startVirtual(String name, Runnable body) throws Exception {
         Object builder = Thread.class.getMethod("ofVirtual").invoke(null);
         Class<?> type = Class.forName("java.lang.Thread$Builder");
         builder = type.getMethod("name", String.class).invoke(builder, name);

@@ -28,7 +28,7 @@ use super::arena::{DISARMED, GATE};
 use super::barrier::guard;
 use super::jni::Jni;
 use super::probe::record;
-use super::sites;
+use super::{sites, virtual_ready, virtual_threads};
 use crate::rewrite::{Begin, Choice};
 
 const HAND_OVER: i32 = -101;
@@ -124,7 +124,7 @@ pub fn choice(class: &str, method: &str, descriptor: &str) -> Option<Choice> {
     })
 }
 
-/// `PlumbProbe.given(Object, int)`: one of these methods begins, and this is its task.
+/// `PlumbProbe.given(Object, int)`: one of these methods begins, and this is its task; or a virtual thread is given to its scheduler.
 ///
 /// # Safety
 /// Only the JVM calls this.
@@ -154,10 +154,11 @@ fn begin(agent: &Agent, jni: Jni, task: jobject, id: i32) {
         RAN => (JvmKind::Ran, 0),
         TAKEN_BACK => (JvmKind::TakenBack, 0),
         START => {
-            let thread = agent.thread_fields.get().map_or(0, |fields| fields.java_id(jni, task));
-            if thread != 0 {
-                record(JvmRecord::pack_id(JvmKind::Starts, thread));
-            }
+            virtual_threads::tell(agent, jni, JvmKind::Starts, task);
+            return;
+        }
+        virtual_ready::ID => {
+            virtual_threads::tell(agent, jni, JvmKind::VthreadReady, task);
             return;
         }
         _ => return,

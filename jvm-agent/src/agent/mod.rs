@@ -51,6 +51,7 @@ mod threads;
 mod tls;
 mod transform;
 mod virtual_names;
+mod virtual_ready;
 mod virtual_threads;
 mod virtual_waits;
 mod vmstructs;

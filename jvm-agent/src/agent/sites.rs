@@ -5,6 +5,7 @@
 //! | `Thread.setName` | threads with virtual_threads | a thread has another name |
 //! | `Thread.sleep` (where it is not native: since JDK 19) | sleeps with virtual_threads | sleep, slept |
 //! | `LockSupport.park`, `parkNanos`, `parkUntil` | parks | park with the blocker's class, unparked |
+//! | `VirtualThread.submitRunContinuation` and the like | virtual_threads | one may go on, see [`virtual_ready`] |
 //! | `Throwable.fillInStackTrace` | exceptions | an exception is made, see [`exceptions`] |
 //! | `ThreadPoolExecutor.getTask`, `ForkJoinPool.awaitWork` | parks | idle, busy |
 //!
@@ -20,7 +21,7 @@ use plumb_trace::record::{JvmKind, JvmRecord};
 
 use super::barrier::guard;
 use super::probe::{own_tid, record};
-use super::{exceptions, handover, idlers, natives, virtual_names, wake};
+use super::{exceptions, handover, idlers, natives, virtual_names, virtual_ready, wake};
 use crate::rewrite::{Begin, Choice};
 
 const RENAME: i32 = 0;
@@ -38,7 +39,7 @@ struct Site {
     id: i32,
 }
 
-const SITES: [Site; 6] = [
+const SITES: [Site; 7] = [
     Site {
         class: c"java.lang.Thread",
         is_wanted: hears_renames,
@@ -74,6 +75,12 @@ const SITES: [Site; 6] = [
         is_wanted: |features| features.exceptions,
         methods: &["fillInStackTrace"],
         id: EXCEPTION,
+    },
+    Site {
+        class: c"java.lang.VirtualThread",
+        is_wanted: |features| features.virtual_threads,
+        methods: &virtual_ready::METHODS,
+        id: virtual_ready::ID,
     },
 ];
 
@@ -113,6 +120,7 @@ pub fn choice(features: JvmFeatures, class: &str, method: &str, descriptor: &str
             id: PARK.cast_unsigned(),
             begin: Begin::Object,
         }),
+        virtual_ready::ID => virtual_ready::choice(descriptor),
         id => Some(id.cast_unsigned().into()),
     }
 }
@@ -189,5 +197,15 @@ mod tests {
         assert_eq!(choice(parks, "java/lang/Thread", "sleep", "(J)V"), None);
         assert!(!is_site_class(parks, "java/lang/Thread") && !is_site_class(parks, "java/util/concurrent/ForkJoinPoo"));
         assert_eq!(classes(JvmFeatures::default()).count(), 0);
+        let virtual_threads = JvmFeatures {
+            virtual_threads: true,
+            ..JvmFeatures::default()
+        };
+        let given = |features, method| choice(features, "java/lang/VirtualThread", method, "()V");
+        assert!(
+            given(virtual_threads, "lazySubmitRunContinuation").is_some_and(|choice| choice.begin == Begin::Given(0))
+        );
+        assert_eq!(given(virtual_threads, "runContinuation"), None);
+        assert_eq!(given(parks, "lazySubmitRunContinuation"), None);
     }
 }

@@ -75,7 +75,8 @@ fn java_id(agent: &Agent, jni: Jni, thread: jthread) -> u64 {
     fields.map_or(0, |fields| fields.java_id(jni, thread))
 }
 
-fn tell(agent: &Agent, jni: Jni, kind: JvmKind, thread: jthread) -> u64 {
+/// Writes a record of this kind with the virtual thread's id, which is given back.
+pub fn tell(agent: &Agent, jni: Jni, kind: JvmKind, thread: jthread) -> u64 {
     let id = java_id(agent, jni, thread);
     if id != 0 {
         record(JvmRecord::pack_id(kind, id));

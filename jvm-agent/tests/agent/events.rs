@@ -1,6 +1,6 @@
 //! The JVM's own events: contended monitors, waits, parks, sleeps, collections, renames, virtual threads.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use plumb_trace::definition::{Dated, Definition};
 use plumb_trace::record::{JvmKind, JvmRecord};
@@ -186,6 +186,38 @@ fn calls_by_virtual_thread(recorder: &Recorder) -> HashMap<u64, usize> {
     calls
 }
 
+/// Has somebody give each thread to the scheduler after it left its carrier, or was made, and before its next mount.
+fn mounts_are_told_before(recorder: &Recorder, jdk: &str) {
+    let mut records = Vec::new();
+    for (stream, of_stream) in recorder.streams.values().enumerate() {
+        records.extend(of_stream.records().map(|record| (record.ticks, stream, record)));
+    }
+    records.sort_by_key(|(ticks, ..)| *ticks);
+    let (mut ready, mut left) = (HashSet::new(), HashMap::new());
+    let mut told = 0;
+    for (_, stream, record) in records {
+        let id = record.java_id();
+        match record.kind() {
+            Some(JvmKind::VthreadReady) => {
+                ready.insert(id);
+            }
+            Some(JvmKind::Mount) => {
+                // One that cannot leave its carrier is put back.
+                let is_back = left.remove(&stream) == Some(id);
+                let is_told = ready.remove(&id);
+                assert!(is_told || is_back, "JDK {jdk}: nobody has said that {id} may go on");
+                told += usize::from(is_told);
+            }
+            Some(JvmKind::Unmount) => {
+                assert!(!ready.contains(&id), "JDK {jdk}: {id} may go on, and has its carrier");
+                left.insert(stream, id);
+            }
+            _ => {}
+        }
+    }
+    assert!(told > 2000, "{told} mounts are told before: each sleeps twenty times");
+}
+
 #[test]
 fn virtual_threads_that_are_asked_for() {
     for jdk in jdks().into_iter().filter(|jdk| jdk.is_at_least(21)) {
@@ -206,6 +238,7 @@ fn virtual_threads_that_are_asked_for() {
                 "{} mounts: each sleeps twenty times",
                 count(JvmKind::Mount)
             );
+            mounts_are_told_before(&recorder, jdk.name);
             let calls = calls_by_virtual_thread(&recorder);
             assert_eq!(calls.len(), 100);
             assert!(

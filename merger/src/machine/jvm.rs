@@ -1,9 +1,10 @@
 //! A JVM's records: what its threads call, what they want, and when it pauses.
 
+use super::activity::Activity;
 use super::calls::{Calls, Output, Probe, Runner, Units};
 use super::counted::Counted;
 use super::safepoints::Pauses;
-use super::thread::{Activity, Doing, Thread};
+use super::thread::{Doing, Thread};
 use super::{Cpu, Machine, Occupant};
 use crate::input::{Classes, JvmInput};
 use plumb_trace::State;
@@ -211,17 +212,18 @@ impl Machine {
             JvmKind::Enter | JvmKind::Exit | JvmKind::Thrown => self.call((jvm, stream), thread, at, kind, record),
             JvmKind::Past | JvmKind::Called => self.long_call((jvm, stream), thread, at, kind, record),
             JvmKind::MonitorEnter => {
-                self.set_activity(thread, at, Activity::Monitor(self.jvms[jvm].class(record.detail())))
+                self.begin_activity(thread, at, Activity::Monitor(self.jvms[jvm].class(record.detail())))
             }
-            JvmKind::Wait => self.set_activity(thread, at, Activity::Wait(self.jvms[jvm].class(record.detail()))),
+            JvmKind::Wait => self.begin_activity(thread, at, Activity::Wait(self.jvms[jvm].class(record.detail()))),
             JvmKind::Park => {
                 let class = self.jvms[jvm].class(record.detail());
-                self.set_activity(thread, at, Activity::Park(class))
+                self.begin_activity(thread, at, Activity::Park(class))
             }
-            JvmKind::Sleep => self.set_activity(thread, at, Activity::Sleep),
-            JvmKind::MonitorEntered | JvmKind::Waited | JvmKind::Unparked | JvmKind::Slept => {
-                self.set_activity(thread, at, Activity::None)
-            }
+            JvmKind::Sleep => self.begin_activity(thread, at, Activity::Sleep),
+            JvmKind::MonitorEntered => self.end_activity(thread, at, Activity::Monitor(Cause::None)),
+            JvmKind::Waited => self.end_activity(thread, at, Activity::Wait(Cause::None)),
+            JvmKind::Unparked => self.end_activity(thread, at, Activity::Park(Cause::None)),
+            JvmKind::Slept => self.end_activity(thread, at, Activity::Sleep),
             JvmKind::Idle | JvmKind::Busy => {
                 self.registry.threads[thread].asks_for_work = kind == JvmKind::Idle;
                 match kind {
@@ -243,6 +245,7 @@ impl Machine {
             JvmKind::Mount | JvmKind::Unmount | JvmKind::VthreadStart | JvmKind::VthreadEnd => {
                 self.virtual_record((jvm, record.java_id()), (thread, stream), at, kind)
             }
+            JvmKind::VthreadReady => self.virtual_ready((jvm, record.java_id()), thread, at),
             JvmKind::HandOver | JvmKind::Run | JvmKind::Ran | JvmKind::TakenBack | JvmKind::Starts => {
                 self.with_calls((jvm, stream), thread, |calls, out| handed(calls, out, at, kind, record))
             }
@@ -321,15 +324,27 @@ impl Machine {
         calls.called(&mut self.writer, track, at, (probe.name, depth, thrown))
     }
 
-    /// What a thread wants from here on. It runs while it says so; without kernel records its word is all there is.
-    fn set_activity(&mut self, thread: usize, at: u64, activity: Activity) -> Result {
+    fn begin_activity(&mut self, thread: usize, at: u64, activity: Activity) -> Result {
         let entry = &mut self.registry.threads[thread];
-        entry.activity = activity;
+        entry.unpark();
+        entry.activity.begin(activity);
+        self.has_activity(thread, at)
+    }
+
+    fn end_activity(&mut self, thread: usize, at: u64, kind: Activity) -> Result {
+        let entry = &mut self.registry.threads[thread];
+        entry.activity.end(kind);
         entry.is_park_by_probe = false;
+        self.has_activity(thread, at)
+    }
+
+    /// What a thread wants is another thing from here on. It runs while it says so; without kernel records its word is all there is.
+    fn has_activity(&mut self, thread: usize, at: u64) -> Result {
+        let entry = &mut self.registry.threads[thread];
         if self.hosts[entry.host].has_kernel || entry.ended {
             return Ok(());
         }
-        let doing = match activity {
+        let doing = match entry.activity.now() {
             Activity::None => Doing::UNKNOWN,
             _ => entry.with_activity(State::Blocked, Cause::None),
         };

@@ -66,6 +66,9 @@ impl Machine {
     fn lose_jvm(&mut self, stream: (usize, u32), gap: Gap) -> Result {
         if let Some(thread) = self.streams.get(&stream).and_then(|stream| stream.thread) {
             self.lose_mounted(thread, gap.from_ns, gap.to_ns)?;
+            if self.registry.threads[thread].is_carrier {
+                self.lose_ready(stream.0, gap.from_ns)?;
+            }
         }
         let Some(known) = self.streams.get_mut(&stream) else {
             return Ok(());
@@ -79,7 +82,7 @@ impl Machine {
         };
         known.calls.cut(&mut out, gap.from_ns, gap.to_ns)?;
         out.units.forget(out.writer, gap.to_ns)?;
-        entry.activity = super::thread::Activity::None;
+        entry.activity = super::activity::Activities::default();
         entry.asks_for_work = false;
         if !self.hosts[entry.host].has_kernel && !entry.ended {
             entry.lose_sight(&mut self.writer, gap.from_ns)?;

@@ -8,6 +8,7 @@
 //! is first woken was off its CPU (`blocked`: why is not recorded); one that has no record at all and was asleep in the snapshot slept all the time. Everything else is `unknown`.
 
 mod accounting;
+mod activity;
 mod calls;
 mod cause;
 mod charge;

@@ -7,8 +7,9 @@
 //! Everything here bears being told twice: where two mounts show the kernel one libjvm as two files, each probe fires twice.
 
 use super::Machine;
+use super::activity::Activity;
 use super::jvm::Jvm;
-use super::thread::{Activity, Doing};
+use super::thread::Doing;
 use crate::input::{Classes, JvmInput};
 use plumb_trace::State;
 use plumb_trace::pauses::{HALT, PauseName};
@@ -360,8 +361,8 @@ impl Machine {
     /// What the agent says of a park counts: it knows for what.
     fn park_begins(&mut self, thread: usize) {
         let entry = &mut self.registry.threads[thread];
-        if entry.activity == Activity::None {
-            entry.activity = Activity::Park(Cause::None);
+        if entry.activity.now() == Activity::None {
+            entry.activity.begin(Activity::Park(Cause::None));
             entry.is_park_by_probe = true;
         }
     }

@@ -3,6 +3,7 @@
 //! A thread is always doing exactly one thing since some instant ([`Thread::since`]). An interval is written when that ends, and the next one
 //! begins where it ended: nothing else writes states, so they are contiguous whatever the records say.
 
+use super::activity::{Activities, Activity};
 use super::charge::Charge;
 use super::sleeps::Waiting;
 use super::virtual_threads::Mounted;
@@ -44,32 +45,6 @@ impl Doing {
             self.state,
             State::Running | State::Ready | State::Throttled | State::Unknown
         )
-    }
-}
-
-/// Why the JVM says that the thread does not run, while it does not.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Activity {
-    #[default]
-    None,
-    /// Between monitor_enter and monitor_entered, before it has slept.
-    Monitor(Cause),
-    /// The same, after it has slept and looked whether the lock is free.
-    MonitorAgain(Cause),
-    /// Between wait and waited.
-    Wait(Cause),
-    /// In LockSupport.park.
-    Park(Cause),
-    /// In Thread.sleep.
-    Sleep,
-}
-
-impl Activity {
-    /// The thread falls asleep, in this state.
-    pub(crate) fn sleeps_in(&mut self, state: State) {
-        if let (State::Monitor, Activity::Monitor(class)) = (state, *self) {
-            *self = Activity::MonitorAgain(class);
-        }
     }
 }
 
@@ -115,13 +90,15 @@ pub(crate) struct Thread {
     pub(crate) switches: Option<(u16, u16)>,
     pub(crate) waker: Option<Waker>,
     pub(crate) waits: Waits,
-    pub(crate) activity: Activity,
+    pub(crate) activity: Activities,
     /// The activity is a park that a probe of libjvm told of.
     pub(crate) is_park_by_probe: bool,
     /// A pool's worker that asks for work: what it waits for is that.
     pub(crate) asks_for_work: bool,
     /// The virtual thread that it carries.
     pub(crate) mounted: Option<Mounted>,
+    /// It has carried one.
+    pub(crate) is_carrier: bool,
     /// Where it waits, if somebody looked.
     pub(crate) waiting: Waiting,
     /// Its priority when it last came to a CPU, if that was told.
@@ -166,10 +143,11 @@ impl Thread {
             switches: None,
             waker: None,
             waits: Waits::default(),
-            activity: Activity::None,
+            activity: Activities::default(),
             is_park_by_probe: false,
             asks_for_work: false,
             mounted: None,
+            is_carrier: false,
             waiting: Waiting::default(),
             priority: None,
             java: false,
@@ -181,7 +159,7 @@ impl Thread {
     /// A park that a probe of libjvm told of is over.
     pub(crate) fn unpark(&mut self) {
         if std::mem::take(&mut self.is_park_by_probe) {
-            self.activity = Activity::None;
+            self.activity = Activities::default();
         }
     }
 
@@ -259,7 +237,7 @@ impl Thread {
 
     /// What it does off its CPU: where the JVM knows why it waits in a futex, that is why.
     pub(crate) fn with_activity(&self, state: State, cause: Cause) -> Doing {
-        explained(state, cause, self.activity, self.asks_for_work)
+        explained(state, cause, self.activity.now(), self.asks_for_work)
     }
 
     /// It leaves its CPU, to sleep.

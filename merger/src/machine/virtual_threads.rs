@@ -2,20 +2,24 @@
 //!
 //! While one is mounted, its state is its carrier's: whatever is written of the carrier is written of it too, as far as it lies after the mount
 //! ([`Mounted::mirror`]). While it is not, its state is what it said last: it parks, sleeps, wants a monitor; or, where it said nothing, it has given its carrier
-//! away and is ready. Calls and activity belong to whoever is mounted: they are exchanged at each mount and unmount, so that everything else here need not know.
+//! away and is ready, as it is from when it may go on ([`ready`]). Calls and activity belong to whoever is mounted: they are exchanged at each mount and unmount, so that everything else here need not know.
 //!
 //! One that is off its CPU while mounted keeps its carrier from others: it is pinned, and its intervals say so.
 //!
 //! A life begins where it is first seen: of one that was there before the recording nothing is known.
 
+mod ready;
+
 use super::Machine;
+use super::activity::{Activities, Activity};
 use super::calls::{Calls, Output, Runner};
 use super::registry::rename_track;
 use super::sleeps::Waiting;
-use super::thread::{Activity, Doing, Thread, explained};
+use super::thread::{Doing, Thread, explained};
 use plumb_trace::State;
 use plumb_trace::record::JvmKind;
 use plumb_trace::timeline::{Cause, StateInterval, TimelineError, TimelineWriter, Track, TrackId, TrackKind};
+use ready::Ended;
 use rustc_hash::FxHashMap;
 
 type Result<T = ()> = std::result::Result<T, TimelineError>;
@@ -91,7 +95,7 @@ struct VirtualThread {
     /// Unmounted since then, doing this.
     since: u64,
     doing: Doing,
-    activity: Activity,
+    activity: Activities,
     asks_for_work: bool,
     waiting: Waiting,
     calls: Calls,
@@ -108,6 +112,7 @@ pub(super) struct VirtualThreads {
     living: FxHashMap<Key, VirtualThread>,
     /// Names of those of whom nothing else is known yet: what came before is not in this window, or was lost.
     early_names: FxHashMap<Key, String>,
+    ended: Ended,
     /// Tracks of the living and the dead, with their carriers' processes (places in the registry).
     pub(super) tracks: Vec<(TrackId, usize)>,
 }
@@ -159,7 +164,7 @@ impl Machine {
             has_name,
             since: at,
             doing: Doing::UNKNOWN,
-            activity: Activity::None,
+            activity: Activities::default(),
             asks_for_work: false,
             waiting: Waiting::default(),
             calls: Calls::new(at),
@@ -174,6 +179,7 @@ impl Machine {
         let Some(thread) = self.virtual_threads.living.get_mut(&key) else {
             return Ok(());
         };
+        thread.is_born();
         let mounted = thread
             .carrier
             .and_then(|(_, stream)| self.streams.get_mut(&(key.0, stream)));
@@ -201,6 +207,7 @@ impl Machine {
         if entry.ended {
             return Ok(());
         }
+        entry.is_carrier = true;
         thread.write(&mut self.writer, at)?;
         thread.carrier = Some((carrier, stream));
         entry.mounted = Some(Mounted {
@@ -259,7 +266,7 @@ impl Machine {
         self.unmount(mounted.key, from_ns, Some(Doing::UNKNOWN))?;
         match self.virtual_threads.living.get_mut(&mounted.key) {
             Some(thread) => {
-                thread.activity = Activity::None;
+                thread.activity = Activities::default();
                 thread.asks_for_work = false;
                 let mut out = Output {
                     writer: &mut self.writer,
@@ -278,6 +285,7 @@ impl Machine {
         let Some(mut thread) = self.virtual_threads.living.remove(&key) else {
             return Ok(());
         };
+        self.virtual_threads.ended.add(key);
         thread.write(&mut self.writer, at)?;
         thread.waiting.end(&mut self.writer, thread.track, thread.since)?;
         let track = thread.track;
@@ -349,7 +357,7 @@ impl VirtualThread {
     }
 
     fn unmounted(&self) -> Doing {
-        match self.activity {
+        match self.activity.now() {
             // It has given its carrier away.
             Activity::None => Doing {
                 cause: Cause::Yielded,

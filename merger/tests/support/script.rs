@@ -198,6 +198,7 @@ impl Script {
                         | JvmKind::Unmount
                         | JvmKind::VthreadStart
                         | JvmKind::VthreadEnd
+                        | JvmKind::VthreadReady
                         | JvmKind::Starts
                         | JvmKind::Past => (0, at(0)),
                         _ => (at(0), at(1)),
@@ -393,6 +394,7 @@ fn jvm_kind(verb: &str) -> Option<JvmKind> {
         "unmount" => JvmKind::Unmount,
         "vthread_start" => JvmKind::VthreadStart,
         "vthread_end" => JvmKind::VthreadEnd,
+        "vthread_ready" => JvmKind::VthreadReady,
         "park" => JvmKind::Park,
         "unparked" => JvmKind::Unparked,
         "sleep" => JvmKind::Sleep,

@@ -33,6 +33,7 @@
 //! | counted        | how many, in units of the place's scale | number of a place, see [`crate::definition::Definition::Place`]: so many more of what is counted there |
 //! | stack          | number of a stack | Linux thread id, as the JVM sees it, of another thread that waits since long: this is where, see [`crate::definition::Definition::JavaStack`] |
 //! | vthread_stack  | number of a stack | Java id, low 32 bits, of a virtual thread that waits since long, with a carrier or without: this is where |
+//! | vthread_ready  | id, high 24 bits | id, low 32 bits: this thread gives the virtual thread with this Java id to its scheduler: from here on it waits for a carrier. It may be told twice before the mount |
 //! | hand_over      | 0                | identity hash of a task: from here on it waits to be run, on behalf of whatever unit this thread works for |
 //! | run            | 0: a pool's next task; 1: one within whatever runs | identity hash: that task begins here |
 //! | ran            | 0                | identity hash: it ends |
@@ -74,6 +75,7 @@ pub enum JvmKind {
     Counted = 23,
     Stack = 24,
     VthreadStack = 25,
+    VthreadReady = 26,
     HandOver = 40,
     Run = 41,
     Ran = 42,
@@ -111,6 +113,7 @@ impl JvmKind {
             23 => JvmKind::Counted,
             24 => JvmKind::Stack,
             25 => JvmKind::VthreadStack,
+            26 => JvmKind::VthreadReady,
             40 => JvmKind::HandOver,
             41 => JvmKind::Run,
             42 => JvmKind::Ran,
