@@ -1,5 +1,6 @@
 //! Processes that end while they are recorded, or while they are attached to; and two recorders of one JVM.
 
+use crate::held::Held;
 use crate::support::{
     Running, allows, attach, check_rows, checkout, interrupt, java, jdks, last_json, machine, number, open, plumb,
     scratch, told, wait_for,
@@ -51,13 +52,14 @@ fn a_jvm_that_is_killed_while_it_is_attached_to_is_told_and_nothing_is_left() {
     let mut calls = Running::start(&mut java(&home, &["Calls", "wait"]));
     calls.line_with("ready");
     let pid = calls.pid();
-    calls.signal("STOP");
+    let held = Held::hold(pid);
     let mut recorder = plumb();
     recorder.args(["record", "--no-kernel", "-f", "jvm", "--pid", &pid.to_string(), "-o"]);
     let recorder = Running::start(recorder.arg(&recording));
     let request = format!("/tmp/.attach_pid{pid}");
     wait_for("the attach request", || Path::new(&request).exists().then_some(()));
     calls.signal("KILL");
+    drop(held);
     let _killed = calls.end();
     let (status, said) = recorder.end();
     assert_eq!(status.code(), Some(1), "{said}");

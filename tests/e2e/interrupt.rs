@@ -1,5 +1,6 @@
 //! Ctrl-C while a JVM does not answer: the recording ends at once and cleanly, and keeps what there is.
 
+use crate::held::Held;
 use crate::support::{Running, allows, java, jdks, machine, open, plumb, scratch, wait_for};
 use plumb_trace::timeline::Query;
 use std::{os::unix::net::UnixStream, path::Path};
@@ -18,7 +19,7 @@ fn a_jvm_that_does_not_answer_the_attach_does_not_hold_up_an_interrupt() {
     let mut calls = Running::start(&mut java(&home, &["Calls", "wait"]));
     calls.line_with("ready");
     let pid = calls.pid().to_string();
-    calls.signal("STOP");
+    let held = Held::hold(calls.pid());
     let recorder = Running::start(
         plumb()
             .args(["record", "-f", "jvm", "-f", "kernel", "--pid", &pid, "-o"])
@@ -28,7 +29,7 @@ fn a_jvm_that_does_not_answer_the_attach_does_not_hold_up_an_interrupt() {
     wait_for("the attach request", || Path::new(&request).exists().then_some(()));
     recorder.signal("INT");
     let (status, said) = recorder.end();
-    calls.signal("CONT");
+    drop(held);
     // Who waits for the JVM to the end fails with its silence.
     assert!(status.success() && !said.contains("did not answer"), "{said}");
     assert!(!Path::new(&request).exists(), "the request is taken back");

@@ -14,6 +14,7 @@ mod exits;
 mod extras;
 mod flight;
 mod gc;
+mod held;
 mod interrupt;
 #[path = "../../jvm-agent/tests/support/jdks.rs"]
 mod jdks;

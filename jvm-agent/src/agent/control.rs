@@ -44,6 +44,8 @@ use crate::protocol::{self, Armed, Config, FRAME_MAX, PROTOCOL, Stopped, ToAgent
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often definitions that found no room are offered again.
 const DEFINITIONS_EVERY: Duration = Duration::from_millis(20);
+/// How often they are offered when the JVM ends.
+const LAST_WORDS_TRIES: u32 = 15;
 /// Time for a class that was put aside to be linked, and for others to come.
 const ASIDE_AFTER: Duration = Duration::from_millis(10);
 /// How long threads that are inside a probe when the session ends may take to leave it: they are, if at all, because they get no CPU.
@@ -419,6 +421,7 @@ fn serve(agent: &'static Agent, conversation: &Conversation, session: &Arc<Sessi
             return End::Failed;
         }
         if agent.death.has_come() {
+            last_words(session);
             return End::Dying;
         }
         if session.families.has_aside() {
@@ -431,6 +434,17 @@ fn serve(agent: &'static Agent, conversation: &Conversation, session: &Arc<Sessi
         }
         waits.look(agent, session, jni);
     }
+}
+
+/// The JVM ends: what is defined and found no room is offered again, for as long as the JVM waits for us.
+fn last_words(session: &Session) {
+    for _ in 0..LAST_WORDS_TRIES {
+        if session.definitions.flush() {
+            return;
+        }
+        thread::sleep(DEFINITIONS_EVERY);
+    }
+    session.definitions.give_up();
 }
 
 /// How long until classes that were being loaded while the rules changed are looked for; none: there was no change.

@@ -229,8 +229,11 @@ pub unsafe extern "system" fn Agent_OnLoad(vm: *mut JavaVM, options: *mut c_char
     guard((), || {
         // SAFETY: the JVM's own arguments.
         let (agent, options) = unsafe { (Agent::get_or_make(vm), text_of(options)) };
-        let (Some(agent), Some(Request::Record(socket))) = (agent, request_of(&options)) else {
-            return;
+        let (agent, socket) = match (agent, request_of(&options)) {
+            (Some(agent), Some(Request::Record(socket))) => (agent, socket),
+            (_, Some(Request::Sleep)) | (None, _) => return,
+            // Nobody else would tell whoever wrote it.
+            _ => return eprintln!("plumb: the agent has no option {options:?}, and sleeps until somebody attaches"),
         };
         let Ok(mut conversation) = Conversation::connect_to_trusted(socket) else {
             return;
