@@ -20,7 +20,7 @@ pub struct RuleHits {
     pub classes: u64,
     /// Methods with code that it matches. Of a method rule, without those that are left alone.
     pub methods: u64,
-    /// Methods that it matches and that are left alone: excluded, too small, or never transformed. 0 for an exclusion.
+    /// Methods that it matches and that are left alone: excluded, too small, the body of a lambda, or never transformed. 0 for an exclusion.
     pub left_alone: u64,
     /// Methods whose units have no key although the rule wants one: they have no such argument, or it is neither a String nor an integer.
     pub keyless: u64,
@@ -131,7 +131,7 @@ impl CheckReport {
         let is_left_alone = is_excluded || never::method(class, name);
         let mut is_probed = false;
         for index in matcher.matching_rules(class, name, descriptor, kin) {
-            let is_left_alone = is_left_alone || matcher.is_too_small(index, code_bytes);
+            let is_left_alone = is_left_alone || matcher.is_left_alone(index, name, code_bytes);
             let hits = &mut self.rules[index as usize];
             *(if is_left_alone {
                 &mut hits.left_alone
@@ -178,7 +178,7 @@ fn why_nothing(hits: &RuleHits) -> Option<Diagnostic> {
         ),
         (0, count) => (
             format!("`{text}` matches {count} methods, all of which are left alone"),
-            "an [[exclude]] covers them, they are too small (code_bytes_min = 0 takes them all), or they belong to what is never transformed".to_owned(),
+            "an [[exclude]] covers them, they are too small (code_bytes_min = 0 takes them all) or bodies of lambdas (`com.shop.Cart.lambda$*` asks for them), or they belong to what is never transformed".to_owned(),
         ),
         _ => return None,
     };

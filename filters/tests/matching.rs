@@ -111,6 +111,25 @@ fn accessors_are_left_alone_by_rules_that_do_not_name_them() {
 }
 
 #[test]
+fn bodies_of_lambdas_have_to_be_asked_for() {
+    let takes = |rule: &str| {
+        matcher(&format!("[[method]]\nmatch = '{rule}'"))
+            .method("com/shop/Cart", "lambda$fill$0", "()V", 100)
+            .is_some()
+    };
+    assert!(
+        ["**", "com.shop.Cart.*", "com.shop.Cart.*fill*"]
+            .iter()
+            .all(|rule| !takes(rule))
+    );
+    assert!(
+        ["com.shop.Cart.lambda$*", "**.lambda$fill$0"]
+            .iter()
+            .all(|rule| takes(rule))
+    );
+}
+
+#[test]
 fn exclusions_win_and_never_wins_over_all() {
     let matcher = matcher("method = [{ match = '**' }]\nexclude = [{ match = '**.get*' }, { match = 'com.lib.**' }]");
     assert!(matcher.method("com/shop/Order", "pay", "()V", 9).is_some());

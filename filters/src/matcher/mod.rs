@@ -22,6 +22,9 @@ pub(crate) use self::format::{Image, Pattern, RuleImage};
 pub(crate) use self::kin::Relation;
 pub use self::kin::{Hierarchy, Kin};
 
+/// How javac's names of the methods begin that hold the bodies of lambdas.
+const LAMBDA: &str = "lambda$";
+
 /// Most different lengths below which calls leave no record.
 pub const MINIMUMS_MAX: usize = 31;
 
@@ -119,7 +122,7 @@ impl Matcher {
         let mut found = None;
         for rule in self.matching_rules(class, name, descriptor, kin) {
             let image = self.image.rules.get(rule as usize);
-            let Some(image) = image.filter(|_| !self.is_too_small(rule, code_len)) else {
+            let Some(image) = image.filter(|_| !self.is_left_alone(rule, name, code_len)) else {
                 continue;
             };
             let action = MethodAction {
@@ -221,10 +224,12 @@ impl Matcher {
             .map(|(_, index)| index)
     }
 
-    /// Whether a rule leaves methods with so little code alone.
-    pub(crate) fn is_too_small(&self, rule: u32, code_len: usize) -> bool {
-        let rule = self.image.rules.get(rule as usize);
-        rule.is_some_and(|rule| code_len < rule.code_bytes_min as usize)
+    /// Whether a rule leaves a method alone that its pattern matches: it has too little code, or is the body of a lambda, which a rule has to ask for.
+    pub(crate) fn is_left_alone(&self, rule: u32, name: &str, code_len: usize) -> bool {
+        self.image.rules.get(rule as usize).is_some_and(|rule| {
+            let is_lambda = name.starts_with(LAMBDA) && !rule.pattern.asks_for_lambdas();
+            is_lambda || code_len < rule.code_bytes_min as usize
+        })
     }
 
     /// Indexes of the exclusions that match.
@@ -274,6 +279,10 @@ impl Pattern {
         glob::name_matches(&self.method, name)
             && self.descriptor.as_deref().is_none_or(|wanted| wanted == descriptor)
             && self.matches_class(class, kin)
+    }
+
+    fn asks_for_lambdas(&self) -> bool {
+        self.method.starts_with(LAMBDA)
     }
 
     fn is_whole_class(&self) -> bool {
