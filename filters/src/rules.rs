@@ -89,9 +89,9 @@ pub struct MethodRule {
 }
 
 impl MethodRule {
-    /// Less code than this has what only gives or takes a field, or a constant, or does nothing: called most, and a probe costs a multiple of the call. A rule with a `*` did not mean it. One that names methods or an
+    /// Less code than this has what only gives a field or a constant, or does nothing: called most, and a probe costs a multiple of the call. A rule with a `*` did not mean it. One that names methods or an
     /// annotation did, so did one of units or idle stretches, which all count, and one with `min` leaves short calls out by itself.
-    pub const SMALL_CODE_BYTES: u32 = 8;
+    pub const SMALL_CODE_BYTES: u32 = 6;
 }
 
 /// Methods whose calls are not recorded.

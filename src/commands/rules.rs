@@ -52,7 +52,7 @@ A rule file is TOML:
   [[method]]
   match = \"com.shop.**.*Service.*\"
   # code_bytes_min = 0             # accessors too: what a * matches with less
-                                   # than 8 bytes of code is else left alone,
+                                   # than 6 bytes of code is else left alone,
                                    # and so are lambdas: match \"**.lambda$*\"
 
   [[method]]

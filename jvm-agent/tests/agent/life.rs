@@ -207,7 +207,8 @@ fn a_class_that_the_jvm_does_not_take_is_named_and_keeps_none_of_its_batch() {
         // Both are there, and in one batch.
         subject.order("work 3");
         subject.order("unlinkable 1");
-        let rules = "[[method]]\nmatch = \"Unlinkable$Half.once\"\n[[method]]\nmatch = \"Probed.*\"\n";
+        let rules =
+            "[[method]]\nmatch = \"Unlinkable$Half.once\"\n[[method]]\nmatch = \"Probed.*\"\ncode_bytes_min = 0\n";
         for _ in 0..2 {
             let mut session = attach(subject.pid(), &options(rules)).expect("attaches");
             let armed = session.wait_until_armed(TIMEOUT).expect("is armed");

@@ -40,7 +40,7 @@ fn what_a_full_arena_drops_is_counted() {
 fn a_small_arena_that_is_drained_loses_nothing_it_does_not_count() {
     for jdk in jdks() {
         let mut subject = Subject::start(&jdk, &[]);
-        let mut options = options("[[method]]\nmatch = \"Probed.*\"\n");
+        let mut options = options("[[method]]\nmatch = \"Probed.*\"\ncode_bytes_min = 0\n");
         options.config.arena_bytes = arena::MIN_BYTES;
         let mut session = attach(subject.pid(), &options).expect("attaches");
         session.wait_until_armed(TIMEOUT).expect("is armed");
