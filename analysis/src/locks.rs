@@ -58,12 +58,11 @@ pub fn who_had_the_lock(query: &dyn Query, stretches: &Stretches<'_>) -> Result<
     for thread in stretches.threads {
         let mut wait = Wait::default();
         sweep::each_state(query, *thread, stretches.window, |interval| {
-            let class = match interval.cause {
-                _ if interval.state != State::Monitor => return Ok(()),
-                Cause::Class(class) | Cause::ClassAgain(class) => class,
-                _ => StringId::default(),
-            };
-            if !matches!(interval.cause, Cause::ClassAgain(_)) {
+            if interval.state != State::Monitor {
+                return Ok(());
+            }
+            let class = interval.cause.class().unwrap_or_default();
+            if !matches!(interval.cause, Cause::ClassAgain(_)) || class != wait.class {
                 sums.add(std::mem::take(&mut wait));
             }
             let waited_ns = stretches.part_ns(*thread, interval.start_ns, interval.end_ns);

@@ -27,6 +27,8 @@ struct Pinned {
     pinned_ns: u64,
     times: u64,
     longest_ns: u64,
+    /// The wait that was added last, with the intervals that were of it before, ns.
+    wait_ns: u64,
     /// By what they waited for.
     reasons: BTreeMap<(State, StringId), u64>,
     /// By thread, and by role.
@@ -40,13 +42,12 @@ impl Pinned {
             return;
         }
         let length_ns = part.length_ns();
-        let class = match interval.cause {
-            Cause::Class(class) => class,
-            _ => StringId::default(),
-        };
+        let class = interval.cause.class().unwrap_or_default();
+        let goes_on = matches!(interval.cause, Cause::ClassAgain(_));
+        self.wait_ns = if goes_on { self.wait_ns } else { 0 }.saturating_add(interval.length_ns());
         self.pinned_ns = self.pinned_ns.saturating_add(length_ns);
-        self.times += 1;
-        self.longest_ns = self.longest_ns.max(interval.length_ns());
+        self.times += u64::from(!goes_on);
+        self.longest_ns = self.longest_ns.max(self.wait_ns);
         *self.reasons.entry((interval.state, class)).or_default() += length_ns;
         *self.threads.entry(thread).or_default() += length_ns;
         *self.roles.entry(roles::role(query, thread)).or_default() += length_ns;

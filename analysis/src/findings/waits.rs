@@ -171,7 +171,7 @@ fn add<K: std::hash::Hash + Eq>(sums: &mut HashMap<K, u64>, key: K, ns: u64) {
 /// The blockers of parks, the calls and descriptors of waits in the kernel.
 fn causes(query: &dyn Query, sums: &Sums) -> Vec<String> {
     let text = |cause: Cause| match cause {
-        Cause::Class(class) => Some(format!("for {}", query.string(class))),
+        Cause::Class(class) | Cause::ClassAgain(class) => Some(format!("for {}", query.string(class))),
         Cause::Syscall { number, fd_kind } => Some(format!("in {}", syscalls::told(number, fd_kind))),
         _ => None,
     };

@@ -282,7 +282,7 @@ impl Pattern {
     }
 
     fn asks_for_lambdas(&self) -> bool {
-        self.method.starts_with(LAMBDA)
+        self.method.starts_with("lambda")
     }
 
     fn is_whole_class(&self) -> bool {

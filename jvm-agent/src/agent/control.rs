@@ -13,6 +13,7 @@
 
 use std::ffi::c_void;
 use std::io;
+use std::net::Shutdown;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -35,7 +36,7 @@ use super::renames::Renames;
 use super::restore::Unseen;
 use super::session::Session;
 use super::waits::Waits;
-use super::{Agent, change, helper, natives, quiet, restore, send_fd, transform, virtual_waits, wake};
+use super::{Agent, change, helper, natives, quiet, restore, send_fd, transform, virtual_threads, virtual_waits, wake};
 use crate::credentials;
 use crate::look::Told;
 use crate::protocol::{self, Armed, Config, FRAME_MAX, PROTOCOL, Stopped, ToAgent, ToRecorder};
@@ -155,8 +156,9 @@ impl Conversation {
         }
     }
 
-    /// Leaves the life line open for as long as the process lives: until then threads may record.
+    /// Leaves the life line open for as long as the process lives: until then threads may record. Who asks something hears at once that nobody listens any more.
     fn keep_line(&self) {
+        let _ = self.stream.shutdown(Shutdown::Read);
         std::mem::forget(self.stream.try_clone());
     }
 
@@ -201,6 +203,7 @@ pub fn at_vm_start(agent: &'static Agent, jni: Jni) {
         .as_ref()
         .and_then(|conversation| conversation.session.clone());
     let Some(session) = session else { return };
+    virtual_threads::look(jni);
     if helper::bind_now(jni).is_ok() && !session.rules().matcher.is_empty_of_methods() {
         agent.begin(&session);
         let _ = agent.jvmti.set_event(JVMTI_EVENT_CLASS_FILE_LOAD_HOOK, true);
@@ -325,7 +328,7 @@ fn open_and_arm(agent: &'static Agent, conversation: &mut Conversation, jni: Jni
     conversation.open(agent).ok()?;
     let session = conversation.session.clone()?;
     // A stop, or the socket's end, need not wait for the last of many classes.
-    let is_over = || wait_for(&conversation.stream, Some(Duration::ZERO));
+    let is_over = || has_said(&conversation.stream);
     match arm(agent, &session, jni, true, &is_over) {
         Ok(armed) => drop(conversation.say(&ToRecorder::Armed(armed))),
         Err(reason) => {
@@ -348,6 +351,7 @@ fn arm(
     helper::bind(jni)?;
     wake::event().map_err(|error| format!("no eventfd: {error}"))?;
     agent.find_thread_fields(jni);
+    virtual_threads::look(jni);
     agent.begin(session);
     let jvmti = agent.jvmti;
     let property = |name| jvmti.system_property(name).unwrap_or_default();
@@ -397,11 +401,14 @@ fn serve(agent: &'static Agent, conversation: &Conversation, session: &Arc<Sessi
             late_patience(session),
             waits.patience(session),
         ];
-        let wait = wait.into_iter().flatten().min();
+        // What came before this loop has used up its wake-up.
+        let is_ending = agent.death.has_come() || agent.is_detaching.load(Ordering::Acquire);
+        let at_once = is_ending.then_some(Duration::ZERO);
+        let wait = wait.into_iter().chain([at_once]).flatten().min();
         if wait_for(&conversation.stream, wait) {
             match conversation.order() {
                 Some(ToAgent::Rules(compiled)) if !agent.death.has_come() => {
-                    let is_over = || wait_for(&conversation.stream, Some(Duration::ZERO));
+                    let is_over = || has_said(&conversation.stream);
                     let answer = match change::change(agent, session, jni, &compiled, &is_over) {
                         Ok(armed) => ToRecorder::Armed(armed),
                         Err(reason) => ToRecorder::Unchanged { reason },
@@ -461,6 +468,18 @@ fn patience(session: &Session) -> Option<Duration> {
     } else {
         None
     }
+}
+
+/// Whether the recorder has said something, or is gone.
+fn has_said(stream: &UnixStream) -> bool {
+    let mut watched = libc::pollfd {
+        fd: stream.as_raw_fd(),
+        events: libc::POLLIN,
+        revents: 0,
+    };
+    // SAFETY: one element of ours.
+    unsafe { libc::poll(&raw mut watched, 1, 0) };
+    watched.revents != 0
 }
 
 /// Waits for the recorder, a wake-up or the time; true: the recorder has said something, or is gone.

@@ -27,7 +27,7 @@ use plumb_trace::record::{JvmKind, JvmRecord};
 use super::jni::Jni;
 use super::probe::record;
 use super::vmstructs::Library;
-use super::{Agent, helper, wake};
+use super::{Agent, helper, sites, wake};
 
 const THREAD: &CStr = c"java/lang/Thread";
 /// The helper class is asked by two ids for each method, this one and those above: the first has our function registered, the second the JVM's. No probe has such an id.
@@ -80,9 +80,12 @@ static NATIVES: [Native; 2] = [
 
 /// Has told from now on what these features want and no bytecode probe tells, and nothing else. What cannot be had leaves the method as it is.
 pub fn go_by(agent: &Agent, jni: Jni, features: JvmFeatures) {
-    let by_bytecode = features.virtual_threads && jni.has_virtual_threads();
+    if features.threads {
+        // Which one there is tells the release (`hears_all_renames`).
+        NATIVES[SLEEP].found.get_or_init(|| NATIVES[SLEEP].find(agent, jni));
+    }
     for (id, native) in (IDS_FROM..).step_by(2).zip(&NATIVES) {
-        let is_wanted = (native.is_wanted)(features) && !by_bytecode;
+        let is_wanted = (native.is_wanted)(features) && !sites::tells_of_threads(features);
         if is_wanted == native.is_ours.load(Ordering::Acquire) {
             continue;
         }

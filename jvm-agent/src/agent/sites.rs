@@ -21,7 +21,7 @@ use plumb_trace::record::{JvmKind, JvmRecord};
 
 use super::barrier::guard;
 use super::probe::{own_tid, record};
-use super::{exceptions, handover, idlers, natives, virtual_names, virtual_ready, wake};
+use super::{exceptions, handover, idlers, natives, virtual_names, virtual_ready, virtual_threads, wake};
 use crate::rewrite::{Begin, Choice};
 
 const RENAME: i32 = 0;
@@ -48,7 +48,7 @@ const SITES: [Site; 7] = [
     },
     Site {
         class: c"java.lang.Thread",
-        is_wanted: |features| features.sleeps && features.virtual_threads,
+        is_wanted: |features| features.sleeps && tells_of_threads(features),
         methods: &["sleep"],
         id: SLEEP,
     },
@@ -92,9 +92,14 @@ impl Site {
     }
 }
 
+/// Whether sleeps and renames are told by probes in `Thread`, not by [`natives`]: only virtual threads need them, where there are any.
+pub fn tells_of_threads(features: JvmFeatures) -> bool {
+    features.virtual_threads && virtual_threads::are_there()
+}
+
 /// Whether `Thread.setName` has probes for these features.
 pub fn hears_renames(features: JvmFeatures) -> bool {
-    features.threads && features.virtual_threads
+    features.threads && tells_of_threads(features)
 }
 
 /// The classes that get probes for these features, with dots; one may come twice.

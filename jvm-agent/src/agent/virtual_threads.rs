@@ -8,6 +8,7 @@
 #![allow(unsafe_code, reason = "callbacks of the JVM")]
 
 use std::ffi::CStr;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use jvmti_bindings::sys::jni::{JNIEnv, jthread};
 use jvmti_bindings::sys::jvmti::{
@@ -24,6 +25,19 @@ use super::{shadow, virtual_names, virtual_waits};
 
 const MOUNT: &CStr = c"com.sun.hotspot.events.VirtualThreadMount";
 const UNMOUNT: &CStr = c"com.sun.hotspot.events.VirtualThreadUnmount";
+
+/// The JVM has virtual threads.
+static ARE_THERE: AtomicBool = AtomicBool::new(false);
+
+/// Finds out whether the JVM has virtual threads.
+pub fn look(jni: Jni) {
+    ARE_THERE.store(jni.has_virtual_threads(), Ordering::Release);
+}
+
+/// Whether it has; not, before somebody has looked.
+pub fn are_there() -> bool {
+    ARE_THERE.load(Ordering::Acquire)
+}
 
 /// What both of HotSpot's own events give.
 type MountEvent = unsafe extern "C" fn(*mut jvmtiEnv, *mut JNIEnv, jthread);

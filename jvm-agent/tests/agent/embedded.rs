@@ -8,6 +8,7 @@ use std::{env, fs, thread};
 use jni::objects::{JObject, JString, JValue};
 use jni::strings::JNIString;
 use jni::{AttachConfig, Env, InitArgsBuilder, JavaVM, jni_sig, jni_str};
+use plumb_agent::client::AttachError;
 use plumb_trace::definition::Definition;
 use plumb_trace::record::JvmKind;
 
@@ -39,11 +40,16 @@ fn program() {
     let library = Path::new(&home).join("lib/server/libjvm.so");
     let vm = JavaVM::with_libjvm(arguments.build().expect("good options"), || Ok(library)).expect("a JVM");
     println!("ready");
+    let mut goes_on = false;
     for line in std::io::stdin().lock().lines().map_while(Result::ok) {
         let (command, count) = line.split_once(' ').unwrap_or((&line, "0"));
         let count: i32 = count.parse().expect("a number");
         match command {
             "quit" => break,
+            "end" => {
+                goes_on = true;
+                break;
+            }
             "native" => native(&vm, count),
             command => vm
                 .attach_current_thread(|env| obey(env, command, count))
@@ -54,6 +60,10 @@ fn program() {
     // SAFETY: no other thread of ours is in it.
     unsafe { vm.destroy() }.expect("the JVM ends");
     wait_until("the agent's thread leaves native code", || !is_agent_in_native_code());
+    if goes_on {
+        println!("done");
+        std::io::stdin().lock().lines().next();
+    }
 }
 
 /// Whether the JVM, which has ended, had to wait for the agent's thread, as it does for threads in native code. One that wants to go from there into a JVM that has ended waits there for good, in a futex.
@@ -162,5 +172,19 @@ fn an_embedded_jvm_that_its_program_ends_while_it_is_recorded() {
             jdk.name
         );
         assert!(!session.is_alive());
+    }
+}
+
+#[test]
+fn a_program_that_goes_on_without_its_jvm_keeps_no_recorder_waiting() {
+    for jdk in jdks() {
+        let mut program = start(&jdk);
+        let (session, _recorder) = attached(&program);
+        program.order("native 3");
+        program.order("end");
+        assert!(session.is_alive(), "its threads might still record");
+        let error = session.stop(TIMEOUT).expect_err("nobody listens");
+        assert!(matches!(error, AttachError::Ended(_)), "JDK {}: {error}", jdk.name);
+        program.quit();
     }
 }

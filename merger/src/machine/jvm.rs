@@ -32,6 +32,10 @@ pub(super) struct Jvm {
     nameless_keys: [StringId; 2],
     /// Units that may go on in several threads.
     pub(super) units: Units,
+    /// It says which virtual threads are given to their scheduler.
+    pub(super) tells_ready: bool,
+    /// Up to here records of carriers are missing: who may go on may have done so.
+    pub(super) carriers_unseen_until: u64,
     /// For probe ids without a definition.
     nameless: Probe,
     /// Place in the registry's processes, and its own track, once it has been seen.
@@ -107,6 +111,8 @@ impl Jvm {
             stacks: stacks_of(&frames, stacks, writer),
             nameless_keys: ["(key without a name)", "(other keys)"].map(|name| writer.string(name)),
             units: Units::new(place),
+            tells_ready: false,
+            carriers_unseen_until: 0,
             bound: None,
             vm_thread: None,
             vm_thread_woken: None,

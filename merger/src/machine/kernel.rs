@@ -153,7 +153,7 @@ impl Machine {
                 };
             }
             Leaving::Throttled => entry.doing = Doing::just(State::Throttled),
-            Leaving::Off(state, cause) => entry.falls_asleep(state, cause),
+            Leaving::Off(state, cause) => entry.doing = entry.with_activity(state, cause),
         }
         Ok(())
     }

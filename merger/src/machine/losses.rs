@@ -67,7 +67,7 @@ impl Machine {
         if let Some(thread) = self.streams.get(&stream).and_then(|stream| stream.thread) {
             self.lose_mounted(thread, gap.from_ns, gap.to_ns)?;
             if self.registry.threads[thread].is_carrier {
-                self.lose_ready(stream.0, gap.from_ns)?;
+                self.lose_ready(stream.0, (gap.from_ns, gap.to_ns))?;
             }
         }
         let Some(known) = self.streams.get_mut(&stream) else {

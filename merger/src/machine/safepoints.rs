@@ -21,6 +21,8 @@ type Result<T = ()> = std::result::Result<T, TimelineError>;
 
 /// Longest name of an operation that is kept, bytes.
 const NAME_BYTES_MAX: usize = 2 * probe::PART_BYTES;
+/// A JVM waits at its end for threads in native code for 300 ms.
+const END_NS_MAX: u64 = 500_000_000;
 
 /// The pauses of a JVM.
 #[derive(Debug, Default)]
@@ -89,9 +91,10 @@ impl Pause {
         name.shown().into_owned()
     }
 
-    /// The VM thread ends within it: of the operation for which it does so no probe tells.
-    fn name_end(&mut self) {
-        let is_known = self.is_gc || self.operation.is_some() || self.done.is_some();
+    /// The VM thread ends within it, at `at`: of the operation for which it does so no probe tells. One that lasts longer than a JVM's end may be of a JVM that was killed because it stood still.
+    fn name_end(&mut self, at: u64) {
+        let is_long = at.saturating_sub(self.start_ns) > END_NS_MAX;
+        let is_known = is_long || self.is_gc || self.operation.is_some() || self.done.is_some();
         if self.is_safepoint && self.lost_ns.is_none() && !is_known {
             self.done = Some(HALT.to_owned());
         }
@@ -337,7 +340,7 @@ impl Machine {
         match self.registry.processes[entry.process].jvm {
             Some(jvm) if self.jvms[jvm].vm_thread == Some(entry.track) => {
                 if let Some(pause) = &mut self.jvms[jvm].pauses.open {
-                    pause.name_end();
+                    pause.name_end(at);
                 }
                 self.pause_ends(jvm, at, true)
             }

@@ -212,6 +212,8 @@ impl Thread {
         if let Some(mounted) = &mut self.mounted {
             mounted.mirror(writer, &interval)?;
         }
+        // The wait goes on in the next interval, unless the JVM says that it is over.
+        self.activity.sleeps_in(interval.state);
         writer.state(self.track, &interval)
     }
 
@@ -238,12 +240,6 @@ impl Thread {
     /// What it does off its CPU: where the JVM knows why it waits in a futex, that is why.
     pub(crate) fn with_activity(&self, state: State, cause: Cause) -> Doing {
         explained(state, cause, self.activity.now(), self.asks_for_work)
-    }
-
-    /// It leaves its CPU, to sleep.
-    pub(crate) fn falls_asleep(&mut self, state: State, cause: Cause) {
-        self.doing = self.with_activity(state, cause);
-        self.activity.sleeps_in(self.doing.state);
     }
 
     /// The kernel counted this switch-out as involuntary; `fallback` where its counters are not known yet.

@@ -231,7 +231,7 @@ impl Machine {
             return Ok(());
         };
         let Some((carrier, stream)) = thread.carrier.take() else {
-            return Ok(());
+            return thread.was_mounted_unseen(&mut self.writer, at);
         };
         let entry = &mut self.registry.threads[carrier];
         if let Some(mounted) = entry.let_go(&mut self.writer, at)? {
@@ -241,8 +241,8 @@ impl Machine {
         if let Some(stream) = self.streams.get_mut(&(key.0, stream)) {
             std::mem::swap(&mut stream.calls, &mut thread.calls);
         }
-        thread.doing = doing.unwrap_or_else(|| thread.unmounted());
-        thread.activity.sleeps_in(thread.doing.state);
+        let tells_ready = self.jvms[key.0].tells_ready;
+        thread.doing = doing.unwrap_or_else(|| thread.unmounted(tells_ready));
         Ok(())
     }
 
@@ -347,6 +347,7 @@ impl VirtualThread {
         let span = (self.since, at);
         self.since = at;
         self.waiting.see(writer, self.track, span, self.doing.is_off())?;
+        self.activity.sleeps_in(state);
         writer.state(self.track, &interval)
     }
 
@@ -356,8 +357,10 @@ impl VirtualThread {
         std::mem::swap(&mut self.asks_for_work, &mut carrier.asks_for_work);
     }
 
-    fn unmounted(&self) -> Doing {
+    /// `tells_ready`: its JVM will say when it may go on.
+    fn unmounted(&self, tells_ready: bool) -> Doing {
         match self.activity.now() {
+            Activity::None if tells_ready => Doing::just(State::Blocked),
             // It has given its carrier away.
             Activity::None => Doing {
                 cause: Cause::Yielded,

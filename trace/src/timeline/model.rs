@@ -164,6 +164,17 @@ pub enum Cause {
     },
 }
 
+impl Cause {
+    /// The class of the object that is waited for.
+    #[must_use]
+    pub fn class(self) -> Option<StringId> {
+        match self {
+            Cause::Class(class) | Cause::ClassAgain(class) => Some(class),
+            _ => None,
+        }
+    }
+}
+
 /// A stretch of one state of one thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StateInterval {

@@ -8,36 +8,51 @@ use super::super::thread::Doing;
 use super::{Key, Result, VirtualThread};
 use plumb_trace::State;
 use plumb_trace::timeline::{Cause, TimelineWriter, TrackId};
+use rustc_hash::FxHashSet;
 use std::collections::VecDeque;
 
 /// How the JDK's own threads begin that end sleeps (21) and give monitors on (25), in a name that the kernel may have cut.
 const SCHEDULER_NAMES: &str = "VirtualThread-u";
 
 /// So many are known to have ended: a late record comes some microseconds late.
-const ENDED_MAX: usize = 64;
+const ENDED_MAX: usize = 4096;
 
 /// Those that ended last.
 #[derive(Debug, Default)]
-pub(super) struct Ended(VecDeque<Key>);
+pub(super) struct Ended {
+    in_order: VecDeque<Key>,
+    all: FxHashSet<Key>,
+}
 
 impl Ended {
     pub(super) fn add(&mut self, key: Key) {
-        if self.0.len() == ENDED_MAX {
-            self.0.pop_front();
+        if self.in_order.len() == ENDED_MAX
+            && let Some(oldest) = self.in_order.pop_front()
+        {
+            self.all.remove(&oldest);
         }
-        self.0.push_back(key);
+        self.in_order.push_back(key);
+        self.all.insert(key);
+    }
+
+    fn has(&self, key: Key) -> bool {
+        self.all.contains(&key)
     }
 }
 
 impl Machine {
     /// A virtual thread is given to its scheduler by a thread (place among the threads), or by the one that this carries.
     pub(in super::super) fn virtual_ready(&mut self, key: Key, by: usize, at: u64) -> Result {
-        if self.virtual_threads.ended.0.contains(&key) {
+        if self.virtual_threads.ended.has(key) {
             return Ok(());
         }
         self.make_virtual_thread(key, by, at);
         let peer = self.who_acts(by);
+        let jvm = &mut self.jvms[key.0];
+        jvm.tells_ready = true;
         match self.virtual_threads.living.get_mut(&key) {
+            // Its carrier may be one whose records are missing.
+            Some(thread) if at < jvm.carriers_unseen_until => thread.lose_sight(&mut self.writer, at),
             Some(thread) => thread.may_go_on(&mut self.writer, at, peer),
             None => Ok(()),
         }
@@ -57,12 +72,13 @@ impl Machine {
         }
     }
 
-    /// Records of a JVM's carrier are missing from `from_ns` on: who was ready may have got it.
-    pub(in super::super) fn lose_ready(&mut self, jvm: usize, from_ns: u64) -> Result {
+    /// Records of a JVM's carrier are missing: who was ready, or is meanwhile, may have got it.
+    pub(in super::super) fn lose_ready(&mut self, jvm: usize, (from_ns, to_ns): (u64, u64)) -> Result {
+        let unseen_until = &mut self.jvms[jvm].carriers_unseen_until;
+        *unseen_until = to_ns.max(*unseen_until);
         let living = self.virtual_threads.living.iter_mut();
         for (_, thread) in living.filter(|((of, _), thread)| *of == jvm && thread.is_ready()) {
-            thread.write(&mut self.writer, from_ns)?;
-            thread.doing = Doing::UNKNOWN;
+            thread.lose_sight(&mut self.writer, from_ns)?;
         }
         Ok(())
     }
@@ -71,6 +87,23 @@ impl Machine {
 impl VirtualThread {
     fn is_ready(&self) -> bool {
         self.carrier.is_none() && self.doing.state == State::Ready
+    }
+
+    fn lose_sight(&mut self, writer: &mut TimelineWriter, at: u64) -> Result {
+        if self.carrier.is_none() {
+            self.write(writer, at)?;
+            self.doing = Doing::UNKNOWN;
+        }
+        Ok(())
+    }
+
+    /// It leaves a carrier that it was not seen to get.
+    pub(super) fn was_mounted_unseen(&mut self, writer: &mut TimelineWriter, at: u64) -> Result {
+        if self.is_ready() {
+            self.lose_sight(writer, at)
+        } else {
+            Ok(())
+        }
     }
 
     fn may_go_on(&mut self, writer: &mut TimelineWriter, at: u64, peer: Option<TrackId>) -> Result {
