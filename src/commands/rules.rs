@@ -51,7 +51,7 @@ A rule file is TOML:
   # In patterns * stays within a name or package level, ** crosses packages.
   [[method]]
   match = \"com.shop.**.*Service.*\"
-  # code_bytes_min = 0             # accessors too: what a * matches with less
+  # code_bytes_min = 0             # getters too: what a * matches with less
                                    # than 6 bytes of code is else left alone,
                                    # and so are lambdas: match \"**.lambda$*\"
 

@@ -397,7 +397,7 @@ fn serve(agent: &'static Agent, conversation: &Conversation, session: &Arc<Sessi
     loop {
         let wait = [
             patience(session),
-            renames.patience(session),
+            renames.patience(agent, session),
             late_patience(session),
             waits.patience(session),
         ];

@@ -25,7 +25,9 @@ use plumb_filters::matcher::JvmFeatures;
 use plumb_trace::record::{JvmKind, JvmRecord};
 
 use super::jni::Jni;
+use super::jvmti::Jvmti;
 use super::probe::record;
+use super::release::is_at_least;
 use super::vmstructs::Library;
 use super::{Agent, helper, sites, wake};
 
@@ -80,10 +82,6 @@ static NATIVES: [Native; 2] = [
 
 /// Has told from now on what these features want and no bytecode probe tells, and nothing else. What cannot be had leaves the method as it is.
 pub fn go_by(agent: &Agent, jni: Jni, features: JvmFeatures) {
-    if features.threads {
-        // Which one there is tells the release (`hears_all_renames`).
-        NATIVES[SLEEP].found.get_or_init(|| NATIVES[SLEEP].find(agent, jni));
-    }
     for (id, native) in (IDS_FROM..).step_by(2).zip(&NATIVES) {
         let is_wanted = (native.is_wanted)(features) && !sites::tells_of_threads(features);
         if is_wanted == native.is_ours.load(Ordering::Acquire) {
@@ -97,11 +95,9 @@ pub fn go_by(agent: &Agent, jni: Jni, features: JvmFeatures) {
     }
 }
 
-/// Whether each rename of a platform thread is heard of: `Thread.setName` tells the JVM of every thread's before JDK 19, which gave `sleep` a native of another name, and of the calling thread's own since.
-pub fn hears_all_renames() -> bool {
-    let is_before_19 = |found: &Found| found.name == c"sleep";
-    let sleep = NATIVES[SLEEP].found.get().and_then(Option::as_ref);
-    NATIVES[RENAME].is_ours.load(Ordering::Acquire) && sleep.is_some_and(is_before_19)
+/// Whether each rename of a platform thread is heard of: `Thread.setName` tells the JVM of every thread's before JDK 19, and of the calling thread's own since.
+pub fn hears_all_renames(jvmti: Jvmti) -> bool {
+    NATIVES[RENAME].is_ours.load(Ordering::Acquire) && !is_at_least(jvmti, 19)
 }
 
 /// Whether the helper class is asked for us.

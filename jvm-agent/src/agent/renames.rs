@@ -35,9 +35,9 @@ impl Renames {
     }
 
     /// How long no look is due; none: not before one is heard of.
-    pub fn patience(&self, session: &Session) -> Option<Duration> {
+    pub fn patience(&self, agent: &Agent, session: &Session) -> Option<Duration> {
         let heard = wake::is_rename_pending().then_some(self.heard_after);
-        let unheard = are_some_unheard(session).then_some(self.unheard_at);
+        let unheard = are_some_unheard(agent, session).then_some(self.unheard_at);
         let due = heard.into_iter().chain(unheard).min()?;
         Some(due.saturating_duration_since(Instant::now()))
     }
@@ -46,7 +46,7 @@ impl Renames {
     pub fn look(&mut self, agent: &'static Agent, session: &Arc<Session>, jni: Jni) {
         let begin = Instant::now();
         let heard_at = (begin >= self.heard_after).then(wake::take_renamed_at).flatten();
-        let is_unheard_due = begin >= self.unheard_at && are_some_unheard(session);
+        let is_unheard_due = begin >= self.unheard_at && are_some_unheard(agent, session);
         if heard_at.is_none() && !is_unheard_due {
             return;
         }
@@ -58,7 +58,7 @@ impl Renames {
     }
 }
 
-fn are_some_unheard(session: &Session) -> bool {
+fn are_some_unheard(agent: &Agent, session: &Session) -> bool {
     let features = session.rules().features;
-    features.threads && !sites::hears_renames(features) && !natives::hears_all_renames()
+    features.threads && !sites::hears_renames(features) && !natives::hears_all_renames(agent.jvmti)
 }
