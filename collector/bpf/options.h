@@ -5,7 +5,7 @@
  *
  *   interrupts  time in interrupt handlers and soft interrupts, of each slice
  *   faults      page faults of each slice, by the kernel's own counts; those of a slice whose begin was hidden, too
- *   disk        requests to block devices, from issue to completion
+ *   disk        requests to block devices, from issue to completion (disk.h)
  *   calls       every system call
  */
 #ifndef PLUMB_OPTIONS_H
@@ -29,21 +29,6 @@ struct task_struct___faults {
 	unsigned long min_flt;
 	unsigned long maj_flt;
 	u64 start_time;
-};
-
-struct gendisk {
-	int major;
-	int first_minor;
-};
-
-struct request_queue {
-	struct gendisk *disk;
-};
-
-struct request {
-	struct request_queue *q;
-	unsigned int cmd_flags;
-	unsigned int __data_len;
 };
 
 #pragma clang attribute pop
@@ -101,14 +86,6 @@ struct {
 	__type(key, u64);
 	__type(value, struct faults);
 } told SEC(".maps");
-
-/* When a request was issued, by its address. Where more are under way than fit, the oldest are not told. */
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 8192);
-	__type(key, u64);
-	__type(value, u64);
-} issued SEC(".maps");
 
 static __always_inline struct toll *toll_here(void)
 {
@@ -406,50 +383,6 @@ int on_call_exit(u64 *ctx)
 	record->syscall = call;
 	record->charged_ns = ctx[1];
 	commit(record, CALL_EXIT, 0, task->pid);
-	return 0;
-}
-
-SEC("tp_btf/block_rq_issue")
-int on_request_issued(u64 *ctx)
-{
-	u64 request = ctx[0], now = bpf_ktime_get_ns();
-
-	bpf_map_update_elem(&issued, &request, &now, BPF_ANY);
-	return 0;
-}
-
-SEC("tp_btf/block_rq_complete")
-int on_request_done(u64 *ctx)
-{
-	struct request *request = (void *)ctx[0];
-	u64 key = ctx[0], *issued_ns = bpf_map_lookup_elem(&issued, &key);
-	u32 bytes = ctx[2], cpu = bpf_get_smp_processor_id();
-	struct record *record;
-	struct gendisk *disk;
-
-	/* One that is done in parts is done with the last. */
-	if (!issued_ns || bytes < BPF_CORE_READ(request, __data_len))
-		return 0;
-	record = reserve(cpu);
-	if (!record)
-		return 0;
-	disk = BPF_CORE_READ(request, q, disk);
-	record->time_ns = bpf_ktime_get_ns();
-	record->pid = 0;
-	record->other_tid = BPF_CORE_READ(request, cmd_flags);
-	record->other_pid = 0;
-	record->value = BPF_CORE_READ(disk, major) << 20 | BPF_CORE_READ(disk, first_minor);
-	record->charged_ns = *issued_ns;
-	record->other_charged_ns = bytes;
-	record->syscall = -1;
-	record->fd_kind = FD_NONE;
-	record->prio = 0;
-	record->fd = (s32)ctx[1];
-	record->nvcsw = 0;
-	record->nivcsw = 0;
-	record->lag = 0;
-	commit(record, REQUEST, 0, 0);
-	bpf_map_delete_elem(&issued, &key);
 	return 0;
 }
 

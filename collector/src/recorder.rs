@@ -426,12 +426,8 @@ impl Recorder {
     /// # Errors
     /// [`CollectorError::Write`] where the manifest cannot be written; what was recorded stays.
     pub fn stop(mut self) -> Result<Summary, CollectorError> {
-        let missed = self.kernel.take().map_or(0, Kernel::detach);
-        if missed > 0 {
-            self.live.note(format!(
-                "{missed} kernel events came while the program for them was running on the same CPU, and are lost"
-            ));
-        }
+        let notes = self.kernel.take().map(Kernel::detach).unwrap_or_default();
+        notes.into_iter().for_each(|note| self.live.note(note));
         let ended_ns = clock::monotonic_ns();
         drop(self.watch);
         let _ = self.commands.send(Command::Finish);

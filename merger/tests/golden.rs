@@ -36,4 +36,4 @@ macro_rules! goldens {
     ($($name:ident)*) => { $(#[test] fn $name() { check(stringify!($name)); })* };
 }
 
-goldens! { absent begun killed_early running preempted first_seen causes lifes calls monitors pauses safepoints probe_parks losses killed no_kernel several namespaces unseen delays waits waits_lost waits_unseen parked counters jvm_counters counted long_calls virtual_threads virtual_ready handover java_stacks virtual_stacks facts alone stacks }
+goldens! { absent begun killed_early running preempted first_seen causes lifes calls monitors pauses safepoints probe_parks losses killed no_kernel several namespaces unseen delays waits waits_lost waits_unseen parked counters jvm_counters counted long_calls virtual_threads virtual_ready handover java_stacks virtual_stacks facts alone stacks requests }

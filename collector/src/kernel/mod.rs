@@ -6,6 +6,7 @@ mod extras;
 mod object;
 mod perf;
 mod probes;
+mod requests;
 mod ring;
 mod scope;
 
@@ -290,12 +291,20 @@ impl Kernel {
         }
     }
 
-    /// Detaches. Returns how many events the kernel did not hand to a program because it was running on that CPU already.
-    pub fn detach(self) -> u64 {
-        if let Producer::PerfEvents(events) = &self.producer {
-            events.stop();
-        }
-        self.costs().iter().map(|cost| cost.missed).sum()
+    /// Detaches. Returns what the user should know of all that was recorded.
+    pub fn detach(self) -> Vec<String> {
+        let bpf = match &self.producer {
+            Producer::Bpf { bpf, .. } => bpf,
+            Producer::PerfEvents(events) => {
+                events.stop();
+                return Vec::new();
+            }
+        };
+        let missed: u64 = self.costs().iter().map(|cost| cost.missed).sum();
+        let missed = (missed > 0).then(|| {
+            format!("{missed} kernel events came while the program for them was running on the same CPU, and are lost")
+        });
+        missed.into_iter().chain(requests::note(bpf)).collect()
     }
 
     /// What each program has cost so far; all 0 unless statistics are switched on, see [`enable_statistics`].

@@ -11,7 +11,7 @@
 //! | `cpus_allowed NAME` | thread | number of CPUs that it may run on; of those that may not run on all |
 //! | `disk.DEVICE.reads`, `.writes`, `.flushes`, `.others` | host | count, cumulative: requests that are done |
 //! | `disk.DEVICE.read_bytes`, `.written_bytes` | host | bytes, cumulative |
-//! | `disk.DEVICE.read_time`, `.write_time` | host | ns, cumulative: from issue to completion, of all requests |
+//! | `disk.DEVICE.read_time`, `.write_time` | host | ns, cumulative: from issue to completion, of all requests whose beginning and end the kernel told |
 //! | `disk.DEVICE.latency` | host | µs: the longest of the requests that were done since the point before |
 
 use super::Machine;
@@ -130,7 +130,13 @@ impl Machine {
     /// A request to a block device is done.
     pub(super) fn request_done(&mut self, host: usize, at: u64, record: &KernelRecord) -> Result {
         let device = Whose::Device(host, record.value);
-        let latency_ns = record.time_ns.saturating_sub(record.charged_ns);
+        // Issued before the recording, or one whose beginning or end the kernel has not told.
+        let is_timed = record.charged_ns > 0;
+        let latency_ns = if is_timed {
+            record.time_ns.saturating_sub(record.charged_ns)
+        } else {
+            0
+        };
         let kinds = match record.other_tid & 0xff {
             0 => READ,
             1 => WRITE,
@@ -139,6 +145,9 @@ impl Machine {
         };
         for (what, by) in kinds.into_iter().zip([1, record.other_charged_ns, latency_ns]) {
             self.grow(device, what, at, by)?;
+        }
+        if !is_timed {
+            return Ok(());
         }
         let latency = latency_ns.div_ceil(1000);
         self.change(device, LATENCY, at, |counter| match counter.is_told() {

@@ -313,6 +313,10 @@ fn kernel(line: &Line, cpu: u16, books: &mut Books) -> KernelRecord {
             counted(line, &mut record);
             KernelKind::Counted
         }
+        "request" => {
+            request(line, &mut record);
+            KernelKind::Request
+        }
         other => panic!("no such record: {other}"),
     };
     if let Some(comm) = line.value("comm") {
@@ -329,6 +333,15 @@ fn counted(line: &Line, record: &mut KernelRecord) {
     (record.charged_ns, record.other_charged_ns) = (line.number(2).into(), line.number(3).into());
     (record.syscall, record.fd, record.prio) = (0, 0, 0);
     (record.nvcsw, record.nivcsw) = (uncounted("first"), uncounted("second"));
+}
+
+/// A request that is done: its device, its flags, its bytes.
+fn request(line: &Line, record: &mut KernelRecord) {
+    (record.tid, record.pid) = (0, 0);
+    (record.value, record.other_tid) = (line.number(0), line.number(1));
+    record.other_charged_ns = line.number(2).into();
+    record.charged_ns = line.value("issued").map_or(0, |ns| ns.parse().unwrap());
+    record.fd = 0;
 }
 
 /// A switch, with the kernel's books kept as it would.
@@ -450,6 +463,10 @@ fn definition(line: &Line) -> Definition {
                 before: line.value("before").map_or(0, |cpus| cpus.parse().unwrap()),
             }
         }
+        "device" => Definition::Device {
+            number: line.number(0),
+            name: line.word(1).into(),
+        },
         "slice_counter" => Definition::SliceCounter {
             number: line.number(0),
             name: line.word(1).into(),

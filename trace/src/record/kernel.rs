@@ -27,7 +27,7 @@
 //! | toll    | who is about to leave the CPU | minor and major page faults since some were last told of it | interrupts since it came | charged: ns in their handlers; other charged: ns in soft interrupts, interrupts in their midst not counted; fd: number of soft interrupts |
 //! | stack   | whose stack it is | whom it wakes; where it blocks: 0 | frames in the parts before it: kernel + user << 8 | charged: number of the kernel's stack; other charged: of the user's; 0: there is none. See [`stack_flags`] |
 //! | counted | who is about to leave the CPU | 0 | number of the first counter (see the definition of counters of slices), low 16 bits | what this counter and the two after it grew by since the thread came: charged, other charged, bytes 48 to 56. Parts of 65,535 of that time in which each was not counted: nvcsw, nivcsw, high 16 bits of value. 65,535: not at all, and its growth is not known |
-//! | request | 0              | cmd_flags of the request (its lowest 8 bits are the operation), 0 | device: major << 20 + minor | done now; charged: when it was issued; other charged: bytes; fd: error, 0 if none |
+//! | request | 0              | cmd_flags of the request (its lowest 8 bits are the operation), 0 | device: major << 20 + minor | done now; charged: when it was issued, 0: not told, and done some time before now; other charged: bytes; fd: error, 0 if none |
 //! | probe   | who comes by  | 0                    | a number of [`probe`] | bytes 32 to 60: the name that the probe hands over, cut off at its first NUL; flag MORE: it goes on in the thread's next record of this kind |
 
 /// Bytes of one record.
