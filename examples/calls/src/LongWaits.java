@@ -15,7 +15,8 @@ import java.util.concurrent.locks.LockSupport;
  */
 public class LongWaits {
     static final int WAITS = 3;
-    static final long MILLIS = 600;
+    /** JDK 17 has who waits for a monitor look by itself, last after half a second: each stretch between counts as a wait of its own, of which the second one is as long. */
+    static final long MILLIS = 1200;
     static final Map<String, String> BOOKS = new TreeMap<>();
     static final Object LOCK = new Object();
     static final Object CONDITION = new Object();
