@@ -183,6 +183,7 @@ fn row(coder: &mut impl ThreadCoder, model: &mut Model, actual: &KernelRecord) -
         other_fields(coder, &model.rests[of_kind(kind)], actual, head)?
     };
     coder.end_row(BITS);
+    let record = coder.settle(actual, record);
     model.learn(&record, who, other);
     Some(record)
 }

@@ -3,6 +3,7 @@
 use super::model::Model;
 use super::{REST, column};
 use crate::columns::{Coder, Decoder, Encoder};
+use crate::record::KernelRecord;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
@@ -10,6 +11,8 @@ use std::hash::{BuildHasherDefault, Hasher};
 pub(super) trait ThreadCoder: Coder {
     /// A thread that is not the one predicted: its place in the model.
     fn other_thread(&mut self, column: usize, model: &mut Model, tid: u32) -> Option<usize>;
+    /// The record of a row: what was put together, or where that is known, the same without work.
+    fn settle(&self, actual: &KernelRecord, row: KernelRecord) -> KernelRecord;
     /// Bytes [`REST`] of a record.
     fn rest(&mut self, actual: &[u8]) -> Option<[u8; REST.end - REST.start]>;
 }
@@ -69,6 +72,11 @@ impl ThreadCoder for Threads<Encoder> {
         Some(index)
     }
 
+    #[inline(always)]
+    fn settle(&self, actual: &KernelRecord, _row: KernelRecord) -> KernelRecord {
+        *actual
+    }
+
     fn rest(&mut self, actual: &[u8]) -> Option<[u8; REST.end - REST.start]> {
         for &byte in actual {
             self.byte(column::REST, byte)?;
@@ -85,6 +93,10 @@ impl ThreadCoder for Decoder<'_> {
                 .ok()
                 .filter(|&index| index < model.threads.len()),
         }
+    }
+
+    fn settle(&self, _actual: &KernelRecord, row: KernelRecord) -> KernelRecord {
+        row
     }
 
     fn rest(&mut self, _actual: &[u8]) -> Option<[u8; REST.end - REST.start]> {
