@@ -1,6 +1,6 @@
-//! Who had the lock while threads waited for it.
+//! Who had the lock while threads waited for it: a Java monitor, or a `ReentrantLock`, for which threads park.
 //!
-//! The owner of a monitor is learnt from who released it and woke the one who waits: what was waited until then is put down to it, also where the monitor changed hands several times meanwhile.
+//! The owner of a lock is learnt from who released it and woke the one who waits: what was waited until then is put down to it, also where the monitor changed hands several times meanwhile.
 //!
 //! HotSpot (before JDK 24) has one of those who wait for a monitor look again by itself, after 1 ms and ever more seldom, lest a wakeup be missed: what it slept until then was ended by a timer, not by an owner. That is one wait all the same. Who gets
 //! the lock at such a look was woken by nobody: such a wait has no owner.
@@ -9,16 +9,37 @@ use std::{cmp::Reverse, collections::HashMap};
 
 use plumb_trace::{
     State,
-    timeline::{Cause, Query, StringId, TimelineError, TrackId},
+    timeline::{Cause, Query, StateInterval, StringId, TimelineError, TrackId},
 };
 
 use crate::{occupancy::by_role, roles::Role, stretches::Stretches, sweep};
 
-/// What threads waited for Java monitors.
+/// What threads park for while somebody else has the lock. Only of locks that one thread has at a time, and that it gives on itself: of a `ReentrantReadWriteLock` a reader may let in the next
+/// one, and has kept nobody waiting.
+const OWNED: [&str; 2] = [
+    "java.util.concurrent.locks.ReentrantLock$NonfairSync",
+    "java.util.concurrent.locks.ReentrantLock$FairSync",
+];
+
+/// Whether a thread waits for a lock that somebody has.
+pub(crate) fn is_for_a_lock(query: &dyn Query, interval: &StateInterval) -> bool {
+    match interval.state {
+        State::Monitor => true,
+        State::Park => {
+            let class = interval.cause.class();
+            class.is_some_and(|class| OWNED.contains(&query.string(class)))
+        }
+        _ => false,
+    }
+}
+
+/// What threads waited for locks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LockWaits {
     /// Time waited, ns.
-    pub monitor_ns: u64,
+    pub waited_ns: u64,
+    /// How much of it in `park`, ns.
+    pub parked_ns: u64,
     /// How many waits.
     pub waits: u64,
     /// The longest, as far as it counts, ns.
@@ -33,7 +54,7 @@ pub struct ClassWaits {
     /// Name of the class, with dots; empty where it is not known.
     pub class: String,
     /// Time waited, ns.
-    pub monitor_ns: u64,
+    pub waited_ns: u64,
     /// How many waits.
     pub waits: u64,
     /// Who had the lock, the longest first.
@@ -44,7 +65,7 @@ pub struct ClassWaits {
 
 #[derive(Default)]
 struct Sum {
-    monitor_ns: u64,
+    waited_ns: u64,
     waits: u64,
     owners: HashMap<TrackId, u64>,
 }
@@ -58,7 +79,7 @@ pub fn who_had_the_lock(query: &dyn Query, stretches: &Stretches<'_>) -> Result<
     for thread in stretches.threads {
         let mut wait = Wait::default();
         sweep::each_state(query, *thread, stretches.window, |interval| {
-            if interval.state != State::Monitor {
+            if !is_for_a_lock(query, interval) {
                 return Ok(());
             }
             let class = interval.cause.class().unwrap_or_default();
@@ -67,6 +88,9 @@ pub fn who_had_the_lock(query: &dyn Query, stretches: &Stretches<'_>) -> Result<
             }
             let waited_ns = stretches.part_ns(*thread, interval.start_ns, interval.end_ns);
             wait.goes_on(class, waited_ns, interval.peer);
+            if interval.state == State::Park {
+                sums.waits.parked_ns = sums.waits.parked_ns.saturating_add(waited_ns);
+            }
             Ok(())
         })?;
         sums.add(wait);
@@ -111,11 +135,11 @@ impl Sums {
             return;
         }
         let waits = &mut self.waits;
-        waits.monitor_ns = waits.monitor_ns.saturating_add(ns);
+        waits.waited_ns = waits.waited_ns.saturating_add(ns);
         waits.waits += 1;
         waits.longest_ns = waits.longest_ns.max(ns);
         let sum = self.by_class.entry(class).or_default();
-        sum.monitor_ns = sum.monitor_ns.saturating_add(ns);
+        sum.waited_ns = sum.waited_ns.saturating_add(ns);
         sum.waits += 1;
         for (owner, owner_ns) in owners {
             let owned_ns = sum.owners.entry(owner).or_default();
@@ -126,7 +150,7 @@ impl Sums {
     fn settled(self, query: &dyn Query) -> LockWaits {
         let classes = self.by_class.into_iter();
         let mut classes: Vec<_> = classes.map(|(class, sum)| settled(query, class, sum)).collect();
-        classes.sort_by(|a, b| (Reverse(a.monitor_ns), &a.class).cmp(&(Reverse(b.monitor_ns), &b.class)));
+        classes.sort_by(|a, b| (Reverse(a.waited_ns), &a.class).cmp(&(Reverse(b.waited_ns), &b.class)));
         LockWaits { classes, ..self.waits }
     }
 }
@@ -136,7 +160,7 @@ fn settled(query: &dyn Query, class: StringId, sum: Sum) -> ClassWaits {
     owners.sort_by_key(|(track, ns)| (Reverse(*ns), *track));
     ClassWaits {
         class: query.string(class).to_owned(),
-        monitor_ns: sum.monitor_ns,
+        waited_ns: sum.waited_ns,
         waits: sum.waits,
         owners,
         owner_roles: by_role(query, &sum.owners),
@@ -172,11 +196,11 @@ mod tests {
             },
         );
         let got = who_had_the_lock(&fake, &Stretches::all(&threads, window)).unwrap();
-        assert_eq!((got.monitor_ns, got.waits, got.longest_ns), (5_000, 3, 4_000));
+        assert_eq!((got.waited_ns, got.waits, got.longest_ns), (5_000, 3, 4_000));
         let classes: Vec<_> = got
             .classes
             .iter()
-            .map(|class| (class.class.as_str(), class.monitor_ns, class.waits))
+            .map(|class| (class.class.as_str(), class.waited_ns, class.waits))
             .collect();
         assert_eq!(classes, [("shop.Stock", 4_500, 2), ("shop.Log", 500, 1)]);
         assert_eq!(got.classes[0].owners, [(b, 4_000)]);
@@ -192,7 +216,7 @@ mod tests {
         );
         let got = who_had_the_lock(&fake, &Stretches::within(Some(&units), &threads, window)).unwrap();
         assert_eq!(
-            (got.monitor_ns, got.waits),
+            (got.waited_ns, got.waits),
             (700, 2),
             "what lies between units does not count"
         );
@@ -203,6 +227,37 @@ mod tests {
             .collect();
         assert_eq!(shares, [("shop.Stock", vec![(b, 500)])]);
     }
+
+    #[test]
+    fn who_parks_for_a_lock_waits_for_its_owner_and_who_parks_for_anything_else_does_not() {
+        let mut fake = Fake::new(0, 10_000);
+        let (a, b) = (fake.thread("java", "a"), fake.thread("java", "b"));
+        for (start, class) in [
+            (0, "java.util.concurrent.locks.ReentrantLock$NonfairSync"),
+            (1_000, "java.util.concurrent.locks.ReentrantLock$FairSync"),
+            (2_000, "java.util.concurrent.locks.ReentrantReadWriteLock$NonfairSync"),
+            (
+                3_000,
+                "java.util.concurrent.locks.AbstractQueuedSynchronizer$ConditionObject",
+            ),
+            (4_000, "shop.Stock"),
+        ] {
+            let class = fake.text(class);
+            let interval = fake.state(a, start, start + 500, State::Park);
+            (interval.cause, interval.peer) = (Cause::Class(class), Some(b));
+        }
+        let stock = fake.text("shop.Stock");
+        fake.state(a, 5_000, 5_100, State::Monitor).cause = Cause::Class(stock);
+        let window = Window {
+            from_ns: 0,
+            to_ns: 10_000,
+        };
+        let got = who_had_the_lock(&fake, &Stretches::all(&[a], window)).unwrap();
+        assert_eq!((got.waited_ns, got.parked_ns, got.waits), (1_100, 1_000, 3));
+        let owners: Vec<_> = got.classes.iter().map(|class| class.owners.clone()).collect();
+        assert_eq!(owners, [vec![(b, 500)], vec![(b, 500)], vec![]]);
+    }
+
     #[test]
     fn a_wait_in_which_the_thread_looked_by_itself_is_one_and_its_owners_who_ended_it() {
         let mut fake = Fake::new(0, 10_000);
@@ -225,7 +280,7 @@ mod tests {
             },
         );
         let got = who_had_the_lock(&fake, &Stretches::all(&threads, window)).unwrap();
-        assert_eq!((got.monitor_ns, got.waits, got.longest_ns), (5_200, 2, 4_200));
+        assert_eq!((got.waited_ns, got.waits, got.longest_ns), (5_200, 2, 4_200));
         assert_eq!(
             got.classes[0].owners,
             [(b, 4_200)],

@@ -114,7 +114,8 @@ A rule file is TOML:
   [[trigger]]
   when = \"ready(checkout) > 100ms\" # a thread of the group had no CPU so long
   keep = \"30s\"                     # what is saved from before it,
-  after = \"1s\"                     # and from after it
+  after = \"1s\"                     # and from after it; then no trigger
+                                   # saves until keep has gone by again
 
   [[trigger]]
   when = \"monitor(checkout) > 1s\"  # a thread of it waits for a Java monitor

@@ -1,15 +1,15 @@
-//! `lock-contended`: threads that wait for a Java monitor.
+//! `lock-contended`: threads that wait for a Java monitor or a `ReentrantLock`.
 
 use plumb_trace::{
     State,
-    timeline::{Query, TimelineError, TrackId},
+    timeline::{Query, StateInterval, TimelineError, TrackId},
 };
 
 use super::{CULPRITS_MAX, Culprit, Finding, Loss, Severity, Subject, is_worth_telling, places};
 use crate::{
     Window,
     format::{duration, percent, share},
-    locks::{ClassWaits, LockWaits, who_had_the_lock},
+    locks::{ClassWaits, LockWaits, is_for_a_lock, who_had_the_lock},
     roles::{Role, UNKNOWN},
     window::sum,
 };
@@ -29,14 +29,28 @@ pub(super) fn finding(
     window: Window,
 ) -> Result<Option<Finding>, TimelineError> {
     let share_min = if subject.units > 0 { UNITS_SHARE_MIN } else { SHARE_MIN };
-    let loss = subject.loss(State::Monitor, &[]);
-    if loss.share < share_min || !is_worth_telling(loss.lost_ns, window) {
+    let is_told = |loss: &Loss| loss.share >= share_min && is_worth_telling(loss.lost_ns, window);
+    // Most parks are for no lock: only where they could matter is each looked at.
+    if !is_told(&subject.loss_by_locks(subject.states.get(State::Park))) {
         return Ok(None);
     }
     let waits = who_had_the_lock(query, &subject.work(window))?;
+    let loss = subject.loss_by_locks(waits.parked_ns);
+    if !is_told(&loss) {
+        return Ok(None);
+    }
     let class = waits.classes.first().map_or(UNKNOWN, class_name);
     let mut evidence = evidence(query, subject, &loss, &waits);
-    let place = places::commonest(query, &subject.work(window), State::Monitor, waits.monitor_ns)?;
+    let is_meant = |interval: &StateInterval| is_for_a_lock(query, interval);
+    let place = places::commonest(query, &subject.work(window), is_meant, waits.waited_ns)?;
+    // The class says nothing then: every lock has the same.
+    let which = match (waits.parked_ns > 0, &place) {
+        (true, None) => " (with a [[stack]] rule it is told where they wait)",
+        _ => "",
+    };
+    let remedy = format!(
+        "do less while holding the lock of {class} (no waiting, no I/O), or split it so that threads share it less{which}"
+    );
     evidence.extend(place);
     Ok(Some(Finding {
         kind: "lock-contended",
@@ -45,9 +59,7 @@ pub(super) fn finding(
         share: loss.share,
         evidence,
         culprits: culprits(&waits),
-        remedy: format!(
-            "do less while holding the lock of {class} (no waiting, no I/O), or split it so that threads share it less"
-        ),
+        remedy,
         lost_ns: loss.lost_ns,
     }))
 }
@@ -63,14 +75,11 @@ fn culprits(waits: &LockWaits) -> Vec<Culprit> {
         let culprit = |role: &Role, ns: u64| Culprit {
             role: role.clone(),
             class: Some(class_name(class).to_owned()),
-            share: share(ns, waits.monitor_ns),
+            share: share(ns, waits.waited_ns),
         };
         let known_ns = sum(class.owner_roles.iter().map(|(_, ns)| *ns));
         culprits.extend(class.owner_roles.iter().map(|(role, ns)| culprit(role, *ns)));
-        culprits.push(culprit(
-            &Role::named(UNKNOWN),
-            class.monitor_ns.saturating_sub(known_ns),
-        ));
+        culprits.push(culprit(&Role::named(UNKNOWN), class.waited_ns.saturating_sub(known_ns)));
     }
     culprits.retain(|culprit| culprit.share >= CULPRIT_MIN);
     culprits.sort_by(|a, b| b.share.total_cmp(&a.share));
@@ -96,17 +105,17 @@ fn evidence(query: &dyn Query, subject: &Subject<'_>, loss: &Loss, waits: &LockW
             subject.group,
             waits.waits,
             subject.within(),
-            duration(waits.monitor_ns / waits.waits.max(1)),
+            duration(waits.waited_ns / waits.waits.max(1)),
             duration(waits.longest_ns)
         ),
     ];
     for class in waits
         .classes
         .iter()
-        .filter(|class| share(class.monitor_ns, waits.monitor_ns) >= CULPRIT_MIN)
+        .filter(|class| share(class.waited_ns, waits.waited_ns) >= CULPRIT_MIN)
         .take(NAMED_MAX)
     {
-        let part = percent(share(class.monitor_ns, waits.monitor_ns));
+        let part = percent(share(class.waited_ns, waits.waited_ns));
         let owners = owners(query, class);
         lines.push(format!(
             "{part} of that time for a lock of class {}{owners}",
@@ -128,7 +137,7 @@ fn owners(query: &dyn Query, class: &ClassWaits) -> String {
         .owners
         .iter()
         .take(NAMED_MAX)
-        .map(|(track, ns)| format!("{} {}", name(track), percent(share(*ns, class.monitor_ns))))
+        .map(|(track, ns)| format!("{} {}", name(track), percent(share(*ns, class.waited_ns))))
         .collect();
     match class.owners.len() {
         0 => ", its owners were not seen".to_owned(),

@@ -4,14 +4,14 @@
 //! | --- | --- | --- |
 //! | `cpu-starved` | a group | the part of the base in which its threads could run and had no CPU (`ready`) |
 //! | `cpu-throttled` | a group | the part of the base in which they could run and the quota of their cgroup was spent |
-//! | `lock-contended` | a group | the part of the base in which they waited for a Java monitor |
+//! | `lock-contended` | a group | the part of the base in which they waited for a Java monitor, or in `park` for a `ReentrantLock` |
 //! | `gc-pauses` | a JVM | the part of the window in which the JVM was paused, at least half of it for its collector, or for causes that are not known |
 //! | `safepoint-pauses` | a JVM | the same, more than half of it for other operations |
 //! | `carriers-pinned` | a process | the part of its carriers' time in which virtual threads kept them while blocked |
 //!
 //! The base is the time in which a group had something to do. Where units of work are recorded, that is the time from each unit's start to its
 //! end, whatever the thread did meanwhile; and only groups that do units are judged, for that is what the server is there for. Where none are, it is what
-//! threads did and what kept them from doing more: running, stolen, ready, throttled, monitor, disk, fault, pause. Waiting for work, for time to pass or
+//! threads did and what kept them from doing more: running, stolen, ready, throttled, monitor, disk, fault, pause, and in a finding of locks the parks for these. Waiting for work, for time to pass or
 //! for somebody else's answer (idle, wait, park, sleep, net, poll, futex, other system calls) does not count then: a healthy server
 //! does hardly anything else.
 //!
@@ -143,12 +143,15 @@ impl Subject<'_> {
         };
         let base = states.into_iter().filter(|state| !apart.contains(state));
         let base_ns = sum(base.map(|state| self.states.get(state)));
-        let lost_ns = self.states.get(state);
-        Loss {
-            lost_ns,
-            base_ns,
-            share: share(lost_ns, base_ns),
-        }
+        Loss::new(self.states.get(state), base_ns)
+    }
+
+    /// Time in which it waited for locks: that in `monitor`, and so much of that in `park`.
+    fn loss_by_locks(&self, parked_ns: u64) -> Loss {
+        let Loss { lost_ns, base_ns, .. } = self.loss(State::Monitor, &[]);
+        // Units have all their time in the base already.
+        let more_ns = if self.units > 0 { 0 } else { parked_ns };
+        Loss::new(lost_ns.saturating_add(parked_ns), base_ns.saturating_add(more_ns))
     }
 
     /// What its threads did while they had something to do, as far as units tell.
@@ -177,6 +180,16 @@ struct Loss {
     lost_ns: u64,
     base_ns: u64,
     share: f64,
+}
+
+impl Loss {
+    fn new(lost_ns: u64, base_ns: u64) -> Self {
+        Self {
+            lost_ns,
+            base_ns,
+            share: share(lost_ns, base_ns),
+        }
+    }
 }
 
 /// What is wrong, and what groups wait for that are longest in `park` or `net`.

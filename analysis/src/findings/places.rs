@@ -2,10 +2,7 @@
 
 use std::collections::HashMap;
 
-use plumb_trace::{
-    State,
-    timeline::{Query, Sleep, StackId, TimelineError, TrackId},
-};
+use plumb_trace::timeline::{Query, Sleep, StackId, StateInterval, TimelineError, TrackId};
 
 use crate::{
     format::{percent, share},
@@ -23,16 +20,16 @@ const KERNEL: &str = "_[k]";
 /// Time by stack, the Java one and the program's.
 type Places = HashMap<(StackId, StackId), u64>;
 
-/// A line of evidence: the stack with which threads were longest in `state`, of `total_ns` that they were in it.
+/// A line of evidence: the stack with which threads were longest in states that are meant, of `total_ns` that they were in these.
 pub(super) fn commonest(
     query: &dyn Query,
     stretches: &Stretches<'_>,
-    state: State,
+    is_meant: impl Fn(&StateInterval) -> bool,
     total_ns: u64,
 ) -> Result<Option<String>, TimelineError> {
     let mut places = Places::new();
     for thread in stretches.threads {
-        add_thread(query, *thread, state, stretches, &mut places)?;
+        add_thread(query, *thread, &is_meant, stretches, &mut places)?;
     }
     // The same frames may have several numbers.
     let mut by_text: HashMap<String, u64> = HashMap::new();
@@ -53,7 +50,7 @@ pub(super) fn commonest(
 fn add_thread(
     query: &dyn Query,
     thread: TrackId,
-    state: State,
+    is_meant: &impl Fn(&StateInterval) -> bool,
     stretches: &Stretches<'_>,
     places: &mut Places,
 ) -> Result<(), TimelineError> {
@@ -61,11 +58,11 @@ fn add_thread(
     sweep::each_sleep(query, thread, stretches.window, |sleep| {
         sleeps.push(*sleep);
         if sleeps.len() >= GATHERED {
-            add_sleeps(query, thread, state, stretches, &mut sleeps, places)?;
+            add_sleeps(query, thread, is_meant, stretches, &mut sleeps, places)?;
         }
         Ok(())
     })?;
-    add_sleeps(query, thread, state, stretches, &mut sleeps, places)
+    add_sleeps(query, thread, is_meant, stretches, &mut sleeps, places)
 }
 
 /// Sleeps whose states are asked for at once.
@@ -74,7 +71,7 @@ const GATHERED: usize = 4096;
 fn add_sleeps(
     query: &dyn Query,
     thread: TrackId,
-    state: State,
+    is_meant: &impl Fn(&StateInterval) -> bool,
     stretches: &Stretches<'_>,
     sleeps: &mut Vec<Sleep>,
     places: &mut Places,
@@ -92,7 +89,7 @@ fn add_sleeps(
             at += 1;
         }
         if let Some(sleep) = sleeps.get(at)
-            && interval.state == state
+            && is_meant(interval)
             && sleep.start_ns < interval.end_ns
         {
             let (from_ns, to_ns) = (sleep.start_ns.max(interval.start_ns), sleep.end_ns.min(interval.end_ns));

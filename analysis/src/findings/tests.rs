@@ -215,6 +215,37 @@ fn a_lock_is_named_with_its_class_and_owners() {
 }
 
 #[test]
+fn a_lock_that_threads_park_for_is_one_too() {
+    let (mut fake, a, b) = server();
+    let lock = fake.text("java.util.concurrent.locks.ReentrantLock$NonfairSync");
+    let queue = fake.text("java.util.concurrent.locks.AbstractQueuedSynchronizer$ConditionObject");
+    fake.running(b, 0, S / 4, 1);
+    let interval = fake.state(b, S / 4, S, State::Park);
+    interval.cause = Cause::Class(queue);
+    let interval = fake.state(a, 0, S / 4, State::Park);
+    (interval.peer, interval.cause) = (Some(b), Cause::Class(lock));
+    fake.running(a, S / 4, S / 2, 0);
+    let interval = fake.state(a, S / 2, S, State::Park);
+    interval.cause = Cause::Class(queue);
+
+    let all = found(&fake);
+    let [finding] = all.as_slice() else { panic!("{all:?}") };
+    assert_eq!(finding.kind, "lock-contended");
+    assert!(
+        (finding.share - 1.0 / 3.0).abs() < 1e-9,
+        "parks for work are no part of it: {}",
+        finding.share
+    );
+    let culprits: Vec<_> = finding
+        .culprits
+        .iter()
+        .map(|culprit| (culprit.role.text(), culprit.share))
+        .collect();
+    assert_eq!(culprits, [("request of java".to_owned(), 1.0)]);
+    assert!(finding.remedy.contains("[[stack]]"), "{}", finding.remedy);
+}
+
+#[test]
 fn a_jvm_that_stands_still_is_told() {
     let (mut fake, ..) = server();
     let jvm = fake.track(TrackKind::Jvm, "java", "java", None);

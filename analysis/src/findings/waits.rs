@@ -95,7 +95,12 @@ pub(super) fn waits(query: &dyn Query, subject: &Subject<'_>, window: Window) ->
     let stretches = subject.work(window);
     let sums = gather(query, &stretches, state)?;
     let mut known = causes(query, &sums);
-    known.extend(places::commonest(query, &stretches, state, sums.waited.sum_ns)?);
+    known.extend(places::commonest(
+        query,
+        &stretches,
+        |interval| interval.state == state,
+        sums.waited.sum_ns,
+    )?);
     known.extend(enders(query, &sums));
     if known.is_empty() {
         return Ok(None);

@@ -17,6 +17,9 @@ public class LongWaits {
     static final int WAITS = 3;
     /** JDK 17 has who waits for a monitor look by itself, last after half a second: each stretch between counts as a wait of its own, of which the second one is as long. */
     static final long MILLIS = 1200;
+    /** What is counted of these is every single stretch: there is to be one that is long. */
+    static final long VIRTUAL_MILLIS = 600;
+    static long millis = MILLIS;
     static final Map<String, String> BOOKS = new TreeMap<>();
     static final Object LOCK = new Object();
     static final Object CONDITION = new Object();
@@ -27,6 +30,7 @@ public class LongWaits {
 
     public static void main(String[] arguments) throws Exception {
         boolean virtual = arguments.length > 0 && arguments[0].equals("virtual");
+        if (virtual) millis = VIRTUAL_MILLIS;
         List<Thread> threads = new ArrayList<>();
         threads.add(start("long-sleep", virtual, number -> inSleep()));
         threads.add(start("long-park", virtual, number -> inPark()));
@@ -71,17 +75,17 @@ public class LongWaits {
     }
 
     static void inSleep() throws Exception {
-        Thread.sleep(MILLIS);
+        Thread.sleep(millis);
     }
 
     static void inPark() {
-        long end = System.nanoTime() + MILLIS * 1_000_000;
-        for (long left = MILLIS * 1_000_000; left > 0; left = end - System.nanoTime()) LockSupport.parkNanos(LOCK, left);
+        long end = System.nanoTime() + millis * 1_000_000;
+        for (long left = millis * 1_000_000; left > 0; left = end - System.nanoTime()) LockSupport.parkNanos(LOCK, left);
     }
 
     static void inWait() throws Exception {
         synchronized (CONDITION) {
-            CONDITION.wait(MILLIS);
+            CONDITION.wait(millis);
         }
     }
 
@@ -91,7 +95,7 @@ public class LongWaits {
         Thread holder = new Thread(() -> {
             synchronized (LOCK) {
                 isHeld.countDown();
-                try { Thread.sleep(MILLIS); } catch (InterruptedException e) { throw new AssertionError(e); }
+                try { Thread.sleep(millis); } catch (InterruptedException e) { throw new AssertionError(e); }
             }
         }, "holder");
         holder.start();
@@ -107,7 +111,7 @@ public class LongWaits {
             InputStream input = client.getInputStream();
             Thread writer = new Thread(() -> {
                 try {
-                    Thread.sleep(MILLIS);
+                    Thread.sleep(millis);
                     peer.getOutputStream().write(1);
                 } catch (Exception e) {
                     throw new AssertionError(e);

@@ -83,7 +83,9 @@ When plumb itself is killed, all but about the last second is kept: `plumb merge
 
 A flight recorder (--flight, or rules with a [[trigger]]) keeps the last of everything in memory and goes on until it is ended. Each window that is saved becomes \
 DIR/window-0001, -0002, ..., and at the end a timeline beside each. --flight TIME takes the memory that the time needs at the rate that is measured, which is told, but never more than an \
-eighth of what is available; --flight SIZE whatever that is. Where that was less than was asked for, it is told.
+eighth of what is available; --flight SIZE whatever that is. Where that was less than was asked for, it is told. \
+When a trigger's window has ended, no trigger saves another before its `keep` has gone by once more, so that what lasts fills no disk, and triggers save 100 windows at the most; \
+who asks by `plumb save` or SIGUSR1 always gets one.
 
 SIGUSR2 has the files of -f read again and the JVMs go by what they say now: methods, units and [jvm] settings may change during a recording.
 
