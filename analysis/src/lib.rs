@@ -14,6 +14,7 @@ mod format;
 mod ledger;
 mod locks;
 mod occupancy;
+mod owners;
 mod report;
 mod roles;
 mod states;

@@ -1,6 +1,6 @@
 //! Who had the lock while threads waited for it: a Java monitor, or a `ReentrantLock`, for which threads park.
 //!
-//! The owner of a lock is learnt from who released it and woke the one who waits: what was waited until then is put down to it, also where the monitor changed hands several times meanwhile.
+//! The owner of a lock is learnt from who released it and woke the one who waits; who had it before that one, where several queue for it, from who let that one in: see [`Owners`].
 //!
 //! HotSpot (before JDK 24) has one of those who wait for a monitor look again by itself, after 1 ms and ever more seldom, lest a wakeup be missed: what it slept until then was ended by a timer, not by an owner. That is one wait all the same. Who gets
 //! the lock at such a look was woken by nobody: such a wait has no owner.
@@ -12,7 +12,7 @@ use plumb_trace::{
     timeline::{Cause, Query, StateInterval, StringId, TimelineError, TrackId},
 };
 
-use crate::{occupancy::by_role, roles::Role, stretches::Stretches, sweep};
+use crate::{occupancy::by_role, owners::Owners, roles::Role, stretches::Stretches, sweep};
 
 /// What threads park for while somebody else has the lock. Only of locks that one thread has at a time, and that it gives on itself: of a `ReentrantReadWriteLock` a reader may let in the next
 /// one, and has kept nobody waiting.
@@ -76,6 +76,7 @@ struct Sum {
 /// If the timeline is damaged where it was read.
 pub fn who_had_the_lock(query: &dyn Query, stretches: &Stretches<'_>) -> Result<LockWaits, TimelineError> {
     let mut sums = Sums::default();
+    let mut owners = Owners::new(query, stretches.window);
     for thread in stretches.threads {
         let mut wait = Wait::default();
         sweep::each_state(query, *thread, stretches.window, |interval| {
@@ -87,7 +88,10 @@ pub fn who_had_the_lock(query: &dyn Query, stretches: &Stretches<'_>) -> Result<
                 sums.add(std::mem::take(&mut wait));
             }
             let waited_ns = stretches.part_ns(*thread, interval.start_ns, interval.end_ns);
-            wait.goes_on(class, waited_ns, interval.peer);
+            wait.goes_on(class, waited_ns, (interval.start_ns, interval.end_ns));
+            if let Some(owner) = interval.peer {
+                wait.is_let_go(owner, *thread, stretches, &mut owners)?;
+            }
             if interval.state == State::Park {
                 sums.waits.parked_ns = sums.waits.parked_ns.saturating_add(waited_ns);
             }
@@ -104,21 +108,44 @@ struct Wait {
     class: StringId,
     /// As far as it counts.
     ns: u64,
-    /// What was waited until these let go, ns.
+    /// How much of it these had the lock, ns.
     owners: Vec<(TrackId, u64)>,
-    /// What was waited since, ns.
-    unowned_ns: u64,
+    /// Intervals since somebody let it go, whose owners are not known yet.
+    unowned: Vec<(u64, u64)>,
 }
 
 impl Wait {
-    /// For another interval, which this one ended.
-    fn goes_on(&mut self, class: StringId, waited_ns: u64, owner: Option<TrackId>) {
+    /// For another interval.
+    fn goes_on(&mut self, class: StringId, waited_ns: u64, interval: (u64, u64)) {
         self.class = class;
         self.ns = self.ns.saturating_add(waited_ns);
-        self.unowned_ns = self.unowned_ns.saturating_add(waited_ns);
-        if let Some(owner) = owner {
-            self.owners.push((owner, std::mem::take(&mut self.unowned_ns)));
+        self.unowned.push(interval);
+    }
+
+    /// Somebody who had the lock has ended its last interval.
+    fn is_let_go(
+        &mut self,
+        by: TrackId,
+        waiter: TrackId,
+        stretches: &Stretches<'_>,
+        owners: &mut Owners<'_>,
+    ) -> Result<(), TimelineError> {
+        let intervals = std::mem::take(&mut self.unowned);
+        let (Some(&(from_ns, _)), Some(&(_, to_ns))) = (intervals.first(), intervals.last()) else {
+            return Ok(());
+        };
+        for held in owners.held(waiter, self.class, (from_ns, to_ns), by)? {
+            let part = |&(start_ns, end_ns): &(u64, u64)| {
+                let (from_ns, to_ns) = (held.from_ns.max(start_ns), held.to_ns.min(end_ns));
+                if from_ns < to_ns {
+                    stretches.part_ns(waiter, from_ns, to_ns)
+                } else {
+                    0
+                }
+            };
+            self.owners.push((held.owner, intervals.iter().map(part).sum()));
         }
+        Ok(())
     }
 }
 

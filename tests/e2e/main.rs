@@ -27,6 +27,7 @@ mod long_waits;
 mod losses;
 mod netty;
 mod offline;
+mod queues;
 mod rules_check;
 mod safepoints;
 mod spinner;
