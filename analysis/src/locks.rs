@@ -12,7 +12,13 @@ use plumb_trace::{
     timeline::{Cause, Query, StateInterval, StringId, TimelineError, TrackId},
 };
 
-use crate::{occupancy::by_role, owners::Owners, roles::Role, stretches::Stretches, sweep};
+use crate::{
+    occupancy::by_role,
+    owners::{Ended, Owners},
+    roles::Role,
+    stretches::Stretches,
+    sweep,
+};
 
 /// What threads park for while somebody else has the lock. Only of locks that one thread has at a time, and that it gives on itself: of a `ReentrantReadWriteLock` a reader may let in the next
 /// one, and has kept nobody waiting.
@@ -134,7 +140,14 @@ impl Wait {
         let (Some(&(from_ns, _)), Some(&(_, to_ns))) = (intervals.first(), intervals.last()) else {
             return Ok(());
         };
-        for held in owners.held(waiter, self.class, (from_ns, to_ns), by)? {
+        let wait = Ended {
+            waiter,
+            class: self.class,
+            from_ns,
+            to_ns,
+            by,
+        };
+        owners.each(&wait, |held| {
             let part = |&(start_ns, end_ns): &(u64, u64)| {
                 let (from_ns, to_ns) = (held.from_ns.max(start_ns), held.to_ns.min(end_ns));
                 if from_ns < to_ns {
@@ -144,7 +157,7 @@ impl Wait {
                 }
             };
             self.owners.push((held.owner, intervals.iter().map(part).sum()));
-        }
+        })?;
         Ok(())
     }
 }
