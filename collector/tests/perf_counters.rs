@@ -3,7 +3,7 @@
 mod common;
 
 use common::switches::{holes, of_kind};
-use common::threads::{CpuMask, allowed_cpus, gettid, may_run_on};
+use common::threads::{gettid, on_each_cpu};
 use common::{definitions, kernel_options, kernel_records, place, works};
 use plumb_collector::clock::monotonic_ns;
 use plumb_collector::{Counter, Extras, Interface, KernelOptions, Options, Recorder, Scope};
@@ -47,21 +47,6 @@ fn touch() {
         (0..PAGES).for_each(|number| pages[number * page] = 1);
         thread::sleep(Duration::from_millis(1));
     }
-}
-
-/// The same on one CPU after the other: of some the kernel may tell nothing while they idle. Returns on how many.
-fn touch_everywhere() -> usize {
-    let allowed = allowed_cpus();
-    let mut visited = 0;
-    for cpu in (0..1024).filter(|cpu| allowed[cpu / 64] >> (cpu % 64) & 1 == 1) {
-        let mut one = CpuMask::default();
-        one[cpu / 64] = 1 << (cpu % 64);
-        may_run_on(&one);
-        touch();
-        visited += 1;
-    }
-    may_run_on(&allowed);
-    visited
 }
 
 /// Page faults of the calling thread since its birth, by the kernel's own count.
@@ -125,7 +110,7 @@ fn what_a_slice_counted_is_told_without_bpf() {
     let (mut begun_ns, mut rounds) = (0, 0);
     let notes = record(&dir, Interface::PerfSwitches, Scope::System, || {
         begun_ns = monotonic_ns();
-        rounds = ROUNDS * touch_everywhere();
+        rounds = ROUNDS * on_each_cpu(touch);
     });
     let happened = faults() - before;
     assert!(!notes.iter().any(|note| note.contains("counter")), "{notes:?}");

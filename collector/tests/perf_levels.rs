@@ -4,7 +4,7 @@ mod common;
 
 use common::rights::{DAC_READ_SEARCH, PERFMON, apart, become_nobody};
 use common::switches::{Stretch, deaf_cpus, holes, is_hidden, of_kind, sleeps};
-use common::threads::gettid;
+use common::threads::{gettid, on_each_cpu};
 use common::{kernel_options, kernel_records, place, told_losses, works};
 use plumb_collector::clock::monotonic_ns;
 use plumb_collector::{Interface, KernelOptions, Options, Recorder, Scope, Summary, doctor};
@@ -16,6 +16,7 @@ use std::sync::{Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
 
+/// On each CPU.
 const EXCHANGES: usize = 40;
 
 /// A recording, and who took part in it.
@@ -26,8 +27,9 @@ struct Recorded {
     me: u32,
     other: u32,
     child: u32,
-    /// From the first exchange to the last.
+    /// From the first exchange to the last, and how many there were.
     exchanges: Stretch,
+    rounds: usize,
 }
 
 impl Recorded {
@@ -113,12 +115,13 @@ fn record(interface: Interface, scope: Scope) -> Option<Recorded> {
         gettid()
     });
     let begun_ns = monotonic_ns();
-    for _ in 0..EXCHANGES {
+    let exchange = || {
         // By then the other one sleeps.
         thread::sleep(Duration::from_millis(2));
         to_other.send(()).expect("it listens");
         from_other.recv().expect("it answers");
-    }
+    };
+    let rounds = EXCHANGES * on_each_cpu(|| (0..EXCHANGES).for_each(|_| exchange()));
     let exchanges = (begun_ns, monotonic_ns());
     drop(to_other);
     let other = other.join().expect("its id");
@@ -134,6 +137,7 @@ fn record(interface: Interface, scope: Scope) -> Option<Recorded> {
         other,
         child: pid,
         exchanges,
+        rounds,
     })
 }
 
@@ -143,7 +147,7 @@ fn tells_lives(found: &Recorded) {
         .of(KernelKind::Switch)
         .filter(|record| record.tid == found.me && record.value != 0);
     let naps = naps.count();
-    assert!(naps >= EXCHANGES, "each nap is a switch, {naps}: {:?}", found.notes);
+    assert!(naps >= found.rounds, "each nap is a switch, {naps}: {:?}", found.notes);
     let exec = found.of(KernelKind::Exec).find(|record| record.tid == found.child);
     assert_eq!(exec.map(|record| record.comm()).as_deref(), Some("sleep"));
     let last = found
@@ -194,12 +198,12 @@ fn tells_each_waking(found: &Recorded) {
     let is_by_clock = |record: &&KernelRecord| record.flags & flags::INTERRUPT != 0;
     let of_me = found.about(KernelKind::Waking, found.me, found.exchanges);
     let (by_clock, by_somebody): (Vec<&KernelRecord>, Vec<&KernelRecord>) = of_me.into_iter().partition(is_by_clock);
+    // Who moves to another CPU is woken there by the kernel's thread that moved it.
+    let strange = by_somebody.iter().filter(|record| record.other_tid != found.other);
+    let moves = found.rounds / EXCHANGES;
+    assert!(strange.count() <= moves, "{by_somebody:?}");
     assert!(
-        by_somebody.iter().all(|record| record.other_tid == found.other),
-        "{by_somebody:?}"
-    );
-    assert!(
-        !by_clock.is_empty() && by_clock.len() + hidden >= EXCHANGES,
+        !by_clock.is_empty() && by_clock.len() + hidden >= found.rounds,
         "{} by the clock, {hidden} hidden",
         by_clock.len()
     );
@@ -245,9 +249,11 @@ fn without_tracefs_there_are_switches_and_without_rights_one_s_own() {
     }
     apart(|| {
         become_nobody(PERFMON);
-        let found = recorded(Interface::Best, Scope::System);
+        // On a quiet machine nobody else may have a CPU for a while.
+        let mut tries = (0..10).map(|_| recorded(Interface::Best, Scope::System));
+        let found = tries.find(|found| strangers(found) > 0);
+        let found = found.expect("who else had a CPU is told");
         tells_lives(&found);
-        assert!(strangers(&found) > 0, "who else had a CPU is told");
         assert_eq!(found.of(KernelKind::Waking).count(), 0);
         assert!(found.says("CAP_DAC_READ_SEARCH"), "{:?}", found.notes);
     });

@@ -49,3 +49,18 @@ pub fn may_run_on(mask: &CpuMask) {
     let done = unsafe { libc::sched_setaffinity(0, size_of_val(mask), mask.as_ptr().cast()) };
     assert_eq!(done, 0, "{}", std::io::Error::last_os_error());
 }
+
+/// Has the calling thread do it on one CPU after the other: of some the kernel may tell nothing while they idle. Returns on how many.
+pub fn on_each_cpu(mut body: impl FnMut()) -> usize {
+    let allowed = allowed_cpus();
+    let mut visited = 0;
+    for cpu in (0..1024).filter(|cpu| allowed[cpu / 64] >> (cpu % 64) & 1 == 1) {
+        let mut one = CpuMask::default();
+        one[cpu / 64] = 1 << (cpu % 64);
+        may_run_on(&one);
+        body();
+        visited += 1;
+    }
+    may_run_on(&allowed);
+    visited
+}
