@@ -10,12 +10,15 @@ use plumb_collector::{Counter, Extras, Interface, KernelOptions, Options, Record
 use plumb_trace::definition::Definition;
 use plumb_trace::record::{KernelKind, KernelRecord, UNCOUNTED};
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
+use tempfile::TempDir;
 
 const PAGES: usize = 100;
 const ROUNDS: usize = 20;
+/// Recordings at the most, until in one of them nobody has ended.
+const TRIES: usize = 10;
 /// More than one record has room for.
 const NAMES: [&str; 4] = ["task-clock", "cpu-migrations", "major-faults", "page-faults"];
 
@@ -73,11 +76,9 @@ fn grown(records: &[KernelRecord], tid: u32, counter: u16) -> (u64, usize) {
     (sum, unknown)
 }
 
-/// Slices of a thread that began when their CPU's idle task left, on CPUs where most such slices, of everybody, are not counted: there the kernel tells nothing of the idle task (see `perf_levels`).
+/// Slices of a thread that began when their CPU's idle task left, on CPUs where all such slices, of everybody, are not counted: there the kernel tells nothing of the idle task (see `perf_levels`).
 fn after_untold_idle(records: &[KernelRecord], tid: u32) -> usize {
-    /// Of a CPU: slices after its idle task that are counted, that are not, and how many are the thread's.
-    type AfterIdle = (usize, usize, usize);
-    let mut all: HashMap<u16, AfterIdle> = HashMap::new();
+    let mut all: HashMap<u16, (bool, usize)> = HashMap::new();
     let mut here: HashMap<u16, (u32, bool)> = HashMap::new();
     for record in records {
         let is_unknown = record.kind == KernelKind::Counted as u8 && record.grown().1[0].1 == UNCOUNTED;
@@ -88,16 +89,68 @@ fn after_untold_idle(records: &[KernelRecord], tid: u32) -> usize {
             continue;
         }
         if let Some((comer, is_unknown)) = here.remove(&record.cpu) {
-            let (counted, uncounted, of_it) = all.entry(record.cpu).or_default();
-            *(if is_unknown { uncounted } else { counted }) += 1;
+            let (is_told, of_it) = all.entry(record.cpu).or_default();
+            *is_told |= !is_unknown;
             *of_it += usize::from(comer == tid);
         }
         if record.tid == 0 {
             here.insert(record.cpu, (record.other_tid, false));
         }
     }
-    let deaf = all.values().filter(|(counted, uncounted, _)| counted < uncounted);
-    deaf.map(|(.., of_it)| of_it).sum()
+    all.values()
+        .filter(|(is_told, _)| !is_told)
+        .map(|(_, of_it)| of_it)
+        .sum()
+}
+
+/// A recording of this thread touching memory.
+struct Touched {
+    _base: TempDir,
+    dir: PathBuf,
+    notes: Vec<String>,
+    records: Vec<KernelRecord>,
+    begun_ns: u64,
+    rounds: usize,
+    /// Page faults by the kernel's own count.
+    happened: u64,
+}
+
+impl Touched {
+    /// Whether no thread has ended since it began: perf events do not tell what was counted when somebody leaves who has ended, nor, in a storm of such ends, when some of those leave who come next.
+    fn is_quiet(&self) -> bool {
+        of_kind(&self.records, KernelKind::Exit).all(|record| record.time_ns < self.begun_ns)
+    }
+}
+
+/// Again, where threads ended meanwhile.
+fn touched() -> Touched {
+    let mut touched = touch_once();
+    for _ in 1..TRIES {
+        if touched.is_quiet() {
+            break;
+        }
+        touched = touch_once();
+    }
+    touched
+}
+
+fn touch_once() -> Touched {
+    let (base, dir) = place();
+    let before = faults();
+    let (mut begun_ns, mut rounds) = (0, 0);
+    let notes = record(&dir, Interface::PerfSwitches, Scope::System, || {
+        begun_ns = monotonic_ns();
+        rounds = ROUNDS * on_each_cpu(touch);
+    });
+    Touched {
+        happened: faults() - before,
+        records: kernel_records(&dir),
+        _base: base,
+        dir,
+        notes,
+        begun_ns,
+        rounds,
+    }
 }
 
 #[test]
@@ -105,14 +158,15 @@ fn what_a_slice_counted_is_told_without_bpf() {
     if !works("perf-events", "what_a_slice_counted_is_told_without_bpf") {
         return;
     }
-    let (_base, dir) = place();
-    let before = faults();
-    let (mut begun_ns, mut rounds) = (0, 0);
-    let notes = record(&dir, Interface::PerfSwitches, Scope::System, || {
-        begun_ns = monotonic_ns();
-        rounds = ROUNDS * on_each_cpu(touch);
-    });
-    let happened = faults() - before;
+    let Touched {
+        _base,
+        dir,
+        notes,
+        records,
+        begun_ns,
+        rounds,
+        happened,
+    } = touched();
     assert!(!notes.iter().any(|note| note.contains("counter")), "{notes:?}");
     let names = definitions(&dir)
         .into_iter()
@@ -122,7 +176,7 @@ fn what_a_slice_counted_is_told_without_bpf() {
         });
     assert!(names.eq(NAMES.map(str::to_owned).into_iter().enumerate()));
 
-    let (records, me) = (kernel_records(&dir), gettid());
+    let me = gettid();
     let (faulted, _) = grown(&records, me, 3);
     // Before, while events are opened one after the other, switches are told whose counters cannot be known.
     let since_begun: Vec<KernelRecord> = (records.iter().copied())
@@ -133,16 +187,13 @@ fn what_a_slice_counted_is_told_without_bpf() {
     // A CPU's first slice is not seen from its beginning, nor is one that begins where the kernel hides what happens.
     let cpus = thread::available_parallelism().map_or(1, usize::from);
     let untold = after_untold_idle(&since_begun, me);
-    // Perf events do not tell what was counted when somebody leaves who has ended; and in a storm of switches the kernel was seen to make no sample at some in a row.
-    let ended = of_kind(&since_begun, KernelKind::Exit).count();
-    let unsampled = of_kind(&since_begun, KernelKind::Switch).count() / 100;
     assert!(
-        unknown <= cpus + holes(&records).len() + untold + ended + unsampled,
-        "{unknown} slices are not counted, {untold} of them after an idle task that is not told of; {ended} threads ended"
+        unknown <= cpus + holes(&records).len() + untold,
+        "{unknown} slices are not counted, {untold} of them after an idle task that is not told of"
     );
     let known = rounds.saturating_sub(unknown);
     assert!(
-        faulted > 0 && faulted >= (known * PAGES) as u64,
+        known > 0 && faulted >= (known * PAGES) as u64,
         "{faulted} faults, {unknown} slices not counted"
     );
     let (ran_ns, _) = grown(&records, me, 0);

@@ -117,6 +117,12 @@ fn disks(timeline: &TimelineFile, window: (u64, u64), books: &Value) {
                 (window.0, timeline.info().to_ns - 1),
             )
         };
+        assert!(
+            is_near(told("reads"), book(0)),
+            "{disk}: {} reads of {}",
+            told("reads"),
+            book(0)
+        );
         // What ended while the kernel told nothing is counted later, or said not to be counted.
         let writes = told("writes") + uncounted(timeline);
         assert!(is_near(writes, book(2)), "{disk}: {writes} writes of {}", book(2));
